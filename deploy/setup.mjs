@@ -1,0 +1,71 @@
+// Makes a fresh machine ready, then runs one of the project's programs:
+//   node deploy/setup.mjs                      install what is missing
+//   node deploy/setup.mjs --run FILE [ARGS]    the same, then run FILE on the pinned Node
+// Plain JavaScript without dependencies: it runs before anything is installed, on any Node from 18 on.
+import { spawn, spawnSync } from "node:child_process"
+import { createHash } from "node:crypto"
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const pinnedNode = join(root, "node_modules", ".bin", "node")
+const stamp = join(root, "node_modules", ".murmuration-installed")
+const lockHash = () => createHash("sha256").update(readFileSync(join(root, "package-lock.json"))).digest("hex")
+const say = (text) => process.stderr.write(`${text}\n`)
+
+/** A command that must succeed; `advice` is printed when it does not. */
+function must(command, args, advice, options = {}) {
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: ["ignore", 2, 2], ...options })
+  if (error === undefined && status === 0) return
+  say(`\nsetup: '${command} ${args.join(" ")}' failed${error === undefined ? "" : ` (${error.message})`}.\n${advice}`)
+  process.exit(1)
+}
+
+const has = (command) => spawnSync(command, ["--version"], { stdio: "ignore" }).error === undefined
+
+function installPackages() {
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === lockHash()) return
+  say("setup: installing node packages (the first time takes a minute or two) ...")
+  // 'install' rather than 'ci': a lock file written where a registry mirror lacks other platforms' optional
+  // packages is refused by 'ci'. Pins and integrity hashes hold all the same, and the lock file is not rewritten.
+  must("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"], "Check that the npm registry is reached, then try again.", {
+    env: { ...process.env, ONNXRUNTIME_NODE_INSTALL: "skip", npm_config_optional: "true" },
+  })
+  writeFileSync(stamp, lockHash())
+}
+
+/** nats-server from PATH or $NATS_SERVER, else from Debian, else an advice where to get it. */
+function installNatsServer() {
+  if (has(process.env.NATS_SERVER ?? "nats-server")) return
+  const aptGet = has("apt-get")
+  const root = typeof process.getuid === "function" && process.getuid() === 0
+  if (aptGet && (root || has("sudo"))) {
+    say("setup: installing nats-server (Debian package) ...")
+    const advice = "Install nats-server 2.9.10 or newer by hand (see deploy/README.md), or name it in NATS_SERVER."
+    const sudo = root ? [] : ["sudo", "-n"]
+    const apt = (args) => must([...sudo, "apt-get"][0], [...sudo.slice(1), ...(root ? [] : ["apt-get"]), ...args], advice)
+    apt(["update", "-qq"])
+    apt(["install", "-y", "-qq", "--no-install-recommends", "nats-server"])
+    return
+  }
+  say(
+    "setup: nats-server was not found on PATH, and this machine has no apt-get that I may use.\n" +
+      "Install version 2.9.10 or newer (macOS: brew install nats-server; others: deploy/README.md),\n" +
+      "or set NATS_SERVER to its path, then try again.",
+  )
+  process.exit(1)
+}
+
+function run(args) {
+  const child = spawn(pinnedNode, ["--disable-warning=ExperimentalWarning", ...args], { stdio: "inherit" })
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal))
+  child.on("exit", (code, signal) => process.exit(code ?? (signal === null ? 1 : 128 + 15)))
+}
+
+mkdirSync(join(root, ".cache"), { recursive: true })
+installPackages()
+installNatsServer()
+const at = process.argv.indexOf("--run")
+if (at > 0) run(process.argv.slice(at + 1))
+else say("setup: ready. Next: npm run demo")
