@@ -1,0 +1,132 @@
+/**
+ * One form for every number: a bench returns rows and named checks, and this file prints them for people and writes
+ * `docs/results/NAME.json` (and the bench's own figures) for everyone else.
+ */
+import { execFileSync } from "node:child_process"
+import { mkdirSync, writeFileSync } from "node:fs"
+import { cpus } from "node:os"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+
+export interface BenchOptions {
+  /** A small version, under a minute. Its results are printed, not written to docs/results. */
+  readonly quick: boolean
+  readonly seed: number
+  /** Everything else given on the command line, e.g. `--devices 5`. */
+  readonly arguments: ReadonlyMap<string, string>
+}
+
+export type Row = Readonly<Record<string, string | number | boolean>>
+
+export interface Check {
+  readonly name: string
+  readonly value: number
+  readonly op: "<=" | ">=" | "=" | "within" | ">"
+  readonly bound: number | readonly [number, number]
+}
+
+export interface BenchResult {
+  /** measured: real processes. modelled: latency model. */
+  readonly kind: "measured" | "modelled" | "both"
+  readonly checks: ReadonlyArray<Check>
+  readonly rows: ReadonlyArray<Row>
+  /** What is emulated, synthetic, sampled, or was running beside. */
+  readonly notes: ReadonlyArray<string>
+  /** File name -> SVG text. */
+  readonly figures?: ReadonlyMap<string, string>
+}
+
+export interface BenchModule {
+  readonly name: string
+  /** One line: what it proves. */
+  readonly proves: string
+  /** Roughly how long, for people. */
+  readonly takes: string
+  readonly run: (options: BenchOptions) => Promise<BenchResult>
+}
+
+export const projectRoot = dirname(dirname(fileURLToPath(import.meta.url)))
+
+export const passes = (check: Check): boolean => {
+  if (typeof check.bound !== "number") return check.value >= check.bound[0] && check.value <= check.bound[1]
+  if (check.op === "<=") return check.value <= check.bound
+  if (check.op === ">=") return check.value >= check.bound
+  if (check.op === ">") return check.value > check.bound
+  return check.value === check.bound
+}
+
+/** Value at a share of the sorted list, 0.5 = median. */
+export const quantile = (values: ReadonlyArray<number>, share: number): number => {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor((sorted.length - 1) * share + 0.5))] ?? Number.NaN
+}
+export const median = (values: ReadonlyArray<number>): number => quantile(values, 0.5)
+export const mean = (values: ReadonlyArray<number>): number =>
+  values.reduce((a, b) => a + b, 0) / values.length
+
+const cell = (value: string | number | boolean | undefined): string =>
+  typeof value === "number" && !Number.isInteger(value)
+    ? String(Number(value.toPrecision(4)))
+    : String(value ?? "")
+
+/** Aligned text table; columns in the order in which they first appear. */
+export const table = (rows: ReadonlyArray<Row>): string => {
+  const columns = [...new Set(rows.flatMap((r) => Object.keys(r)))]
+  const lines = [columns, ...rows.map((r) => columns.map((c) => cell(r[c])))]
+  const widths = columns.map((_, i) => Math.max(...lines.map((l) => (l[i] ?? "").length)))
+  const isNumber = columns.map((c) => rows.every((r) => r[c] === undefined || typeof r[c] === "number"))
+  const pad = (text: string, i: number) =>
+    isNumber[i] === true ? text.padStart(widths[i] ?? 0) : text.padEnd(widths[i] ?? 0)
+  return lines.map((l) => l.map(pad).join("  ").trimEnd()).join("\n")
+}
+
+const commit = (): string => {
+  try {
+    return execFileSync("git", ["rev-parse", "--short", "HEAD"], {
+      cwd: projectRoot,
+      encoding: "utf8",
+    }).trim()
+  } catch {
+    return "unknown"
+  }
+}
+
+const print = (result: BenchResult) => {
+  if (result.rows.length > 0) console.log(`${table(result.rows)}\n`)
+  for (const c of result.checks) {
+    const bound = typeof c.bound === "number" ? `${c.op} ${c.bound}` : `within ${c.bound.join(" .. ")}`
+    console.log(`${passes(c) ? "ok    " : "MISSED"} ${c.name} = ${cell(c.value)} (${bound})`)
+  }
+  for (const note of result.notes) console.log(`note: ${note}`)
+}
+
+/** Prints the result; with `write`, also writes it under docs/results. Returns the paths written. */
+export const report = (
+  bench: BenchModule,
+  result: BenchResult,
+  how: { readonly command: string; readonly seed: number; readonly write: boolean },
+): ReadonlyArray<string> => {
+  print(result)
+  if (!how.write) return []
+  const directory = join(projectRoot, "docs", "results")
+  mkdirSync(directory, { recursive: true })
+  const host = { cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length, node: process.version }
+  const { figures, ...data } = result
+  const made = {
+    command: how.command,
+    commit: commit(),
+    date: new Date().toISOString(),
+    host,
+    seed: how.seed,
+  }
+  const json = JSON.stringify({ bench: bench.name, ...made, ...data }, null, 1)
+  const files: ReadonlyArray<readonly [string, string]> = [
+    [`${bench.name}.json`, `${json}\n`],
+    ...(figures ?? []),
+  ]
+  return files.map(([name, text]) => {
+    const path = join(directory, name)
+    writeFileSync(path, text)
+    return path
+  })
+}
