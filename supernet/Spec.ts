@@ -25,7 +25,7 @@ export const SupernetSpec = Schema.Struct({
   version: Schema.String,
   /** False until the weights come from training: everything printed from such a supernet says "untrained weights". */
   trained: Schema.Boolean,
-  widthMultiplier: Schema.Number,
+  widthMultiplier: Schema.Finite,
   stemWidth: Schema.Int,
   firstWidth: Schema.Int,
   stages: Schema.Array(StageSpec),
@@ -39,8 +39,8 @@ export const SupernetSpec = Schema.Struct({
   featureWidth: Schema.Int,
   classes: Schema.Array(Schema.String),
   /** Pixel value p (0..255) enters the network as (p - mean) / std, per RGB channel; done inside the stem's graph. */
-  mean: Schema.Array(Schema.Number),
-  std: Schema.Array(Schema.Number),
+  mean: Schema.Array(Schema.Finite),
+  std: Schema.Array(Schema.Finite),
 })
 export type SupernetSpec = typeof SupernetSpec.Type
 
