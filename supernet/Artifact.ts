@@ -1,0 +1,253 @@
+/**
+ * A supernet on disk: `spec.json`, `weights.safetensors` and `manifest.json`, which names both with size and SHA-256.
+ * Reading checks everything: a supernet that loads is whole, is the one that the manifest speaks of, and fits its spec.
+ */
+import { createHash } from "node:crypto"
+import { existsSync } from "node:fs"
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { Effect, Schema } from "effect"
+import { decodeSafetensors, encodeSafetensors, WeightFormat } from "./Safetensors.ts"
+import { ofaMobileNetV3, SupernetSpec } from "./Spec.ts"
+import { randomWeights, type Weights, weightShapes } from "./Weights.ts"
+
+export const ManifestFile = Schema.Struct({ bytes: Schema.Int, sha256: Schema.String })
+
+export const Manifest = Schema.Struct({
+  format: Schema.Literal("murmuration-supernet-1"),
+  name: Schema.String,
+  version: Schema.String,
+  /** What it was trained on, or "untrained". */
+  training: Schema.String,
+  weights: WeightFormat,
+  files: Schema.Record(Schema.String, ManifestFile),
+})
+export type Manifest = typeof Manifest.Type
+
+export interface Supernet {
+  readonly spec: SupernetSpec
+  readonly weights: Weights
+  readonly manifest: Manifest
+}
+
+const fields = {
+  path: Schema.String,
+  needed: Schema.String,
+  found: Schema.String,
+  retryable: Schema.Boolean,
+  hint: Schema.String,
+}
+const text = (e: { path: string; needed: string; found: string; hint: string }) =>
+  `${e.path}: needed ${e.needed}, found ${e.found}. ${e.hint}`
+
+/** A file of the artifact is not there or cannot be read. */
+export class ArtifactMissing extends Schema.TaggedError<ArtifactMissing>()("ArtifactMissing", fields) {
+  override get message() {
+    return text(this)
+  }
+}
+/** A file's size or SHA-256 is not the manifest's: cut short, or from another version. */
+export class ArtifactCorrupt extends Schema.TaggedError<ArtifactCorrupt>()("ArtifactCorrupt", fields) {
+  override get message() {
+    return text(this)
+  }
+}
+/** The file is whole, but not in a form that this version reads. */
+export class ArtifactFormat extends Schema.TaggedError<ArtifactFormat>()("ArtifactFormat", fields) {
+  override get message() {
+    return text(this)
+  }
+}
+/** The tensors are not those of the spec. */
+export class ArtifactShape extends Schema.TaggedError<ArtifactShape>()("ArtifactShape", fields) {
+  override get message() {
+    return text(this)
+  }
+}
+export type ArtifactError = ArtifactMissing | ArtifactCorrupt | ArtifactFormat | ArtifactShape
+
+const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex")
+
+const readBytes = (path: string) =>
+  Effect.tryPromise({
+    try: () => readFile(path),
+    catch: (cause) =>
+      new ArtifactMissing({
+        path,
+        needed: "a readable file",
+        found: cause instanceof Error ? cause.message : String(cause),
+        retryable: false,
+        hint: "Check the path, or fetch the artifact again.",
+      }),
+  })
+
+const formatError = (path: string, needed: string, found: string) =>
+  new ArtifactFormat({
+    path,
+    needed,
+    found,
+    retryable: false,
+    hint: "Written by another version, or not an artifact.",
+  })
+
+const decodeJson = <A>(path: string, bytes: Uint8Array, schema: Schema.Codec<A, unknown>, needed: string) =>
+  Effect.try({
+    try: (): unknown => JSON.parse(new TextDecoder().decode(bytes)),
+    catch: () => formatError(path, needed, "no JSON"),
+  }).pipe(
+    Effect.flatMap((json) => Schema.decodeUnknownEffect(schema)(json)),
+    Effect.catchTag("SchemaError", (e) => Effect.fail(formatError(path, needed, e.message))),
+  )
+
+const statisticsName = /^(.+)\.stats\.[a-z0-9]+\.(bn|expand_bn|dw_bn|project_bn)\.(mean|var)$/
+
+/** What is wrong with weights for a spec, in words; empty when they fit. */
+export const weightProblems = (spec: SupernetSpec, weights: Weights): ReadonlyArray<string> => {
+  const problems: Array<string> = []
+  const wanted = weightShapes(spec)
+  for (const [name, shape] of wanted) {
+    const found = weights.get(name)?.shape
+    if (found === undefined) problems.push(`${name} is missing`)
+    else if (found.join() !== shape.join())
+      problems.push(`${name} is [${found.join()}], not [${shape.join()}]`)
+  }
+  for (const [name, { shape }] of weights) {
+    if (wanted.has(name)) continue
+    const [, block, layer, part] = statisticsName.exec(name) ?? []
+    const base = wanted.get(`${block}.${layer}.${part}`)?.[0]
+    if (base === undefined) problems.push(`${name} is no tensor of this supernet`)
+    // Statistics of a smaller expand ratio cover only its own channels.
+    else if (shape.length !== 1 || (shape[0] ?? 0) > base)
+      problems.push(`${name} is [${shape.join()}], more than [${base}]`)
+  }
+  return problems
+}
+
+const checkedFile = Effect.fnUntraced(function* (directory: string, name: string, manifest: Manifest) {
+  const path = join(directory, name)
+  const expected = manifest.files[name]
+  if (expected === undefined) return yield* formatError(path, `an entry in manifest.json`, "none")
+  const bytes = yield* readBytes(path)
+  const hash = sha256(bytes)
+  if (bytes.byteLength !== expected.bytes || hash !== expected.sha256) {
+    return yield* new ArtifactCorrupt({
+      path,
+      needed: `${expected.bytes} bytes with SHA-256 ${expected.sha256}`,
+      found: `${bytes.byteLength} bytes with ${hash}`,
+      retryable: true,
+      hint: "Fetch the artifact again.",
+    })
+  }
+  return bytes
+})
+
+/** Reads and verifies an artifact directory. */
+export const readArtifact = Effect.fn("readArtifact")(function* (directory: string) {
+  const manifestPath = join(directory, "manifest.json")
+  const manifest = yield* decodeJson(
+    manifestPath,
+    yield* readBytes(manifestPath),
+    Manifest,
+    "a murmuration-supernet-1 manifest",
+  )
+  const specPath = join(directory, "spec.json")
+  const specBytes = yield* checkedFile(directory, "spec.json", manifest)
+  const spec = yield* decodeJson(specPath, specBytes, SupernetSpec, "a supernet spec")
+  const path = join(directory, "weights.safetensors")
+  const bytes = yield* checkedFile(directory, "weights.safetensors", manifest)
+  const weights = yield* Effect.try({
+    try: () => decodeSafetensors(bytes),
+    catch: (cause) =>
+      formatError(path, "safetensors", cause instanceof Error ? cause.message : String(cause)),
+  })
+  const problems = weightProblems(spec, weights)
+  if (problems.length > 0) {
+    return yield* new ArtifactShape({
+      path,
+      needed: `the tensors of ${spec.name} ${spec.version}`,
+      found: problems.slice(0, 5).join("; ") + (problems.length > 5 ? `; ${problems.length - 5} more` : ""),
+      retryable: false,
+      hint: "The spec and the weights are from different supernets.",
+    })
+  }
+  const supernet: Supernet = { spec, weights, manifest }
+  return supernet
+})
+
+export interface WriteOptions {
+  readonly training: string
+  readonly weights?: WeightFormat
+}
+
+/** Writes an artifact; the manifest last, so that a half-written artifact is never taken for a whole one. */
+export const writeArtifact = (
+  directory: string,
+  spec: SupernetSpec,
+  weights: Weights,
+  options: WriteOptions,
+): Effect.Effect<Manifest> =>
+  Effect.promise(async () => {
+    const format = options.weights ?? "float16"
+    const files: ReadonlyArray<readonly [string, Uint8Array]> = [
+      ["spec.json", new TextEncoder().encode(`${JSON.stringify(spec, null, 1)}\n`)],
+      ["weights.safetensors", encodeSafetensors(weights, format)],
+    ]
+    await mkdir(directory, { recursive: true })
+    // By renaming, because several processes may make the untrained artifact at their first start.
+    const put = async (name: string, bytes: Uint8Array | string) => {
+      const draft = join(directory, `${name}.${process.pid}.part`)
+      await writeFile(draft, bytes)
+      await rename(draft, join(directory, name))
+    }
+    for (const [name, bytes] of files) await put(name, bytes)
+    const manifest: Manifest = {
+      format: "murmuration-supernet-1",
+      name: spec.name,
+      version: spec.version,
+      training: options.training,
+      weights: format,
+      files: Object.fromEntries(
+        files.map(([name, bytes]) => [name, { bytes: bytes.byteLength, sha256: sha256(bytes) }]),
+      ),
+    }
+    await put("manifest.json", `${JSON.stringify(manifest, null, 1)}\n`)
+    return manifest
+  })
+
+const projectRoot = dirname(dirname(fileURLToPath(import.meta.url)))
+
+export const imagenetteClasses: ReadonlyArray<string> = [
+  "tench",
+  "English springer",
+  "cassette player",
+  "chain saw",
+  "church",
+  "French horn",
+  "garbage truck",
+  "gas pump",
+  "golf ball",
+  "parachute",
+]
+
+/** The spec of the stand-in that `defaultArtifact` makes where no trained supernet is there. */
+export const untrainedSpec: SupernetSpec = ofaMobileNetV3({
+  name: "untrained",
+  version: "1",
+  widthMultiplier: 0.5,
+  classes: imagenetteClasses,
+})
+
+/**
+ * Directory of the supernet to use when the user names none: the trained one that comes with the project, else seeded
+ * random weights under `.cache/`, made on first use (their spec says `trained: false` and their name "untrained").
+ */
+export const defaultArtifact: Effect.Effect<string> = Effect.gen(function* () {
+  const trained = join(projectRoot, "supernet", "artifacts", "default")
+  if (existsSync(join(trained, "manifest.json"))) return trained
+  const untrained = join(projectRoot, ".cache", `untrained-supernet-${untrainedSpec.version}`)
+  if (!existsSync(join(untrained, "manifest.json"))) {
+    yield* writeArtifact(untrained, untrainedSpec, randomWeights(untrainedSpec, 1), { training: "untrained" })
+  }
+  return untrained
+})
