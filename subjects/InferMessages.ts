@@ -1,0 +1,152 @@
+/**
+ * What a client sends to the swarm and gets back. Both directions exist as CBOR and as JSON (binary fields in base64);
+ * a reply has the form of its request.
+ */
+import { Effect, Schema } from "effect"
+import { DeviceId, RequestId, StrategyId, WireStrategy } from "./DeviceId.ts"
+
+/** Requests that would decode into more pixels than this are refused before decoding (a 100-megapixel bomb). */
+export const maxImagePixels = 50_000_000
+
+const LatencyMs = Schema.Finite.check(Schema.isBetween({ minimum: 0.1, maximum: 600_000 }))
+const Fraction = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }))
+
+/** What the client asks for: a latency to stay under (ms at the serving device), or a top-1 accuracy to reach (0..1). */
+export type Slo =
+  | { readonly latencyMs: number; readonly accuracy?: never }
+  | { readonly accuracy: number; readonly latencyMs?: never }
+
+const SloFields = Schema.Struct({
+  latencyMs: Schema.optionalKey(LatencyMs),
+  accuracy: Schema.optionalKey(Fraction),
+}).check(
+  Schema.makeFilter((slo) => (slo.latencyMs === undefined) !== (slo.accuracy === undefined), {
+    description: "exactly one of latencyMs and accuracy",
+  }),
+)
+export const Slo = SloFields as unknown as Schema.Codec<Slo, Slo>
+
+/** Raw pixels: RGB, 3 bytes per pixel, row by row, `data.length = width * height * 3`. */
+export const PixelTensor = Schema.Struct({
+  width: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65_535 })),
+  height: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65_535 })),
+  data: Schema.Uint8Array,
+}).check(
+  Schema.makeFilter((t) => t.data.length === t.width * t.height * 3, {
+    description: "width * height * 3 bytes of RGB",
+  }),
+)
+
+/** Parts of a reply that are only sent when asked for. */
+export const replyExtras = ["logits", "strategy", "timeline"] as const
+
+export const InferRequest = Schema.Struct({
+  id: Schema.optionalKey(RequestId),
+  /** JPEG, PNG or WebP bytes. Exactly one of `image` and `tensor`. */
+  image: Schema.optionalKey(Schema.Uint8Array.check(Schema.isMinLength(1))),
+  tensor: Schema.optionalKey(PixelTensor),
+  slo: Slo,
+  /** Give up this many ms after the request arrived: then the reply is `DeadlineExpired`. Default: the device's. */
+  deadlineMs: Schema.optionalKey(LatencyMs),
+  topK: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1000 })).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed(5)),
+    Schema.withConstructorDefault(Effect.succeed(5)),
+  ),
+  include: Schema.Array(Schema.Literals(replyExtras)).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed([])),
+    Schema.withConstructorDefault(Effect.succeed([])),
+  ),
+  /** Run exactly this instead of what the planner would choose (benches, tests). Its first device must be the serving one. */
+  strategy: Schema.optionalKey(WireStrategy),
+}).check(
+  Schema.makeFilter((r) => (r.image === undefined) !== (r.tensor === undefined), {
+    description: "exactly one of image and tensor",
+  }),
+)
+export type InferRequest = typeof InferRequest.Type
+
+/** Where a strategy came from. */
+export const DecisionOrigin = Schema.Literals([
+  "request",
+  "cache",
+  "forecast",
+  "policy",
+  "repair",
+  "search",
+  "rule",
+  "fallback",
+])
+export type DecisionOrigin = typeof DecisionOrigin.Type
+
+/** A strategy in short: enough for a person to see what ran where. */
+export const StrategySummary = Schema.Struct({
+  resolution: Schema.Int,
+  depths: Schema.Array(Schema.Int),
+  devices: Schema.Array(DeviceId),
+  /** Tasks (segments of the task graph) and edges that crossed the bus. */
+  tasks: Schema.Int,
+  crossings: Schema.Int,
+  /** One line, such as `160px d3,3,2,2,2 · stem-b4 2x2 on pi-1,pi-2,pi-1,pi-2 · b5-head on pi-1`. */
+  text: Schema.String,
+})
+export type StrategySummary = typeof StrategySummary.Type
+
+/** One task of the strategy as it ran. All times in ms; `device`s clocks are not compared. */
+export const TaskTiming = Schema.Struct({
+  task: Schema.Int,
+  device: DeviceId,
+  /** From the first input's arrival to the last input's. */
+  gatherMs: Schema.Finite,
+  /** From all inputs present to the start of the computation. */
+  queueMs: Schema.Finite,
+  computeMs: Schema.Finite,
+  /** Cutting, quantising and encoding the outputs. */
+  packMs: Schema.Finite,
+  bytesIn: Schema.Int,
+  bytesOut: Schema.Int,
+})
+export type TaskTiming = typeof TaskTiming.Type
+
+/** Where a request's time went at the serving device. The parts add up to `latencyMs` but for scheduling gaps. */
+export const LatencyBreakdown = Schema.Struct({
+  queueMs: Schema.Finite,
+  decodeMs: Schema.Finite,
+  planMs: Schema.Finite,
+  reconfigMs: Schema.Finite,
+  /** From the first tile cut to the logits' arrival. */
+  executeMs: Schema.Finite,
+})
+export type LatencyBreakdown = typeof LatencyBreakdown.Type
+
+export const ClassScore = Schema.Struct({
+  index: Schema.Int,
+  name: Schema.String,
+  probability: Schema.Finite,
+})
+export type ClassScore = typeof ClassScore.Type
+
+export const InferReply = Schema.Struct({
+  id: RequestId,
+  /** The device that served the request. */
+  device: DeviceId,
+  /** Best first. */
+  classes: Schema.Array(ClassScore),
+  /** At the serving device, from the arrival of the request to this reply: what a latency SLO bounds. */
+  latencyMs: Schema.Finite,
+  breakdown: LatencyBreakdown,
+  slo: Slo,
+  sloMet: Schema.Boolean,
+  predicted: Schema.Struct({ latencyMs: Schema.Finite, accuracy: Schema.Finite }),
+  strategyId: StrategyId,
+  summary: StrategySummary,
+  origin: DecisionOrigin,
+  /** How often the request was planned anew because a device or a tile was lost. */
+  replans: Schema.Int,
+  supernet: Schema.Struct({ name: Schema.String, version: Schema.String }),
+  /** False: the weights are random, and the classes mean nothing. */
+  trained: Schema.Boolean,
+  logits: Schema.optionalKey(Schema.Array(Schema.Finite)),
+  strategy: Schema.optionalKey(WireStrategy),
+  timeline: Schema.optionalKey(Schema.Array(TaskTiming)),
+})
+export type InferReply = typeof InferReply.Type

@@ -1,0 +1,80 @@
+/** Messages about links: probes between Monitors, what a Monitor measured, what a Predictor expects. */
+import { Schema } from "effect"
+import { DeviceId } from "./DeviceId.ts"
+
+/** Monitor -> Monitor. A ping carries nothing; a bulk probe carries `payload` and its answer tells how much arrived. */
+export const ProbeRequest = Schema.Struct({
+  from: DeviceId,
+  seq: Schema.Int,
+  kind: Schema.Literals(["ping", "bulk"]),
+  payload: Schema.optionalKey(Schema.Uint8Array),
+  /** Asks for this many bytes back: measures the other direction. At most 256 KiB. */
+  echoBytes: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 262_144 }))),
+})
+export type ProbeRequest = typeof ProbeRequest.Type
+
+export const ProbeReply = Schema.Struct({
+  device: DeviceId,
+  /** Session nonce: a restarted peer has another, and its old link state is void. */
+  nonce: Schema.String,
+  seq: Schema.Int,
+  receivedBytes: Schema.Int,
+  /** From arrival to reply at the peer; subtract it from the round trip. */
+  processingMs: Schema.Finite,
+  payload: Schema.optionalKey(Schema.Uint8Array),
+})
+export type ProbeReply = typeof ProbeReply.Type
+
+/** The path from the reporting device to `peer`, as measured. Ages are ms at the moment of sending. */
+export const LinkState = Schema.Struct({
+  peer: DeviceId,
+  /** One way, without queueing. */
+  delayMs: Schema.Finite,
+  bandwidthMbps: Schema.Finite,
+  /** Median round trip minus the smallest, halved: how long data now waits in front of the link. */
+  queueDelayMs: Schema.Finite,
+  /** 0..1: 0 = a guess, 1 = many fresh samples that agree. */
+  confidence: Schema.Finite,
+  ageMs: Schema.Finite,
+  samples: Schema.Int,
+  source: Schema.Literals(["assumed", "probe", "tiles"]),
+})
+export type LinkState = typeof LinkState.Type
+
+/** A device's own access link to the hub; a path is the up-link of one device and the down-link of the other. */
+export const AccessLink = Schema.Struct({
+  upMbps: Schema.Finite,
+  downMbps: Schema.Finite,
+  delayMs: Schema.Finite,
+  confidence: Schema.Finite,
+  ageMs: Schema.Finite,
+})
+export type AccessLink = typeof AccessLink.Type
+
+/** `link.<device>`: all paths that this device sees. */
+export const LinkReport = Schema.Struct({
+  device: DeviceId,
+  nonce: Schema.String,
+  seq: Schema.Int,
+  access: Schema.optionalKey(AccessLink),
+  links: Schema.Array(LinkState),
+})
+export type LinkReport = typeof LinkReport.Type
+
+export const LinkForecast = Schema.Struct({
+  peer: DeviceId,
+  delayMs: Schema.Finite,
+  bandwidthMbps: Schema.Finite,
+  /** Band that should hold the coming bandwidth with 90 % probability. */
+  lowMbps: Schema.Finite,
+  highMbps: Schema.Finite,
+})
+export type LinkForecast = typeof LinkForecast.Type
+
+/** `forecast.<device>`: the conditions expected at each horizon, nearest first. */
+export const ForecastReport = Schema.Struct({
+  device: DeviceId,
+  seq: Schema.Int,
+  horizons: Schema.Array(Schema.Struct({ inMs: Schema.Finite, links: Schema.Array(LinkForecast) })),
+})
+export type ForecastReport = typeof ForecastReport.Type

@@ -1,0 +1,63 @@
+/** Values of the key-value buckets: small manifests; large blobs lie in the object store under a digest named here. */
+import { Schema } from "effect"
+import { DeviceId, StrategyId, WireStrategy } from "./DeviceId.ts"
+import { Slo } from "./InferMessages.ts"
+
+export const Sha256 = Schema.String.check(
+  Schema.isPattern(/^[0-9a-f]{64}$/, { description: "a SHA-256 digest in hexadecimal" }),
+)
+
+/** A blob in the object store. */
+export const BlobRef = Schema.Struct({
+  object: Schema.String,
+  bytes: Schema.Int,
+  sha256: Sha256,
+})
+export type BlobRef = typeof BlobRef.Type
+
+/** Bucket `policies`, key = the scenario that it was trained for. */
+export const PolicyManifest = Schema.Struct({
+  name: Schema.String,
+  version: Schema.String,
+  scenario: Schema.String,
+  /** The policy only fits this supernet. */
+  supernet: Schema.Struct({ name: Schema.String, version: Schema.String }),
+  /** Most remote devices that it can place tiles on. */
+  maxDevices: Schema.Int,
+  /** The ONNX file, and its side files by name. */
+  onnx: BlobRef,
+  files: Schema.Record(Schema.String, BlobRef),
+  /** What the trainer measured, such as compliance on held-out conditions. */
+  metrics: Schema.Record(Schema.String, Schema.Finite),
+  trainedBy: Schema.String,
+})
+export type PolicyManifest = typeof PolicyManifest.Type
+
+/** Bucket `supernets`, key = its name. */
+export const SupernetManifest = Schema.Struct({
+  name: Schema.String,
+  version: Schema.String,
+  trained: Schema.Boolean,
+  /** Files of the artifact directory by their path in it. */
+  files: Schema.Record(Schema.String, BlobRef),
+})
+export type SupernetManifest = typeof SupernetManifest.Type
+
+/** Bucket `strategies`, key = strategyId: worked at least once, measured. */
+export const StrategyRecord = Schema.Struct({
+  strategyId: StrategyId,
+  strategy: WireStrategy,
+  slo: Slo,
+  measuredMs: Schema.Finite,
+  accuracy: Schema.Finite,
+  runs: Schema.Int,
+})
+export type StrategyRecord = typeof StrategyRecord.Type
+
+/** Bucket `devices`, key = device: what a device measured about itself. `profile` is a profile of `devices/profiles`. */
+export const DeviceRecord = Schema.Struct({
+  device: DeviceId,
+  hostname: Schema.String,
+  profile: Schema.Unknown,
+})
+export type DeviceRecord = typeof DeviceRecord.Type

@@ -1,0 +1,84 @@
+/** Messages between the actors that decide and prepare: Scheduler -> Planner, Reconfig -> Executors, Executor -> Scheduler. */
+import { Schema } from "effect"
+import { DeviceId, RequestId, StrategyId, WireStrategy } from "./DeviceId.ts"
+import { ErrorBody } from "./ErrorReply.ts"
+import { DecisionOrigin, Slo, TaskTiming } from "./InferMessages.ts"
+
+/** Scheduler -> Planner: what to run for this goal, now. */
+export const PlanRequest = Schema.Struct({
+  requestId: RequestId,
+  slo: Slo,
+  /** Time left to the request's deadline. */
+  budgetMs: Schema.optionalKey(Schema.Finite),
+  /** Devices that must not be used: they failed this request already. */
+  exclude: Schema.Array(DeviceId),
+})
+export type PlanRequest = typeof PlanRequest.Type
+
+export const PlanReply = Schema.Struct({
+  strategyId: StrategyId,
+  strategy: WireStrategy,
+  predicted: Schema.Struct({ latencyMs: Schema.Finite, accuracy: Schema.Finite }),
+  origin: DecisionOrigin,
+  /** False where the planner knows that nothing it has can meet the SLO; the strategy is then the nearest miss. */
+  feasible: Schema.Boolean,
+  planMs: Schema.Finite,
+})
+export type PlanReply = typeof PlanReply.Type
+
+/** Reconfig of the serving device -> Executor: make this strategy's segments ready and keep them. */
+export const ReconfigRequest = Schema.Struct({
+  from: DeviceId,
+  strategyId: StrategyId,
+  strategy: WireStrategy,
+  /** Both sides must hold the same weights; otherwise the refusal is `Incompatible`. */
+  supernet: Schema.Struct({ name: Schema.String, version: Schema.String }),
+})
+export type ReconfigRequest = typeof ReconfigRequest.Type
+
+export const ReconfigAck = Schema.Struct({
+  device: DeviceId,
+  strategyId: StrategyId,
+  /** Number of this device's tasks in the strategy, and how many of their sessions had to be built now. */
+  tasks: Schema.Int,
+  built: Schema.Int,
+  prepareMs: Schema.Finite,
+})
+export type ReconfigAck = typeof ReconfigAck.Type
+
+const resultHead = {
+  requestId: RequestId,
+  strategyId: StrategyId,
+  /** Counts the plans of a request: results of an earlier attempt are recognised and dropped. */
+  attempt: Schema.Int,
+  device: DeviceId,
+}
+
+/** Executor -> serving Scheduler, once per task: the head's carries the logits. */
+export const ResultMessage = Schema.Union([
+  Schema.TaggedStruct("Logits", {
+    ...resultHead,
+    /** Little-endian float32, one per class. */
+    logits: Schema.Uint8Array,
+    timing: TaskTiming,
+  }),
+  /** A task that is not the head finished: for the timeline, for the latency model, and as a sign of life. */
+  Schema.TaggedStruct("TaskDone", { ...resultHead, timing: TaskTiming }),
+  /** A task cannot be run: the Scheduler plans anew at once instead of waiting for a deadline. */
+  Schema.TaggedStruct("TaskFailed", { ...resultHead, task: Schema.Int, error: ErrorBody }),
+]).pipe(Schema.toTaggedUnion("_tag"))
+export type ResultMessage = typeof ResultMessage.Type
+
+/** Logits as float32 of the host; copies, so it does not keep the network buffer alive. */
+export const logitsOf = (bytes: Uint8Array): Float32Array => {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return Float32Array.from({ length: Math.floor(bytes.byteLength / 4) }, (_, i) =>
+    view.getFloat32(i * 4, true),
+  )
+}
+
+export const logitsBytes = (logits: ArrayLike<number>): Uint8Array => {
+  const view = new DataView(new ArrayBuffer(logits.length * 4))
+  for (let i = 0; i < logits.length; i++) view.setFloat32(i * 4, logits[i] ?? 0, true)
+  return new Uint8Array(view.buffer)
+}

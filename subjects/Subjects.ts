@@ -1,0 +1,76 @@
+/**
+ * Every subject of the system, once. Nothing else joins subject strings.
+ *
+ * Each docstring gives the literal form, who sends to whom, and what the bus promises. "At most once" means: a message
+ * published while a link is down, or to a receiver that cannot keep up, is gone; whoever needs it acknowledged says so.
+ * Subjects end in the sender's id where a device must not be able to speak for another: `deploy/` grants each device
+ * `tile.*.<itself>` and the like. With nats-server 2.9 a restricted leaf only sees the interest of subscriptions that lie
+ * within its own grants, so receivers subscribe per peer (`tile(me, peer)`), never to `tile.<me>.*`.
+ */
+import type { DeviceId } from "./DeviceId.ts"
+
+/** Any device, in patterns for subscriptions that are not restricted. */
+export const anyDevice = "*"
+type Device = DeviceId | typeof anyDevice
+
+/** `infer.request` · any client -> the nearest Scheduler · request, exactly one reply: an answer or a typed error. */
+export const infer = "infer.request"
+
+/**
+ * Queue group of `infer.request`. A leaf prefers its own Scheduler strictly, however busy it is; when it has none, the
+ * request goes to any other. Gotcha: devices need the grant `infer.>`, not the literal (nats-server #6281).
+ */
+export const inferQueue = "scheduler"
+
+/** `infer.<device>.request` · any client -> that device's Scheduler · request, as `infer.request`. */
+export const inferAt = (device: DeviceId): string => `infer.${device}.request`
+
+/** `plan.<device>` · Scheduler -> Planner of the same device · request. */
+export const plan = (device: DeviceId): string => `plan.${device}`
+
+/** `reconfig.<device>` · Reconfig of a serving device -> Executor · request; the ack says that the segments are ready. */
+export const reconfig = (device: DeviceId): string => `reconfig.${device}`
+
+/**
+ * `tile.<to>.<from>` · Scheduler or Executor -> Executor · published in chunks with a reply subject; the receiver
+ * acknowledges every chunk and the sender keeps a small window open (see `TileSender`). At least once: a resent chunk is
+ * recognised by the receiver.
+ */
+export const tile = (to: Device, from: Device): string => `tile.${to}.${from}`
+
+/** `result.<to>.<from>` · Executor -> Scheduler that serves the request · at most once; deadlines cover the loss. */
+export const result = (to: Device, from: Device): string => `result.${to}.${from}`
+
+/** `probe.<device>` · Monitor -> Monitor · request: a ping, and rarely a bulk train. */
+export const probe = (device: DeviceId): string => `probe.${device}`
+
+/** `link.<device>` · Monitor -> Predictor, Planner, watchers · at most once, repeated every second or so. */
+export const link = (device: Device): string => `link.${device}`
+
+/** `forecast.<device>` · Predictor -> Planner, watchers · at most once, repeated. */
+export const forecast = (device: Device): string => `forecast.${device}`
+
+/** `swarm.<device>` · every device -> all · hello, beat, farewell; at most once, beats repeat. */
+export const swarm = (device: Device): string => `swarm.${device}`
+
+/** JetStream domain of the hub: devices reach buckets and objects through it, from their leaf nodes. */
+export const hubDomain = "hub"
+
+/** JetStream key-value buckets. Puts are acknowledged by the hub; watchers get the newest value after any cut. */
+export const buckets = {
+  /** key `<scenario>` -> PolicyManifest: operator -> devices. */
+  policies: "policies",
+  /** key `<name>` -> SupernetManifest: operator -> devices. */
+  supernets: "supernets",
+  /** key `<strategyId>` -> StrategyRecord: Planner -> Planners. Known-good strategies. */
+  strategies: "strategies",
+  /** key `<device>` -> DeviceRecord: device -> all. Measured profiles. */
+  devices: "devices",
+} as const
+export type Bucket = keyof typeof buckets
+
+/** JetStream Object Store for artifacts and policies; the digests are in the manifests of the buckets. */
+export const objectStore = "artifacts"
+
+/** Prefix of the NATS services API (`nats micro ls|info|stats`): `$SRV.PING|INFO|STATS[.<name>[.<id>]]`. */
+export const servicesPrefix = "$SRV"

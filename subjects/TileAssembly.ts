@@ -1,0 +1,142 @@
+/**
+ * Puts chunks together again. Bounded in regions, bytes and time: a sender that never finishes what it began costs at
+ * most `maxOpenBytes` for `openMs`. A region of one chunk is passed through without a copy.
+ */
+import { type BadTile, BadTile as BadTileError, type Tile, type TileChunk } from "./TileCodec.ts"
+
+export interface AssemblyLimits {
+  readonly maxOpenRegions: number
+  readonly maxOpenBytes: number
+  /** An open region to which nothing was added for so long is dropped. */
+  readonly openMs: number
+  /** Finished regions that are remembered, to recognise resent chunks. */
+  readonly remembered: number
+}
+
+export const defaultAssemblyLimits: AssemblyLimits = {
+  maxOpenRegions: 256,
+  maxOpenBytes: 64 * 1024 * 1024,
+  openMs: 10_000,
+  remembered: 2048,
+}
+
+export type Assembled =
+  | { readonly _tag: "Complete"; readonly tile: Tile }
+  | { readonly _tag: "Partial" }
+  /** This chunk, or its whole region, was here before: acknowledge it and do nothing. */
+  | { readonly _tag: "Duplicate" }
+  | { readonly _tag: "Refused"; readonly error: BadTile }
+  | { readonly _tag: "Full" }
+
+interface Open {
+  readonly first: TileChunk
+  readonly buffer: Uint8Array
+  /** offset -> length of what has arrived */
+  readonly parts: Map<number, number>
+  received: number
+  touchedMs: number
+}
+
+const sameHead = (a: TileChunk, b: TileChunk): boolean =>
+  a.total === b.total &&
+  a.bits === b.bits &&
+  a.shape.every((n, i) => n === b.shape[i]) &&
+  a.scale === b.scale &&
+  a.zeroPoint === b.zeroPoint
+
+const overlaps = (parts: ReadonlyMap<number, number>, offset: number, length: number): boolean => {
+  for (const [start, size] of parts) if (offset < start + size && start < offset + length) return true
+  return false
+}
+
+const tileOf = (c: TileChunk, bytes: Uint8Array): Tile => ({
+  requestId: c.requestId,
+  attempt: c.attempt,
+  strategyId: c.strategyId,
+  edge: c.edge,
+  shape: c.shape,
+  bits: c.bits,
+  scale: c.scale,
+  zeroPoint: c.zeroPoint,
+  budgetMs: c.budgetMs,
+  bytes,
+})
+
+/** Regions under way from any number of senders. Times are of one monotonic clock, ms. */
+export class TileAssembly {
+  private readonly open = new Map<string, Open>()
+  private readonly finished = new Set<string>()
+  private openBytes = 0
+  private readonly limits: AssemblyLimits
+
+  constructor(limits: AssemblyLimits = defaultAssemblyLimits) {
+    this.limits = limits
+  }
+
+  get openRegions(): number {
+    return this.open.size
+  }
+
+  /** Takes one chunk from `from`. Never throws. */
+  accept(from: string, chunk: TileChunk, nowMs: number): Assembled {
+    const key = `${from} ${chunk.requestId} ${chunk.attempt} ${chunk.strategyId} ${chunk.edge}`
+    if (this.finished.has(key)) return { _tag: "Duplicate" }
+    if (chunk.bytes.length === chunk.total) {
+      this.close(key)
+      this.remember(key)
+      return { _tag: "Complete", tile: tileOf(chunk, chunk.bytes) }
+    }
+    const region = this.open.get(key) ?? this.begin(key, chunk, nowMs)
+    if (region === undefined) return { _tag: "Full" }
+    if (region.parts.get(chunk.offset) === chunk.bytes.length) return { _tag: "Duplicate" }
+    const wrong = !sameHead(region.first, chunk)
+      ? "chunks of one region disagree about it"
+      : overlaps(region.parts, chunk.offset, chunk.bytes.length)
+        ? "chunks of one region overlap"
+        : ""
+    if (wrong !== "") return { _tag: "Refused", error: new BadTileError({ detail: wrong }) }
+    region.buffer.set(chunk.bytes, chunk.offset)
+    region.parts.set(chunk.offset, chunk.bytes.length)
+    region.received += chunk.bytes.length
+    region.touchedMs = nowMs
+    if (region.received < chunk.total) return { _tag: "Partial" }
+    this.close(key)
+    this.remember(key)
+    return { _tag: "Complete", tile: tileOf(chunk, region.buffer) }
+  }
+
+  /** Forgets regions that stalled; gives their number. Call it every second or so. */
+  sweep(nowMs: number): number {
+    let dropped = 0
+    for (const [key, region] of this.open) {
+      if (nowMs - region.touchedMs < this.limits.openMs) continue
+      this.close(key)
+      dropped++
+    }
+    return dropped
+  }
+
+  private begin(key: string, chunk: TileChunk, nowMs: number): Open | undefined {
+    if (this.open.size >= this.limits.maxOpenRegions) return undefined
+    if (this.openBytes + chunk.total > this.limits.maxOpenBytes) return undefined
+    const buffer = new Uint8Array(chunk.total)
+    const region: Open = { first: chunk, buffer, parts: new Map(), received: 0, touchedMs: nowMs }
+    this.open.set(key, region)
+    this.openBytes += chunk.total
+    return region
+  }
+
+  private close(key: string): void {
+    const region = this.open.get(key)
+    if (region === undefined) return
+    this.open.delete(key)
+    this.openBytes -= region.first.total
+  }
+
+  private remember(key: string): void {
+    this.finished.add(key)
+    if (this.finished.size <= this.limits.remembered) return
+    const oldest = this.finished.values().next()
+    if (oldest.done !== true) this.finished.delete(oldest.value)
+  }
+}
