@@ -44,7 +44,8 @@ export const activeBlocks = (spec: SupernetSpec, submodel: Submodel): ReadonlyAr
     return [{ ...b, kernel: submodel.kernels[i] ?? 0, expand: submodel.expands[i] ?? 0 }]
   })
 
-const uniform = (
+/** The same depth in every stage, the same kernel and expand in every block. */
+export const uniformSubmodel = (
   spec: SupernetSpec,
   resolution: number,
   depth: number,
@@ -59,10 +60,22 @@ const uniform = (
   })
 
 export const maxSubmodel = (spec: SupernetSpec, resolution = Math.max(...spec.resolutions)): Submodel =>
-  uniform(spec, resolution, Math.max(...spec.depths), Math.max(...spec.kernels), Math.max(...spec.expands))
+  uniformSubmodel(
+    spec,
+    resolution,
+    Math.max(...spec.depths),
+    Math.max(...spec.kernels),
+    Math.max(...spec.expands),
+  )
 
 export const minSubmodel = (spec: SupernetSpec, resolution = Math.min(...spec.resolutions)): Submodel =>
-  uniform(spec, resolution, Math.min(...spec.depths), Math.min(...spec.kernels), Math.min(...spec.expands))
+  uniformSubmodel(
+    spec,
+    resolution,
+    Math.min(...spec.depths),
+    Math.min(...spec.kernels),
+    Math.min(...spec.expands),
+  )
 
 /** Uniformly random over resolution, depth of each stage, kernel and expand of each block. */
 export const sampleSubmodel = (spec: SupernetSpec, random: Random): Submodel =>
