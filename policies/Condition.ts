@@ -1,0 +1,35 @@
+/**
+ * What a decision is made from: the objective of the request, the devices that are there, and their links.
+ * Links form a star (one access link per device); the local device needs none in the paper's scenarios.
+ */
+import { Schema } from "effect"
+
+/** A latency to stay under (milliseconds, at the serving device), or an accuracy to reach (top-1, 0..1). */
+export const Slo = Schema.Union([
+  Schema.Struct({ kind: Schema.Literal("latency"), latencyMs: Schema.Number }),
+  Schema.Struct({ kind: Schema.Literal("accuracy"), accuracy: Schema.Number }),
+])
+export type Slo = typeof Slo.Type
+export type SloKind = Slo["kind"]
+
+export const sloValue = (slo: Slo): number => (slo.kind === "latency" ? slo.latencyMs : slo.accuracy)
+export const sloOf = (kind: SloKind, value: number): Slo =>
+  kind === "latency" ? { kind, latencyMs: value } : { kind, accuracy: value }
+
+/** One device as the planner sees it: its type names a profile, its link is the access link to the hub. */
+export const DeviceState = Schema.Struct({
+  id: Schema.String,
+  /** Name of a device profile, such as "pi-4". */
+  type: Schema.String,
+  bandwidthMbps: Schema.Number,
+  /** One way, milliseconds. */
+  delayMs: Schema.Number,
+})
+export type DeviceState = typeof DeviceState.Type
+
+/** The devices that are present; the first is local: it holds the image and answers the client. */
+export const Condition = Schema.Struct({ devices: Schema.Array(DeviceState) })
+export type Condition = typeof Condition.Type
+
+/** Bandwidth that stands for "no limit that matters": the local device's own link in the paper's scenarios. */
+export const idealBandwidthMbps = 100_000

@@ -1,0 +1,132 @@
+/**
+ * The decision at run time: a policy proposes, the latency model checks, local search repairs or improves within a time
+ * budget; where no policy fits the swarm, search alone decides. Every decision says where it came from, and whether the
+ * models expect it to meet the SLO: the nearest miss is returned, never an exception, when nothing meets it.
+ */
+import { type Random, seededRandom } from "../supernet/Random.ts"
+import type { Strategy } from "../supernet/Strategy.ts"
+import type { Condition, Slo } from "./Condition.ts"
+import { decodeGenome, encodeStrategy, type Genome } from "./Genome.ts"
+import { meetsSlo } from "./Objective.ts"
+import { improve, keepBest, search } from "./Search.ts"
+import { type Candidate, type Judge, judge, type World } from "./World.ts"
+
+/** A trained policy, ready to run. */
+export interface Proposer {
+  /** Name of the policy, for reports. */
+  readonly name: string
+  /** Whether it was trained for this kind of SLO, these device types and no more devices than it has slots for. */
+  readonly fits: (condition: Condition, slo: Slo) => boolean
+  /** Strategies for the condition, the most wanted first; device genes index `condition.devices`. */
+  readonly propose: (condition: Condition, slo: Slo) => Promise<ReadonlyArray<Genome>>
+}
+
+/** policy: taken as proposed; repair: found by local search from the proposal; search: no policy took part. */
+export type DecisionSource = "policy" | "repair" | "search"
+
+export interface Decision {
+  /** Normal form; `devices` holds the ids of the condition, local first. */
+  readonly strategy: Strategy
+  readonly predictedLatencyMs: number
+  /** Top-1, 0..1. */
+  readonly predictedAccuracy: number
+  readonly meetsSlo: boolean
+  readonly source: DecisionSource
+  /** Name of the policy that proposed; absent for a search. */
+  readonly policy?: string
+  readonly evaluations: number
+  readonly decisionMs: number
+}
+
+export interface DecisionOptions {
+  /** Strategies known to be good nearby (a cache's neighbours, the running one): starting points. */
+  readonly hints?: ReadonlyArray<Strategy>
+  /** Fixes the random moves; default 1. */
+  readonly seed?: number
+}
+
+export interface Decider {
+  readonly decide: (
+    condition: Condition,
+    slo: Slo,
+    budgetMs: number,
+    options?: DecisionOptions,
+  ) => Promise<Decision>
+}
+
+/** Share of the budget that may go into polishing a proposal that already meets its SLO. */
+const polishShare = 0.25
+
+const finish = (
+  world: World,
+  judged: Judge,
+  best: Candidate,
+  source: DecisionSource,
+  policy: string | undefined,
+  startedMs: number,
+): Decision => {
+  const outcome = judged.outcome(best.genome)
+  const ids = judged.condition.devices.map((d) => d.id)
+  return {
+    strategy: decodeGenome(world.space, best.genome, ids),
+    predictedLatencyMs: outcome.latencyMs,
+    predictedAccuracy: outcome.accuracy,
+    meetsSlo: meetsSlo(judged.slo, outcome),
+    source,
+    ...(policy === undefined ? {} : { policy }),
+    evaluations: judged.evaluations(),
+    decisionMs: performance.now() - startedMs,
+  }
+}
+
+/** A proposal stands if it meets the SLO and local search finds no better neighbour in its share of the budget. */
+const checkAndRepair = (
+  judged: Judge,
+  proposals: ReadonlyArray<Genome>,
+  budgetMs: number,
+  random: Random,
+) => {
+  const best = keepBest(6)
+  for (const genome of proposals) best.offer({ genome, score: judged.score(genome) })
+  const proposed = best.kept[0]
+  if (proposed === undefined) return undefined
+  const met = proposed.score > 0
+  const improved = improve(
+    judged,
+    best.kept,
+    { milliseconds: met ? budgetMs * polishShare : budgetMs },
+    random,
+  )
+  return { best: improved, repaired: improved.score > proposed.score, met: improved.score > 0 }
+}
+
+export const makeDecider = (world: World, policies: ReadonlyArray<Proposer> = []): Decider => ({
+  decide: async (condition, slo, budgetMs, options = {}) => {
+    const startedMs = performance.now()
+    const left = () => Math.max(0, budgetMs - (performance.now() - startedMs))
+    const judged = judge(world, condition, slo)
+    const random = seededRandom(options.seed ?? 1)
+    const ids = condition.devices.map((d) => d.id)
+    const hints = (options.hints ?? [])
+      .filter((s) => s.devices.every((id) => ids.includes(id)) && s.devices[0] === ids[0])
+      .map((s) => encodeStrategy(world.space, s, ids))
+    const policy = policies.find((p) => p.fits(condition, slo))
+    if (policy !== undefined) {
+      const proposals = await policy.propose(condition, slo)
+      const checked = checkAndRepair(judged, [...proposals, ...hints], left() / 2, random)
+      if (checked?.met === true) {
+        return finish(
+          world,
+          judged,
+          checked.best,
+          checked.repaired ? "repair" : "policy",
+          policy.name,
+          startedMs,
+        )
+      }
+      if (checked !== undefined) hints.push(checked.best.genome)
+    }
+    const found = search(judged, { milliseconds: left() }, random, hints)
+    return finish(world, judged, found, "search", undefined, startedMs)
+  },
+})
