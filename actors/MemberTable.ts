@@ -1,0 +1,181 @@
+/**
+ * Who is in the swarm, as one device sees it: a pure table fed with hello, beat and farewell messages, and with any other
+ * sign of life. Suspicion comes before removal: a suspect gets no new work but keeps what it has; a device that is gone
+ * stays listed for a while, with its age, so that a person can see what happened.
+ */
+import type { DeviceId } from "../subjects/DeviceId.ts"
+import {
+  type DeviceIdentity,
+  type DeviceStatus,
+  protocolVersion,
+  type SwarmMessage,
+} from "../subjects/SwarmMessages.ts"
+
+export interface MembershipTimes {
+  readonly beatEveryMs: number
+  /** Silence after which a device is out of new plans. */
+  readonly suspectMs: number
+  /** Silence after which what it holds is given up. */
+  readonly goneMs: number
+  /** How long a device that is gone stays listed. */
+  readonly forgetMs: number
+}
+
+/**
+ * Three missed beats, not two: a beat waits behind at most a window of tile chunks, and every acknowledged chunk counts as
+ * a sign of life itself.
+ */
+export const defaultTimes: MembershipTimes = {
+  beatEveryMs: 250,
+  suspectMs: 900,
+  goneMs: 3000,
+  forgetMs: 600_000,
+}
+
+/** `left`: it said farewell. `gone`: it fell silent. `incompatible`: it speaks another protocol; it is seen, not used. */
+export type MemberState = "present" | "suspect" | "gone" | "left" | "incompatible"
+
+export interface Member {
+  readonly identity: DeviceIdentity
+  readonly status: DeviceStatus
+  readonly seq: number
+  readonly state: MemberState
+  /** Monotonic clock of the device that keeps the table. */
+  readonly lastSeenMs: number
+  readonly joinedMs: number
+  /** Why it left, or what is wrong with it; empty otherwise. */
+  readonly note: string
+}
+
+export type MemberTable = ReadonlyMap<DeviceId, Member>
+
+/** What happened to the table, in the past tense; the first two change what can be planned. */
+export type MemberEvent =
+  | { readonly _tag: "DeviceJoined"; readonly device: DeviceId; readonly restarted: boolean }
+  | {
+      readonly _tag: "DeviceLeft"
+      readonly device: DeviceId
+      readonly state: "left" | "gone"
+      readonly note: string
+    }
+  | { readonly _tag: "DeviceSuspected"; readonly device: DeviceId; readonly silentMs: number }
+  | { readonly _tag: "DeviceReturned"; readonly device: DeviceId }
+  | { readonly _tag: "DuplicateIdSeen"; readonly device: DeviceId; readonly hosts: readonly [string, string] }
+
+export interface Change {
+  readonly table: MemberTable
+  readonly events: ReadonlyArray<MemberEvent>
+}
+
+const unchanged = (table: MemberTable): Change => ({ table, events: [] })
+const withMember = (table: MemberTable, member: Member): MemberTable =>
+  new Map(table).set(member.identity.device, member)
+
+/** Another host beats under the same id while the known one is still heard: a copied configuration. */
+const isDuplicate = (
+  known: Member,
+  identity: DeviceIdentity,
+  nowMs: number,
+  times: MembershipTimes,
+): boolean =>
+  known.identity.nonce !== identity.nonce &&
+  (known.state === "present" || known.state === "suspect") &&
+  nowMs - known.lastSeenMs < times.suspectMs &&
+  (known.identity.hostname !== identity.hostname || known.identity.pid !== identity.pid)
+
+const described = (
+  table: MemberTable,
+  message: { readonly seq: number; readonly identity: DeviceIdentity; readonly status: DeviceStatus },
+  nowMs: number,
+): Change => {
+  const { identity, status, seq } = message
+  const known = table.get(identity.device)
+  const sameSession = known?.identity.nonce === identity.nonce
+  // Beats of one session may overtake each other on reconnects; and after its farewell a device is not called back by a late beat.
+  if (known !== undefined && sameSession && (seq <= known.seq || known.state === "left"))
+    return unchanged(table)
+  const compatible = identity.protocol === protocolVersion
+  const member: Member = {
+    identity,
+    status,
+    seq,
+    state: compatible ? "present" : "incompatible",
+    lastSeenMs: nowMs,
+    joinedMs: sameSession ? known.joinedMs : nowMs,
+    note: compatible ? "" : `speaks protocol ${identity.protocol}; this device speaks ${protocolVersion}`,
+  }
+  const events: Array<MemberEvent> = []
+  if (!sameSession)
+    events.push({ _tag: "DeviceJoined", device: identity.device, restarted: known !== undefined })
+  else if (known.state === "suspect" || known.state === "gone")
+    events.push({ _tag: "DeviceReturned", device: identity.device })
+  return { table: withMember(table, member), events }
+}
+
+/** The table after a message of `swarm.<device>`. */
+export const received = (
+  table: MemberTable,
+  message: SwarmMessage,
+  nowMs: number,
+  times: MembershipTimes,
+): Change => {
+  if (message._tag === "Farewell") {
+    const known = table.get(message.device)
+    if (known === undefined || known.identity.nonce !== message.nonce || known.state === "left")
+      return unchanged(table)
+    const left: Member = { ...known, state: "left", lastSeenMs: nowMs, note: message.reason }
+    const event: MemberEvent = {
+      _tag: "DeviceLeft",
+      device: message.device,
+      state: "left",
+      note: message.reason,
+    }
+    return { table: withMember(table, left), events: [event] }
+  }
+  const known = table.get(message.identity.device)
+  if (known !== undefined && isDuplicate(known, message.identity, nowMs, times) && message._tag === "Beat") {
+    const hosts = [known.identity, message.identity].map((i) => `${i.hostname} (pid ${i.pid})`)
+    const event: MemberEvent = {
+      _tag: "DuplicateIdSeen",
+      device: known.identity.device,
+      hosts: [hosts[0] ?? "", hosts[1] ?? ""],
+    }
+    return { table, events: [event] }
+  }
+  return described(table, message, nowMs)
+}
+
+/** Any sign of life: an acknowledged chunk, a result, a pong. */
+export const heard = (table: MemberTable, device: DeviceId, nowMs: number): Change => {
+  const known = table.get(device)
+  if (known === undefined || (known.state !== "present" && known.state !== "suspect")) return unchanged(table)
+  const events: ReadonlyArray<MemberEvent> =
+    known.state === "suspect" ? [{ _tag: "DeviceReturned", device }] : []
+  return { table: withMember(table, { ...known, state: "present", lastSeenMs: nowMs }), events }
+}
+
+/** The table after some time without messages. */
+export const aged = (table: MemberTable, nowMs: number, times: MembershipTimes): Change => {
+  const events: Array<MemberEvent> = []
+  const next = new Map<DeviceId, Member>()
+  for (const [device, member] of table) {
+    const silentMs = nowMs - member.lastSeenMs
+    const active = member.state === "present" || member.state === "suspect"
+    if (!active && silentMs > times.forgetMs) continue
+    if (active && silentMs > times.goneMs) {
+      const note = `silent for ${Math.round(silentMs)} ms`
+      next.set(device, { ...member, state: "gone", note })
+      events.push({ _tag: "DeviceLeft", device, state: "gone", note })
+    } else if (member.state === "present" && silentMs > times.suspectMs) {
+      next.set(device, { ...member, state: "suspect" })
+      events.push({ _tag: "DeviceSuspected", device, silentMs })
+    } else next.set(device, member)
+  }
+  return events.length === 0 && next.size === table.size ? unchanged(table) : { table: next, events }
+}
+
+/** Devices that new plans may use, by id. */
+export const plannable = (table: MemberTable): ReadonlyArray<Member> =>
+  [...table.values()]
+    .filter((m) => m.state === "present")
+    .sort((a, b) => (a.identity.device < b.identity.device ? -1 : 1))
