@@ -68,7 +68,9 @@ const imagenetStd = [58.395, 57.12, 57.375]
 /** OFA-MBv3 scaled by a width multiplier (1.0 = the published table). */
 export const ofaMobileNetV3 = (options: SpecOptions): SupernetSpec => {
   const scale = (channels: number) =>
-    options.widthMultiplier === 1 ? channels : makeDivisibleBy4(channels * options.widthMultiplier)
+    options.widthMultiplier >= 1
+      ? makeDivisible(channels * options.widthMultiplier)
+      : makeDivisibleBy4(channels * options.widthMultiplier)
   const stage = (width: number, stride: 1 | 2, activation: Activation, squeezeExcite: boolean) => ({
     width: scale(width),
     stride,
