@@ -1,0 +1,89 @@
+/**
+ * `murmuration supernet import CHECKPOINT --classes FILE --out DIR`: a PyTorch once-for-all checkpoint becomes a supernet
+ * artifact. The file is read as data; nothing in it is ever executed (see supernet/import/Pickle.ts).
+ */
+import { basename } from "node:path"
+import { Console, Effect, FileSystem, Schema } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import { writeArtifact } from "../supernet/Artifact.ts"
+import { importOfa } from "../supernet/import/OfaImport.ts"
+import { readTorchCheckpoint } from "../supernet/import/TorchCheckpoint.ts"
+
+export class NoSuchInput extends Schema.TaggedError<NoSuchInput>()("NoSuchInput", {
+  path: Schema.String,
+  what: Schema.String,
+  retryable: Schema.Boolean,
+}) {
+  override get message() {
+    return `${this.path}: this ${this.what} cannot be read`
+  }
+}
+
+export interface ImportFiles {
+  readonly checkpoint: string
+  /** Text file, one class name a line, in the order of the classifier's outputs. */
+  readonly classes: string
+  readonly out: string
+  readonly name: string
+  readonly version: string
+  readonly weights: "float32" | "float16"
+}
+
+/** Checkpoint file in, artifact directory out. Returns what was written. */
+export const importCheckpoint = Effect.fn("importCheckpoint")(function* (files: ImportFiles) {
+  const fs = yield* FileSystem.FileSystem
+  const readable = (path: string, what: string) => () => new NoSuchInput({ path, what, retryable: false })
+  const bytes = yield* fs
+    .readFile(files.checkpoint)
+    .pipe(Effect.mapError(readable(files.checkpoint, "checkpoint")))
+  const text = yield* fs
+    .readFileString(files.classes)
+    .pipe(Effect.mapError(readable(files.classes, "list of class names")))
+  const classes = text
+    .split(/\r?\n/)
+    .map((line) => line.trim())
+    .filter((line) => line !== "")
+  const state = yield* readTorchCheckpoint(bytes)
+  const { spec, weights } = yield* importOfa(state, { name: files.name, version: files.version, classes })
+  const training = `imported from the PyTorch checkpoint ${basename(files.checkpoint)}`
+  const manifest = yield* writeArtifact(files.out, spec, weights, { training, weights: files.weights })
+  return { spec, weights, manifest }
+})
+
+export const importCommand = Command.make(
+  "import",
+  {
+    checkpoint: Argument.String("checkpoint").pipe(
+      Argument.withDescription("OFA-MobileNetV3 checkpoint (.pth), zip or legacy form"),
+    ),
+    classes: Flag.String("classes").pipe(
+      Flag.withDescription("Text file with one class name a line, in the order of the classifier's outputs"),
+    ),
+    out: Flag.String("out").pipe(Flag.withDescription("Directory to write the artifact into")),
+    name: Flag.String("name").pipe(
+      Flag.withDescription("Name of the supernet"),
+      Flag.withDefault("ofa-mbv3"),
+    ),
+    version: Flag.String("version-name").pipe(
+      Flag.withDescription("Version of the supernet"),
+      Flag.withDefault("1"),
+    ),
+    weights: Flag.Literals("weights", ["float16", "float32"]).pipe(
+      Flag.withDescription("Width of the stored numbers"),
+      Flag.withDefault("float16" as const),
+    ),
+  },
+  Effect.fn(function* (files) {
+    const { spec, weights, manifest } = yield* importCheckpoint(files)
+    const parameters = [...weights.values()].reduce((sum, t) => sum + t.data.length, 0)
+    const stored = Object.values(manifest.files).reduce((sum, f) => sum + f.bytes, 0)
+    yield* Console.log(
+      [
+        `${spec.name} ${spec.version}: OFA-MobileNetV3, width ${spec.widthMultiplier}, ${spec.classes.length} classes, depth up to ${spec.maxDepth}`,
+        `stem ${spec.stemWidth}, stages ${spec.stages.map((s) => s.width).join(" ")}, head ${spec.headWidth} -> ${spec.featureWidth}`,
+        `${(parameters / 1e6).toFixed(2)} M numbers, ${(stored / 1e6).toFixed(2)} MB (${files.weights}) in ${files.out}`,
+        "Batch-norm statistics are the checkpoint's own, those of the largest network: recalibrate before trusting small submodels.",
+      ].join("\n"),
+    )
+  }),
+).pipe(Command.withDescription("Turn a PyTorch once-for-all checkpoint into a supernet artifact"))
