@@ -1,0 +1,107 @@
+/**
+ * A nats-server as a child process: started, waited for until it answers, stopped with its scope. Used by the demo and by
+ * tests; real devices run it under systemd. The binary is `nats-server` on PATH, or the one named in NATS_SERVER.
+ */
+import { type ChildProcess, spawn } from "node:child_process"
+import { createServer } from "node:net"
+import { Effect, Schema } from "effect"
+import type { Scope } from "effect"
+
+export class NatsServerFailed extends Schema.TaggedError<NatsServerFailed>()("NatsServerFailed", {
+  detail: Schema.String,
+  log: Schema.Array(Schema.String),
+  hint: Schema.String,
+}) {
+  override get message() {
+    return [`nats-server: ${this.detail}`, ...this.log.slice(-5), this.hint]
+      .filter((l) => l !== "")
+      .join("\n  ")
+  }
+}
+
+export interface NatsProcess {
+  readonly pid: number
+  /** Last lines of its log, oldest first. */
+  readonly log: ReadonlyArray<string>
+  readonly running: () => boolean
+  readonly signal: (signal: NodeJS.Signals) => void
+  /** Resolves when the process has ended. */
+  readonly exited: Effect.Effect<void>
+}
+
+const keptLines = 400
+const binary = (): string => process.env["NATS_SERVER"] ?? "nats-server"
+
+/** A TCP port of the loopback interface that was free a moment ago. */
+export const freePort: Effect.Effect<number> = Effect.callback<number>((resume) => {
+  const server = createServer().listen(0, "127.0.0.1", () => {
+    const address = server.address()
+    const port = address !== null && typeof address === "object" ? address.port : 0
+    server.close(() => resume(Effect.succeed(port)))
+  })
+})
+
+const start = (args: ReadonlyArray<string>, readyMs: number) =>
+  Effect.callback<{ child: ChildProcess; log: Array<string> }, NatsServerFailed>((resume) => {
+    const log: Array<string> = []
+    const child = spawn(binary(), args, { stdio: ["ignore", "pipe", "pipe"] })
+    const fail = (detail: string, hint = "") =>
+      resume(Effect.fail(new NatsServerFailed({ detail, log, hint })))
+    const timer = setTimeout(() => {
+      child.kill("SIGKILL")
+      fail(`not ready within ${readyMs} ms`)
+    }, readyMs)
+    child.once("error", (error) => {
+      clearTimeout(timer)
+      fail(error.message, "install nats-server 2.9.10 or newer (deploy/README.md), or name it in NATS_SERVER")
+    })
+    child.once("exit", (code, signal) => {
+      clearTimeout(timer)
+      fail(`ended with ${code === null ? signal : `code ${code}`} before it was ready`)
+    })
+    const read = (data: Buffer) => {
+      const lines = data.toString().split("\n")
+      log.push(...lines.filter((line) => line.trim() !== ""))
+      log.splice(0, Math.max(0, log.length - keptLines))
+      if (!lines.some((line) => line.includes("Server is ready"))) return
+      clearTimeout(timer)
+      resume(Effect.succeed({ child, log }))
+    }
+    child.stdout?.on("data", read)
+    child.stderr?.on("data", read)
+  })
+
+const exited = (child: ChildProcess): Effect.Effect<void> =>
+  Effect.callback<void>((resume) => {
+    if (child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
+    child.once("exit", () => resume(Effect.void))
+  })
+
+/** SIGTERM, and SIGKILL where that does not help within two seconds. A stopped (SIGSTOP) process needs the latter. */
+const stop = (child: ChildProcess): Effect.Effect<void> =>
+  Effect.sync(() => child.kill("SIGTERM")).pipe(
+    Effect.andThen(exited(child)),
+    Effect.timeoutOrElse({
+      duration: "2 seconds",
+      orElse: () =>
+        Effect.andThen(
+          Effect.sync(() => child.kill("SIGKILL")),
+          exited(child),
+        ),
+    }),
+  )
+
+/** Starts `nats-server ARGS` and resolves when it accepts clients; stops it when the scope closes. */
+export const natsProcess = (
+  args: ReadonlyArray<string>,
+  readyMs = 10_000,
+): Effect.Effect<NatsProcess, NatsServerFailed, Scope.Scope> =>
+  Effect.acquireRelease(start(args, readyMs), ({ child }) => stop(child)).pipe(
+    Effect.map(({ child, log }) => ({
+      pid: child.pid ?? 0,
+      log,
+      running: () => child.exitCode === null && child.signalCode === null,
+      signal: (signal) => void child.kill(signal),
+      exited: exited(child),
+    })),
+  )

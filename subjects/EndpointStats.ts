@@ -1,0 +1,28 @@
+/** Counters of one subject that a program serves; shown by the services API and in beats. Mutable on purpose: hot path. */
+export interface EndpointStats {
+  readonly name: string
+  readonly subject: string
+  readonly queue: string
+  requests: number
+  /** Answered with a typed error, or failed. */
+  errors: number
+  /** Refused or thrown away because the inbox was full. */
+  dropped: number
+  /** Not what the subject carries. */
+  bad: number
+  /** Sum over all handled messages, from arrival to reply, ns. */
+  processingNs: number
+  lastError: string
+}
+
+export const endpointStats = (name: string, subject: string, queue = ""): EndpointStats => ({
+  name,
+  subject,
+  queue,
+  requests: 0,
+  errors: 0,
+  dropped: 0,
+  bad: 0,
+  processingNs: 0,
+  lastError: "",
+})

@@ -1,0 +1,189 @@
+/**
+ * The loops behind subjects. `serve` answers requests, `listen` takes one-way messages. Both keep running whatever
+ * arrives: bytes that do not decode, handlers that fail, die or interrupt themselves. Both drain when their scope closes.
+ */
+import { Cause, Duration, Effect, Exit, Fiber, type Scope, Stream } from "effect"
+import { headers, type Msg } from "nats"
+import { Bus, type Inbox, type Incoming } from "./Bus.ts"
+import { type BadMessage, type Codec, formatOf, type WireFormat } from "./Codec.ts"
+import { errorReply } from "./Codecs.ts"
+import { monotonicMs } from "./Connection.ts"
+import { type EndpointStats, endpointStats } from "./EndpointStats.ts"
+import { type ErrorBody, errorBody, errorBodyOf, errorHeader, type Refusal, refusal } from "./ErrorReply.ts"
+
+/** How long handlers may go on after their scope began to close. */
+const drainLimit = Duration.seconds(5)
+
+export interface Arrival {
+  readonly subject: string
+  readonly arrivedMs: number
+  readonly bytes: number
+  readonly format: WireFormat
+}
+
+export interface ServeOptions<In, Out, E, R> {
+  /** Endpoint name in the services API. Default: the subject's first word. */
+  readonly name?: string
+  readonly subject: string
+  readonly queue?: string
+  readonly input: Codec<In>
+  readonly output: Codec<Out>
+  /** Handlers that may run at once. Default 1: in order. */
+  readonly concurrency?: number
+  /** Requests that may wait beside those that run; further ones are refused as Overloaded at once. Default 256. */
+  readonly capacity?: number
+  /** How undecodable input is refused. Default: BadRequest. */
+  readonly refuse?: (bad: BadMessage) => Refusal
+  /** Fails with a `Refusal` to choose the error reply; any other failure or defect is answered as Internal. */
+  readonly handle: (input: In, arrival: Arrival) => Effect.Effect<Out, E, R>
+}
+
+const badRequest = (bad: BadMessage): Refusal =>
+  refusal("BadRequest", bad.detail, "see docs/clients.md for the message's form")
+
+/** Sends a typed error; the body has the form (CBOR or JSON) of the request. */
+export const respondError = (message: Msg, error: ErrorBody, format: WireFormat): boolean => {
+  const h = headers()
+  h.set(errorHeader, error.tag)
+  h.set("Nats-Service-Error", error.message.replaceAll(/\s+/g, " ").slice(0, 500))
+  h.set("Nats-Service-Error-Code", error.retryable ? "503" : "400")
+  return message.respond(errorReply.encode({ error }, format), { headers: h })
+}
+
+/** Resolves once the server knows the subscription. */
+export const serve = <In, Out, E, R>(
+  o: ServeOptions<In, Out, E, R>,
+): Effect.Effect<EndpointStats, never, Bus | Scope.Scope | R> =>
+  Effect.gen(function* () {
+    const bus = yield* Bus
+    const stats = endpointStats(o.name ?? o.subject.split(".")[0] ?? o.subject, o.subject, o.queue)
+    const inbox = yield* bus.inbox(o.subject, {
+      ...(o.queue === undefined ? {} : { queue: o.queue }),
+      capacity: o.capacity ?? 256,
+      onDrop: (message) => {
+        stats.dropped++
+        const full = refusal("Overloaded", "the queue is full", "try again later, or elsewhere", true)
+        respondError(message, errorBodyOf(full), formatOf(message.data))
+      },
+    })
+    const answer = (incoming: Incoming) => {
+      const format = formatOf(incoming.data)
+      const arrival = {
+        subject: incoming.subject,
+        arrivedMs: incoming.arrivedMs,
+        bytes: incoming.data.length,
+        format,
+      }
+      return Effect.fromResult(o.input.decode(incoming.subject, incoming.data)).pipe(
+        Effect.mapError((bad) => {
+          stats.bad++
+          return (o.refuse ?? badRequest)(bad)
+        }),
+        Effect.flatMap((input) => o.handle(input, arrival)),
+        Effect.map((out) => o.output.encode(out, format)),
+        Effect.exit,
+        Effect.flatMap((exit) => reply(bus.payloadLimitBytes(), incoming, format, exit, stats)),
+      )
+    }
+    yield* run(inbox, answer, o.concurrency ?? 1)
+    return stats
+  })
+
+const reply = <E>(
+  limitBytes: number,
+  incoming: Incoming,
+  format: WireFormat,
+  exit: Exit.Exit<Uint8Array, E>,
+  stats: EndpointStats,
+) => {
+  stats.requests++
+  stats.processingNs += Math.round((monotonicMs() - incoming.arrivedMs) * 1e6)
+  const tooLarge = Exit.isSuccess(exit) && exit.value.length > limitBytes
+  if (Exit.isSuccess(exit) && !tooLarge) {
+    if (incoming.reply !== "") incoming.message.respond(exit.value)
+    return Effect.void
+  }
+  const error = Exit.isSuccess(exit)
+    ? errorBodyOf(refusal("PayloadTooLarge", `the reply has ${exit.value.length} bytes`, "ask for less"))
+    : errorBody(Cause.squash(exit.cause))
+  stats.errors++
+  stats.lastError = `${error.tag}: ${error.message}`
+  if (incoming.reply !== "") respondError(incoming.message, error, format)
+  return Exit.isFailure(exit) && error.tag === "Internal"
+    ? Effect.logError(`${incoming.subject}: handler failed`, exit.cause)
+    : Effect.void
+}
+
+export interface ListenOptions<In, E, R> {
+  readonly name?: string
+  readonly subject: string
+  readonly input: Codec<In>
+  readonly concurrency?: number
+  readonly capacity?: number
+  /** State that repeats (beats, links) drops the oldest; work drops what arrives. Default: drop-oldest. */
+  readonly whenFull?: "drop-newest" | "drop-oldest"
+  readonly handle: (input: In, arrival: Arrival) => Effect.Effect<void, E, R>
+}
+
+/** Takes one-way messages; bad ones are counted and dropped. Resolves once the server knows the subscription. */
+export const listen = <In, E, R>(
+  o: ListenOptions<In, E, R>,
+): Effect.Effect<EndpointStats, never, Bus | Scope.Scope | R> =>
+  Effect.gen(function* () {
+    const bus = yield* Bus
+    const stats = endpointStats(o.name ?? o.subject.split(".")[0] ?? o.subject, o.subject)
+    const onDrop = () => stats.dropped++
+    const whenFull = o.whenFull ?? "drop-oldest"
+    const inbox = yield* bus.inbox(o.subject, { capacity: o.capacity ?? 1024, whenFull, onDrop })
+    const take = ({ subject, data, arrivedMs }: Incoming) => {
+      stats.requests++
+      return Effect.fromResult(o.input.decode(subject, data)).pipe(
+        Effect.tapError((bad) =>
+          Effect.sync(() => {
+            stats.bad++
+            stats.lastError = bad.message
+          }),
+        ),
+        Effect.flatMap((input) =>
+          o.handle(input, { subject, arrivedMs, bytes: data.length, format: formatOf(data) }),
+        ),
+        Effect.exit,
+        Effect.flatMap((exit) => {
+          stats.processingNs += Math.round((monotonicMs() - arrivedMs) * 1e6)
+          if (Exit.isSuccess(exit)) return Effect.void
+          const failure = Cause.squash(exit.cause)
+          if ((failure as { _tag?: string })._tag === "BadMessage") return Effect.void
+          stats.errors++
+          stats.lastError = errorBody(failure).message
+          return Effect.logError(`${subject}: handler failed`, exit.cause)
+        }),
+      )
+    }
+    yield* run(inbox, take, o.concurrency ?? 1)
+    return stats
+  })
+
+/**
+ * Runs `each` for every message until the scope closes; then stops the intake and finishes what is queued and running.
+ * A handler that interrupts itself ends in a failed exit above, never here.
+ */
+const run = <R>(
+  inbox: Inbox,
+  each: (incoming: Incoming) => Effect.Effect<void, never, R>,
+  concurrency: number,
+) =>
+  Effect.gen(function* () {
+    const loop = inbox.messages.pipe(
+      Stream.mapEffect(each, { concurrency, unordered: true }),
+      Stream.runDrain,
+    )
+    const fiber = yield* Effect.forkScoped(loop)
+    yield* Effect.addFinalizer(() =>
+      inbox.close.pipe(
+        Effect.andThen(Fiber.await(fiber)),
+        Effect.interruptible,
+        Effect.timeoutOption(drainLimit),
+        Effect.asVoid,
+      ),
+    )
+  })

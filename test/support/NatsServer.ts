@@ -1,0 +1,48 @@
+/** Real nats-servers for tests: on free ports, killed by their own pid, restartable on the same port. */
+import { Effect, Scope } from "effect"
+import { freePort, natsProcess, type NatsProcess, type NatsServerFailed } from "../../deploy/NatsProcess.ts"
+
+export interface TestServer {
+  readonly url: string
+  readonly port: number
+  /** kill -9 */
+  readonly kill: Effect.Effect<void>
+  /** Freeze and thaw, without closing connections. */
+  readonly freeze: Effect.Effect<void>
+  readonly thaw: Effect.Effect<void>
+  /** Starts it again with the same arguments. */
+  readonly restart: Effect.Effect<void, NatsServerFailed>
+  readonly process: () => NatsProcess
+}
+
+/** One server with these arguments, which must make it listen on `port`. */
+export const serverWith = (
+  port: number,
+  args: ReadonlyArray<string>,
+): Effect.Effect<TestServer, NatsServerFailed, Scope.Scope> =>
+  Effect.gen(function* () {
+    const scope = yield* Scope.Scope
+    const begin = Scope.provide(natsProcess(args), scope)
+    let current = yield* begin
+    const signal = (name: NodeJS.Signals) => Effect.sync(() => current.signal(name))
+    return {
+      url: `nats://127.0.0.1:${port}`,
+      port,
+      kill: Effect.andThen(
+        signal("SIGKILL"),
+        Effect.suspend(() => current.exited),
+      ),
+      freeze: signal("SIGSTOP"),
+      thaw: signal("SIGCONT"),
+      restart: Effect.map(begin, (next) => {
+        current = next
+      }),
+      process: () => current,
+    }
+  })
+
+/** A bare server without configuration. */
+export const bareServer: Effect.Effect<TestServer, NatsServerFailed, Scope.Scope> = Effect.gen(function* () {
+  const port = yield* freePort
+  return yield* serverWith(port, ["-a", "127.0.0.1", "-p", String(port)])
+})
