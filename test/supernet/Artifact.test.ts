@@ -81,7 +81,7 @@ it("damaged safetensors are refused with a reason", () => {
 it.effect("an artifact is read back as it was written", () =>
   Effect.gen(function* () {
     const weights = randomWeights(tinySpec, 3)
-    weights.set("blocks.0.stats.k3e3r32.dw_bn.mean", { shape: [4], data: Float32Array.of(1, 2, 3, 4) })
+    weights.set("blocks.0.stats.k3e3r64.dw_bn.mean", { shape: [4], data: Float32Array.of(1, 2, 3, 4) })
     const read = yield* readArtifact(yield* fresh(weights))
     assert.deepStrictEqual(read.spec, tinySpec)
     assert.strictEqual(read.manifest.training, "untrained")

@@ -1,4 +1,4 @@
-/** A supernet small enough for naive arithmetic: five stages of up to two narrow blocks, on 32 and 64 pixels. */
+/** A supernet small enough for naive arithmetic: five stages of up to two narrow blocks, on 64 and 96 pixels. */
 import { seededRandom } from "../../supernet/Random.ts"
 import { ofaMobileNetV3, type SupernetSpec } from "../../supernet/Spec.ts"
 import { randomWeights, type Tensor, weightShapes } from "../../supernet/Weights.ts"
@@ -8,7 +8,7 @@ const base = ofaMobileNetV3({
   version: "1",
   widthMultiplier: 0.1,
   classes: ["a", "b", "c"],
-  resolutions: [32, 64],
+  resolutions: [64, 96],
 })
 
 export const tinySpec: SupernetSpec = {

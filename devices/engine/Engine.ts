@@ -1,0 +1,275 @@
+/**
+ * The engine of a device: runs this device's tasks of any strategy with ONNX Runtime, in a worker thread, one at a time.
+ *
+ *   prepare(strategy)   sessions for this device's segments; a look-up where they are resident
+ *   run(task)           remote pieces in, pieces for other devices out; what stays here stays in the worker
+ *   drop(requestId)     forgets what a given-up request left behind
+ *
+ * The Executor calls `run` when all inputs of a task are there: its remote pieces have arrived and the tasks at its local
+ * edges have run (`TaskOutcome.kept` names those edges).
+ */
+import { Context, Effect, Layer, Schema } from "effect"
+import { normalizeStrategy, type Strategy, strategyId, strategyProblems } from "../../supernet/Strategy.ts"
+import { type Task, taskGraph, type TaskGraph } from "../../supernet/TaskGraph.ts"
+import type { SupernetSpec } from "../../supernet/Spec.ts"
+import { shareWeights } from "../../supernet/Safetensors.ts"
+import type { Weights } from "../../supernet/Weights.ts"
+import { availableProviders, type RuntimeOptions } from "../../supernet/onnx/Runtime.ts"
+import { EngineFailure, EngineHost, type Reply } from "./EngineHost.ts"
+import type { EngineStats, PrepareTimings, TaskOutcome, TierChoice } from "./EngineProtocol.ts"
+import type { Piece } from "./Pieces.ts"
+
+/** The strategy cannot run on this device: invalid for its supernet, or it has no part in it. */
+export class StrategyRefused extends Schema.TaggedError<StrategyRefused>()("StrategyRefused", {
+  strategyId: Schema.String,
+  problems: Schema.Array(Schema.String),
+  retryable: Schema.Boolean,
+  hint: Schema.String,
+}) {
+  override get message() {
+    return `strategy ${this.strategyId}: ${this.problems.join("; ")}. ${this.hint}`
+  }
+}
+
+/** A task could not be run: `problem` says in which way, `found` what was there. */
+export class TaskFailed extends Schema.TaggedError<TaskFailed>()("TaskFailed", {
+  problem: Schema.Literals(["StrategyNotPrepared", "BadPieces", "MissingActivation", "ComputeFailed"]),
+  requestId: Schema.String,
+  task: Schema.Int,
+  found: Schema.String,
+  retryable: Schema.Boolean,
+  hint: Schema.String,
+}) {
+  override get message() {
+    return `task ${this.task} of ${this.requestId}: ${this.found}. ${this.hint}`
+  }
+}
+
+/** The worker died during the call, or for good. It restarts by itself unless it has crashed again and again. */
+export class EngineUnavailable extends Schema.TaggedError<EngineUnavailable>()("EngineUnavailable", {
+  found: Schema.String,
+  retryable: Schema.Boolean,
+  hint: Schema.String,
+}) {
+  override get message() {
+    return `engine unavailable: ${this.found}. ${this.hint}`
+  }
+}
+
+export interface EngineOptions {
+  /** This device, as strategies name it. */
+  readonly deviceId: string
+  readonly spec: SupernetSpec
+  readonly weights: Weights
+  readonly runtime?: RuntimeOptions
+  /** Default auto. */
+  readonly tier?: TierChoice
+  /** Build all block sessions in idle time, within 60 % of the session budget. Default true. */
+  readonly preload?: boolean
+  /** For sessions, estimated from their weights. Default 256 MB. */
+  readonly sessionBudgetBytes?: number
+  /** For values that wait for a task on this device. Default 64 MB: some 50 requests at 224 pixels. */
+  readonly activationBudgetBytes?: number
+  /** Strategies kept prepared; the least recently used one goes. Default 256. */
+  readonly maxStrategies?: number
+  /** Emulation: how long this device would take for a task, ms. The real result is held until then. */
+  readonly emulatedMs?: (graph: TaskGraph, task: Task) => number
+  /** Emulated time per real time, 1 = as it would be. Default 1. */
+  readonly timeDilation?: number
+}
+
+export interface PreparedStrategy {
+  readonly strategyId: string
+  readonly strategy: Strategy
+  readonly graph: TaskGraph
+  /** This device's index in `strategy.devices`. */
+  readonly device: number
+  readonly timings: PrepareTimings
+}
+
+export interface RunTask {
+  readonly requestId: string
+  readonly strategyId: string
+  /** Index in `TaskGraph.tasks`; one of this device's. */
+  readonly task: number
+  /** One per crossing input edge, and for stem tasks the image's bytes (`imagePiece`). Their buffers are handed over. */
+  readonly pieces: ReadonlyArray<Piece>
+  /** Higher goes first. Default 0. */
+  readonly priority?: number
+}
+
+export type EngineError = StrategyRefused | TaskFailed | EngineUnavailable
+
+export interface EngineShape {
+  readonly deviceId: string
+  readonly spec: SupernetSpec
+  /** Idempotent and cheap when known; also revives a strategy that was released. */
+  readonly prepare: (
+    strategy: Strategy,
+  ) => Effect.Effect<PreparedStrategy, StrategyRefused | EngineUnavailable>
+  /** A prepared strategy, without waiting. */
+  readonly prepared: (strategyId: string) => PreparedStrategy | undefined
+  readonly release: (strategyId: string) => Effect.Effect<void>
+  /** Interrupting it takes the task back if it has not started. */
+  readonly run: (task: RunTask) => Effect.Effect<TaskOutcome, TaskFailed | EngineUnavailable>
+  readonly drop: (requestId: string) => Effect.Effect<void>
+  readonly stats: Effect.Effect<EngineStats & { readonly restarts: number }, EngineUnavailable>
+}
+
+const unavailable = (failure: EngineFailure) =>
+  new EngineUnavailable({
+    found: failure.message,
+    retryable: failure.problem === "EngineCrashed",
+    hint:
+      failure.problem === "EngineCrashed"
+        ? "The worker restarts; send the request again."
+        : "Restart the device, and look at its log for the first crash.",
+  })
+
+const hints: Readonly<Record<TaskFailed["problem"], string>> = {
+  StrategyNotPrepared: "Call prepare first; the engine may have forgotten it for newer ones.",
+  BadPieces: "Sender and receiver disagree about the strategy.",
+  MissingActivation: "The request was dropped, or its values made room for newer ones; plan it again.",
+  ComputeFailed: "ONNX Runtime refused; the message says why.",
+}
+
+const taskError = (task: RunTask, failure: EngineFailure): TaskFailed | EngineUnavailable => {
+  const { problem } = failure
+  if (problem === "EngineCrashed" || problem === "EngineStopped") return unavailable(failure)
+  const retryable = problem === "MissingActivation" || problem === "StrategyNotPrepared"
+  const { requestId } = task
+  return new TaskFailed({
+    problem,
+    requestId,
+    task: task.task,
+    found: failure.message,
+    retryable,
+    hint: hints[problem],
+  })
+}
+
+/** A host's call as an effect; interruption cancels it. */
+const call = <A, E>(
+  host: EngineHost,
+  start: () => Reply<A>,
+  mapError: (failure: EngineFailure) => E,
+): Effect.Effect<A, E> =>
+  Effect.callback<A, E>((resume) => {
+    const { id, promise } = start()
+    promise.then(
+      (value) => resume(Effect.succeed(value)),
+      (cause: unknown) =>
+        resume(cause instanceof EngineFailure ? Effect.fail(mapError(cause)) : Effect.die(cause)),
+    )
+    return Effect.sync(() => host.cancel(id))
+  })
+
+/** An engine over a host that somebody else stops. */
+export const engineOver = (host: EngineHost, options: EngineOptions): EngineShape => {
+  const known = new Map<string, PreparedStrategy>()
+  const maxStrategies = options.maxStrategies ?? 256
+  const forget = (id: string) => {
+    known.delete(id)
+    host.forget(id)
+  }
+  const touch = (prepared: PreparedStrategy) => {
+    known.delete(prepared.strategyId)
+    known.set(prepared.strategyId, prepared)
+    for (const oldest of known.keys()) {
+      if (known.size <= maxStrategies) break
+      forget(oldest)
+    }
+    return prepared
+  }
+  const prepare = Effect.fnUntraced(function* (given: Strategy) {
+    const id = strategyId(options.spec, given)
+    const found = known.get(id)
+    if (found !== undefined) return touch({ ...found, timings: { built: 0, elapsedMs: 0 } })
+    const problems = strategyProblems(options.spec, given)
+    const strategy = problems.length > 0 ? given : normalizeStrategy(options.spec, given)
+    const device = strategy.devices.indexOf(options.deviceId)
+    if (problems.length > 0 || device < 0) {
+      const notMine = `${options.deviceId} has no part in it`
+      return yield* new StrategyRefused({
+        strategyId: id,
+        problems: problems.length > 0 ? problems : [notMine],
+        retryable: false,
+        hint: "Planner and device may have different supernets.",
+      })
+    }
+    const timings = yield* call(host, () => host.prepare({ strategyId: id, strategy, device }), unavailable)
+    return touch({ strategyId: id, strategy, graph: taskGraph(options.spec, strategy), device, timings })
+  })
+  const run = (task: RunTask) => {
+    const prepared = known.get(task.strategyId)
+    const planned = prepared?.graph.tasks[task.task]
+    if (prepared === undefined || planned === undefined) {
+      const failure = new EngineFailure(
+        "StrategyNotPrepared",
+        `strategy ${task.strategyId} is not prepared here`,
+      )
+      return Effect.fail(taskError(task, failure))
+    }
+    touch(prepared)
+    const ms = options.emulatedMs?.(prepared.graph, planned) ?? 0
+    const emulatedMs = ms * (options.timeDilation ?? 1)
+    const { requestId, pieces, priority = 0 } = task
+    const message = { strategyId: task.strategyId, requestId, task: task.task, pieces, emulatedMs, priority }
+    return call(
+      host,
+      () => host.run(message),
+      (failure) => taskError(task, failure),
+    )
+  }
+  const { deviceId, spec } = options
+  return {
+    deviceId,
+    spec,
+    prepare,
+    prepared: (id) => known.get(id),
+    release: (id) => Effect.sync(() => forget(id)),
+    run,
+    drop: (requestId) => Effect.sync(() => host.drop(requestId)),
+    stats: call(host, () => host.stats(), unavailable).pipe(
+      Effect.map((stats) => ({ ...stats, restarts: host.restarts })),
+    ),
+  }
+}
+
+/** Starts a worker; refuses execution providers that this installation of ONNX Runtime lacks. */
+export const startHost = (options: EngineOptions): Effect.Effect<EngineHost, EngineUnavailable> =>
+  Effect.suspend(() => {
+    const has = availableProviders()
+    const lacking = options.runtime?.providers?.filter((name) => !has.includes(name)) ?? []
+    if (lacking.length > 0) {
+      return Effect.fail(
+        new EngineUnavailable({
+          found: `no execution provider ${lacking.join(", ")}; this ONNX Runtime has ${has.join(", ")}`,
+          retryable: false,
+          hint: "Choose another provider in the device's configuration.",
+        }),
+      )
+    }
+    return Effect.succeed(
+      new EngineHost({
+        spec: options.spec,
+        weights: shareWeights(options.weights),
+        runtime: options.runtime ?? {},
+        tier: options.tier ?? "auto",
+        preload: options.preload ?? true,
+        sessionBudgetBytes: options.sessionBudgetBytes ?? 256e6,
+        activationBudgetBytes: options.activationBudgetBytes ?? 64e6,
+      }),
+    )
+  })
+
+export class Engine extends Context.Service<Engine, EngineShape>()("devices/Engine") {
+  static readonly layer = (options: EngineOptions): Layer.Layer<Engine, EngineUnavailable> =>
+    Layer.effect(
+      Engine,
+      Effect.map(
+        Effect.acquireRelease(startHost(options), (host) => Effect.promise(() => host.stop())),
+        (host) => engineOver(host, options),
+      ),
+    )
+}
