@@ -3,13 +3,12 @@
  *
  * Each docstring gives the literal form, who sends to whom, and what the bus promises. "At most once" means: a message
  * published while a link is down, or to a receiver that cannot keep up, is gone; whoever needs it acknowledged says so.
- * Subjects end in the sender's id where a device must not be able to speak for another: `deploy/` grants each device
- * `tile.*.<itself>` and the like. With nats-server 2.9 a restricted leaf only sees the interest of subscriptions that lie
- * within its own grants, so receivers subscribe per peer (`tile(me, peer)`), never to `tile.<me>.*`.
+ * Subjects end in the sender's id where a device must not be able to speak for another: `deploy/` denies each device the
+ * forms that carry another's id.
  */
 import type { DeviceId } from "./DeviceId.ts"
 
-/** Any device, in patterns for subscriptions that are not restricted. */
+/** Any device, in patterns for subscriptions. */
 export const anyDevice = "*"
 type Device = DeviceId | typeof anyDevice
 

@@ -2,7 +2,7 @@
  * Puts chunks together again. Bounded in regions, bytes and time: a sender that never finishes what it began costs at
  * most `maxOpenBytes` for `openMs`. A region of one chunk is passed through without a copy.
  */
-import { type BadTile, BadTile as BadTileError, type Tile, type TileChunk } from "./TileCodec.ts"
+import { BadTile, type Tile, type TileChunk, type TileHead } from "./TileCodec.ts"
 
 export interface AssemblyLimits {
   readonly maxOpenRegions: number
@@ -49,6 +49,9 @@ const overlaps = (parts: ReadonlyMap<number, number>, offset: number, length: nu
   return false
 }
 
+const keyOf = (from: string, t: TileHead): string =>
+  `${from} ${t.requestId} ${t.attempt} ${t.strategyId} ${t.edge}`
+
 const tileOf = (c: TileChunk, bytes: Uint8Array): Tile => ({
   requestId: c.requestId,
   attempt: c.attempt,
@@ -79,7 +82,7 @@ export class TileAssembly {
 
   /** Takes one chunk from `from`. Never throws. */
   accept(from: string, chunk: TileChunk, nowMs: number): Assembled {
-    const key = `${from} ${chunk.requestId} ${chunk.attempt} ${chunk.strategyId} ${chunk.edge}`
+    const key = keyOf(from, chunk)
     if (this.finished.has(key)) return { _tag: "Duplicate" }
     if (chunk.bytes.length === chunk.total) {
       this.close(key)
@@ -94,7 +97,7 @@ export class TileAssembly {
       : overlaps(region.parts, chunk.offset, chunk.bytes.length)
         ? "chunks of one region overlap"
         : ""
-    if (wrong !== "") return { _tag: "Refused", error: new BadTileError({ detail: wrong }) }
+    if (wrong !== "") return { _tag: "Refused", error: new BadTile({ detail: wrong }) }
     region.buffer.set(chunk.bytes, chunk.offset)
     region.parts.set(chunk.offset, chunk.bytes.length)
     region.received += chunk.bytes.length
@@ -103,6 +106,11 @@ export class TileAssembly {
     this.close(key)
     this.remember(key)
     return { _tag: "Complete", tile: tileOf(chunk, region.buffer) }
+  }
+
+  /** A finished region was refused after all: let the sender try it again. */
+  forget(from: string, tile: TileHead): void {
+    this.finished.delete(keyOf(from, tile))
   }
 
   /** Forgets regions that stalled; gives their number. Call it every second or so. */
