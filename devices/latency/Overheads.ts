@@ -1,0 +1,49 @@
+/**
+ * What the real system adds to compute and transfer: the constants of the latency model, all in one place.
+ * `npm run bench -- latency-model` compares predictions with a running swarm and says what they should be.
+ */
+
+export interface Overheads {
+  /** From a request's arrival to the first tile's departure, without decoding the image: planning, cutting. ms */
+  readonly requestMs: number
+  /** From the logits to the reply. ms */
+  readonly replyMs: number
+  /** Per task on its device: queue, hand-over to the inference worker and back, assembling its input. ms */
+  readonly taskMs: number
+  /** Per message that crosses, sender to receiver: encoding, two leaf servers and the hub, decoding. ms */
+  readonly messageMs: number
+  /** The same, for every MB of the message. ms */
+  readonly messageMsPerMb: number
+  /** Envelope of every message on the bus: subject, header, metadata. */
+  readonly envelopeBytes: number
+  /** Regions larger than this travel as several messages, which a store-and-forward hop can overlap. */
+  readonly chunkBytes: number
+}
+
+/** No overhead at all: the textbook model. */
+export const noOverheads: Overheads = {
+  requestMs: 0,
+  replyMs: 0,
+  taskMs: 0,
+  messageMs: 0,
+  messageMsPerMb: 0,
+  envelopeBytes: 0,
+  chunkBytes: Infinity,
+}
+
+/** Bus: one way through leaf, hub and leaf takes 0.3 ms at 1 KB and 3 ms at 800 KB on loopback (`bench wire`). */
+export const defaultOverheads: Overheads = {
+  requestMs: 0.5,
+  replyMs: 0.3,
+  taskMs: 0.4,
+  messageMs: 0.5,
+  messageMsPerMb: 3,
+  envelopeBytes: 200,
+  chunkBytes: 98_304,
+}
+
+/** Bytes on the wire of a region's values, with an envelope for each message that they need. */
+export const wireBytes = (overheads: Overheads, payloadBytes: number): number =>
+  payloadBytes + overheads.envelopeBytes * Math.max(1, Math.ceil(payloadBytes / overheads.chunkBytes))
+
+export const messageMsPerByte = (overheads: Overheads): number => overheads.messageMsPerMb / 1e6
