@@ -120,6 +120,8 @@ export const weightProblems = (spec: SupernetSpec, weights: Weights): ReadonlyAr
     // Statistics of a smaller expand ratio cover only its own channels.
     else if (shape.length !== 1 || (shape[0] ?? 0) > base)
       problems.push(`${name} is [${shape.join()}], more than [${base}]`)
+    else if (!weights.has(name.replace(/[a-z]+$/, part === "mean" ? "var" : "mean")))
+      problems.push(`${name} lacks its ${part === "mean" ? "variance" : "mean"}`)
   }
   return problems
 }

@@ -114,11 +114,18 @@ export class EngineHost {
   ): Reply<A> {
     const id = this.#nextId++
     const promise = new Promise<A>((resolve, reject) => {
-      if (this.#stopped !== undefined) return reject(new EngineFailure("EngineStopped", this.#stopped))
+      if (this.#stopped !== undefined) {
+        reject(new EngineFailure("EngineStopped", this.#stopped))
+        return
+      }
       const settle = (reply: FromWorker) => {
         const value = answer(reply)
         if (value === undefined) reject(new EngineFailure("EngineCrashed", `unexpected reply ${reply.type}`))
         else resolve(value)
+      }
+      if (transfer.some((buffer) => buffer.detached)) {
+        reject(new EngineFailure("BadPieces", "a piece's buffer was handed over before"))
+        return
       }
       this.#pending.set(id, { resolve: settle, reject })
       this.#worker.ref()

@@ -98,18 +98,23 @@ export const depthwiseKernel = (
   return kernels
 }
 
-/** Key of the statistics that apply: equal variants with equal statistics share their weights and sessions. */
+const normLayers = (block: ActiveBlock): ReadonlyArray<string> => {
+  if (block.kind === "stem") return ["bn"]
+  if (block.kind === "head") return ["expand_bn"]
+  return block.kind === "first" ? ["dw_bn", "project_bn"] : ["expand_bn", "dw_bn", "project_bn"]
+}
+
+/** Equal keys mean equal weights. The resolution counts only where statistics were measured for it. */
 export const variantKey = (
   spec: SupernetSpec,
   weights: Weights,
   block: ActiveBlock,
   resolution: number,
 ): string => {
-  const name = blockName(spec, block)
-  const key: StatisticsKey = { kernel: block.kernel, expand: block.expand, resolution }
-  const layer = block.kind === "stem" ? "bn" : block.kind === "head" ? "expand_bn" : "project_bn"
-  const owner = statisticsNames(name, key).find((n) => weights.has(`${n}.${layer}.mean`)) ?? name
-  return `${block.index}:k${block.kernel}e${block.expand}${owner.endsWith(`r${resolution}`) ? `r${resolution}` : ""}`
+  const { index, kernel, expand } = block
+  const [special = ""] = statisticsNames(blockName(spec, block), { kernel, expand, resolution })
+  const measured = normLayers(block).some((layer) => weights.has(`${special}.${layer}.mean`))
+  return `${index}:k${kernel}e${expand}${measured ? `r${resolution}` : ""}`
 }
 
 /** The folded layers of an MBConv. The first block of the supernet has no expansion. */

@@ -82,6 +82,7 @@ it.effect("an artifact is read back as it was written", () =>
   Effect.gen(function* () {
     const weights = randomWeights(tinySpec, 3)
     weights.set("blocks.0.stats.k3e3r64.dw_bn.mean", { shape: [4], data: Float32Array.of(1, 2, 3, 4) })
+    weights.set("blocks.0.stats.k3e3r64.dw_bn.var", { shape: [4], data: Float32Array.of(1, 2, 3, 4) })
     const read = yield* readArtifact(yield* fresh(weights))
     assert.deepStrictEqual(read.spec, tinySpec)
     assert.strictEqual(read.manifest.training, "untrained")
@@ -114,10 +115,11 @@ it.effect("a missing file, a changed byte, an unknown format and unfitting shape
     const lacking = randomWeights(tinySpec, 1)
     lacking.delete("blocks.0.dw")
     lacking.set("head.mix", { shape: [2, 2], data: new Float32Array(4) })
+    lacking.set("stem.stats.r64.bn.mean", { shape: [1], data: new Float32Array(1) })
     lacking.set("surprise", { shape: [1], data: new Float32Array(1) })
     const error = yield* Effect.flip(readArtifact(yield* fresh(lacking)))
     assert.strictEqual(error._tag, "ArtifactShape")
-    for (const part of ["blocks.0.dw is missing", "head.mix is [2,2]", "surprise"])
+    for (const part of ["blocks.0.dw is missing", "head.mix is [2,2]", "lacks its variance", "surprise"])
       assert.include(error.message, part)
   }),
 )

@@ -38,3 +38,14 @@ export const livelyWeights = (spec: SupernetSpec, seed: number): Map<string, Ten
   }
   return weights
 }
+
+/** Random pixels, uint8 RGB [size, size, 3]. */
+export const image = (size: number, seed: number): Uint8Array => {
+  const random = seededRandom(seed)
+  return Uint8Array.from({ length: size * size * 3 }, () => Math.floor(random.next() * 256))
+}
+
+/** Largest absolute difference over largest absolute expected value. */
+export const largestDifference = (got: Float32Array, expected: Float32Array): number =>
+  Math.max(...got.map((v, i) => Math.abs(v - (expected[i] ?? Number.NaN)))) /
+  Math.max(...expected.map(Math.abs))

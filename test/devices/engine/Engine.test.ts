@@ -1,57 +1,299 @@
 import { assert, it } from "@effect/vitest"
-import { Effect, Exit, Scope } from "effect"
-import {
-  Engine,
-  type EngineOptions,
-  type EngineShape,
-  engineOver,
-  startHost,
-} from "../../../devices/engine/Engine.ts"
+import { Effect, Fiber, Layer } from "effect"
+import { Engine, type EngineOptions, engineOver, startHost } from "../../../devices/engine/Engine.ts"
+import { imagePiece } from "../../../devices/engine/Pieces.ts"
 import { walk } from "../../../devices/engine/Walk.ts"
-import { below, seededRandom } from "../../../supernet/Random.ts"
+import { seededRandom } from "../../../supernet/Random.ts"
 import { Reference } from "../../../supernet/Reference.ts"
-import { localStrategy, sampleStrategy, strategyId } from "../../../supernet/Strategy.ts"
-import { maxSubmodel } from "../../../supernet/Submodel.ts"
-import { livelyWeights, tinySpec } from "../../supernet/Tiny.ts"
+import { localStrategy, sampleStrategy, type Strategy } from "../../../supernet/Strategy.ts"
+import { maxSubmodel, minSubmodel, sampleSubmodel } from "../../../supernet/Submodel.ts"
+import { image, largestDifference, livelyWeights, tinySpec } from "../../supernet/Tiny.ts"
 
 const weights = livelyWeights(tinySpec, 5)
 const devices = ["a", "b", "c", "d"]
-const image = (size: number, seed: number): Uint8Array => {
-  const random = seededRandom(seed)
-  return Uint8Array.from({ length: size * size * 3 }, () => below(random, 256))
+const reference = new Reference(tinySpec, weights)
+const wholeImage = { y0: 0, y1: 64, x0: 0, x1: 64 }
+const local = localStrategy(tinySpec, maxSubmodel(tinySpec, 64), "a")
+/** Stem to the last block but one on `a`, the rest on `b` and back: two tasks on `a` with one on `b` between. */
+const there: Strategy = {
+  ...local,
+  devices: ["a", "b"],
+  blocks: local.blocks.map((plan, i) => ({ ...plan, placement: [i > 4 && i < 8 ? 1 : 0] })),
 }
-const largestDifference = (a: Float32Array, b: Float32Array): number =>
-  Math.max(...a.map((v, i) => Math.abs(v - (b[i] ?? Number.NaN)))) / Math.max(...b.map(Math.abs))
 
-const swarm = (options: Partial<EngineOptions> = {}) =>
-  Effect.map(
-    Effect.forEach(devices, (deviceId) => started({ deviceId, ...options }), { concurrency: "unbounded" }),
-    (engines) => new Map(engines.map(({ engine }) => [engine.deviceId, engine])),
-  )
-
-const started = Effect.fnUntraced(function* (
-  options: Partial<EngineOptions> & { readonly deviceId: string },
-) {
-  const all: EngineOptions = { spec: tinySpec, weights, ...options }
+const start = Effect.fnUntraced(function* (options: Partial<EngineOptions> = {}) {
+  const all: EngineOptions = { deviceId: "a", spec: tinySpec, weights, ...options }
   const host = yield* Effect.acquireRelease(startHost(all), (h) => Effect.promise(() => h.stop()))
   return { host, engine: engineOver(host, all) }
 })
 
+const swarm = (options: Partial<EngineOptions> = {}) =>
+  Effect.forEach(devices, (deviceId) => start({ deviceId, ...options }), { concurrency: "unbounded" }).pipe(
+    Effect.map((started) => new Map(started.map(({ engine }) => [engine.deviceId, engine]))),
+  )
+
+const imageTask = (strategyId: string, requestId: string, seed = 1, priority = 0) => ({
+  requestId,
+  strategyId,
+  task: 0,
+  pieces: [imagePiece(0, image(64, seed), 64, wholeImage)],
+  priority,
+})
+
+it.live("engines that share a strategy answer as one session does, with 32, 16 and 8 bits on the way", () =>
+  Effect.gen(function* () {
+    const engines = yield* swarm()
+    const random = seededRandom(11)
+    for (let i = 0; i < 20; i++) {
+      const strategy = sampleStrategy(tinySpec, devices, random)
+      const size = strategy.submodel.resolution
+      const pixels = image(size, i)
+      const { logits } = yield* walk(engines, `r${i}`, strategy, pixels)
+      const expected = yield* Effect.promise(() => reference.evaluate(strategy, { count: 1, size, pixels }))
+      assert.isBelow(largestDifference(logits, expected), 1e-5, JSON.stringify(strategy.blocks))
+    }
+    for (const engine of engines.values()) assert.strictEqual((yield* engine.stats).waitingBytes, 0)
+  }),
+)
+
+it.live("many requests in flight at once get each its own answer", () =>
+  Effect.gen(function* () {
+    const engines = yield* swarm()
+    const random = seededRandom(3)
+    const strategies = [1, 2, 3].map(() => sampleStrategy(tinySpec, devices, random, { bits: [8] }))
+    yield* Effect.forEach(
+      Array.from({ length: 24 }, (_, i) => i),
+      Effect.fnUntraced(function* (i) {
+        const strategy = strategies[i % 3] ?? local
+        const size = strategy.submodel.resolution
+        const { logits } = yield* walk(engines, `r${i}`, strategy, image(size, i))
+        const batch = { count: 1, size, pixels: image(size, i) }
+        const expected = yield* Effect.promise(() => reference.evaluate(strategy, batch))
+        assert.isBelow(largestDifference(logits, expected), 1e-5)
+      }),
+      { concurrency: "unbounded" },
+    )
+  }),
+)
+
 it.live(
-  "engines that share a strategy answer as one session does: float32 to 1e-5, 8 and 16 bits alike",
+  "block sessions and fused ones give the same logits, and idle time turns the one into the other",
   () =>
     Effect.gen(function* () {
-      const reference = new Reference(tinySpec, weights)
-      const engines = yield* swarm()
-      const random = seededRandom(11)
-      for (let i = 0; i < 40; i++) {
-        const strategy = sampleStrategy(tinySpec, devices, random)
-        const size = strategy.submodel.resolution
-        const pixels = image(size, i)
-        const { logits } = yield* walk(engines, `r${i}`, strategy, pixels)
-        const expected = yield* Effect.promise(() => reference.evaluate(strategy, { count: 1, size, pixels }))
-        assert.isBelow(largestDifference(logits, expected), 1e-5, JSON.stringify(strategy.blocks))
+      const { engine } = yield* start({ preload: false })
+      const { engine: blocks } = yield* start({ tier: "block" })
+      const { engine: fused } = yield* start({ tier: "fused" })
+      const logits: Array<Float32Array | undefined> = []
+      for (const each of [engine, blocks, fused]) {
+        const { strategyId } = yield* each.prepare(local)
+        const outcome = yield* each.run(imageTask(strategyId, "r"))
+        logits.push(outcome.logits)
+        assert.strictEqual(outcome.timings.tier, each === blocks ? "block" : "fused")
+        assert.strictEqual(outcome.timings.firstRun, true)
+        assert.strictEqual((yield* each.run(imageTask(strategyId, "r"))).timings.firstRun, false)
       }
-      for (const engine of engines.values()) assert.strictEqual((yield* engine.stats).waitingBytes, 0)
+      const [auto, block, fuse] = logits
+      assert.isBelow(largestDifference(block ?? new Float32Array(1), fuse ?? new Float32Array(1)), 1e-6)
+      assert.deepStrictEqual(auto, fuse)
     }),
+)
+
+it.live("with resident blocks a new strategy needs no session, and is fused when it keeps running", () =>
+  Effect.gen(function* () {
+    const { engine } = yield* start({ preload: true, sessionBudgetBytes: 512e6 })
+    const variants = 2 + 10 * 9 + 1
+    const resident = engine.stats.pipe(
+      Effect.repeat({ until: (s) => s.sessions >= variants }),
+      Effect.timeout("20 seconds"),
+    )
+    assert.strictEqual((yield* resident).sessions, variants)
+    const random = seededRandom(8)
+    for (let i = 0; i < 5; i++) {
+      const submodel = { ...sampleSubmodel(tinySpec, random), resolution: 64 }
+      const { timings, strategyId } = yield* engine.prepare(localStrategy(tinySpec, submodel, "a"))
+      assert.strictEqual(timings.built, 0)
+      const outcome = yield* engine.run(imageTask(strategyId, `r${i}`))
+      assert.strictEqual(outcome.timings.built, 0)
+      const fused = Effect.suspend(() => engine.run(imageTask(strategyId, `r${i}`))).pipe(
+        Effect.repeat({ until: (o) => o.timings.tier === "fused" }),
+        Effect.timeout("10 seconds"),
+      )
+      assert.isBelow(
+        largestDifference(
+          (yield* fused).logits ?? new Float32Array(1),
+          outcome.logits ?? new Float32Array(1),
+        ),
+        1e-5,
+      )
+    }
+  }),
+)
+
+it.live("a small session budget is kept by releasing the oldest, and answers stay right", () =>
+  Effect.gen(function* () {
+    const { engine } = yield* start({ preload: false, sessionBudgetBytes: 700_000 })
+    const random = seededRandom(21)
+    for (let i = 0; i < 12; i++) {
+      const strategy = localStrategy(tinySpec, { ...sampleSubmodel(tinySpec, random), resolution: 64 }, "a")
+      const { strategyId } = yield* engine.prepare(strategy)
+      const { logits } = yield* engine.run(imageTask(strategyId, `r${i}`, i))
+      const expected = yield* Effect.promise(() =>
+        reference.evaluate(strategy, { count: 1, size: 64, pixels: image(64, i) }),
+      )
+      assert.isBelow(largestDifference(logits ?? new Float32Array(1), expected), 1e-5)
+    }
+    const stats = yield* engine.stats
+    assert.isAbove(stats.evicted, 0)
+    assert.isAtMost(stats.bytes, 700_000)
+  }),
+)
+
+it.live("a crashed worker fails the calls in flight, comes back, and knows its strategies", () =>
+  Effect.gen(function* () {
+    let ms = 60_000
+    const { engine, host } = yield* start({ emulatedMs: () => ms, preload: false })
+    const { strategyId } = yield* engine.prepare(local)
+    const inFlight = yield* Effect.forkChild(Effect.flip(engine.run(imageTask(strategyId, "r"))), {
+      startImmediately: true,
+    })
+    // Not a message that it knows: the worker throws.
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+    host.worker.postMessage(undefined)
+    const error = yield* Fiber.join(inFlight)
+    assert.strictEqual(error._tag, "EngineUnavailable")
+    assert.strictEqual(error.retryable, true)
+    ms = 0
+    const { logits } = yield* engine.run(imageTask(strategyId, "r"))
+    const batch = { count: 1, size: 64, pixels: image(64, 1) }
+    const expected = yield* Effect.promise(() => reference.evaluate(local, batch))
+    assert.isBelow(largestDifference(logits ?? new Float32Array(1), expected), 1e-5)
+    assert.strictEqual((yield* engine.stats).restarts, 1)
+  }),
+)
+
+it.live(
+  "an emulated device takes the time that it is told, one task after the other, and answers meanwhile",
+  () =>
+    Effect.gen(function* () {
+      const { engine } = yield* start({ emulatedMs: (graph) => graph.blocks.length * 10, timeDilation: 0.5 })
+      const { strategyId, graph } = yield* engine.prepare(local)
+      yield* engine.run(imageTask(strategyId, "warm"))
+      const oneMs = graph.blocks.length * 5
+      const begin = performance.now()
+      let preparedMs = 0
+      yield* Effect.all(
+        [
+          ...[1, 2, 3].map((i) => engine.run(imageTask(strategyId, `r${i}`))),
+          Effect.map(engine.prepare(localStrategy(tinySpec, minSubmodel(tinySpec, 64), "a")), () => {
+            preparedMs = performance.now() - begin
+          }),
+        ],
+        { concurrency: "unbounded" },
+      )
+      const elapsedMs = performance.now() - begin
+      assert.isAtLeast(elapsedMs, 3 * oneMs)
+      assert.isBelow(elapsedMs, 3 * oneMs + 60)
+      assert.isBelow(preparedMs, 2 * oneMs)
+    }),
+)
+
+it.live("a task of higher priority overtakes those that wait", () =>
+  Effect.gen(function* () {
+    const { engine } = yield* start({ emulatedMs: () => 20, preload: false })
+    const { strategyId } = yield* engine.prepare(local)
+    const order: Array<string> = []
+    const run = (id: string, priority: number) =>
+      Effect.map(engine.run(imageTask(strategyId, id, 1, priority)), () => order.push(id))
+    yield* Effect.all([run("first", 0), run("second", 0), run("third", 0), run("urgent", 5)], {
+      concurrency: "unbounded",
+    })
+    assert.deepStrictEqual(order, ["first", "urgent", "second", "third"])
+  }),
+)
+
+it.live("an interrupted task is taken back, and a dropped request leaves nothing behind", () =>
+  Effect.gen(function* () {
+    const { engine } = yield* start({ emulatedMs: () => 30 })
+    const { strategyId } = yield* engine.prepare(there)
+    const fibers = yield* Effect.forEach([1, 2, 3], (i) =>
+      Effect.forkChild(engine.run(imageTask(strategyId, `r${i}`)), { startImmediately: true }),
+    )
+    yield* Fiber.interrupt(fibers[2] as Fiber.Fiber<unknown, unknown>)
+    const refused = yield* Effect.forkChild(Effect.flip(engine.run(imageTask(strategyId, "r4"))), {
+      startImmediately: true,
+    })
+    yield* engine.drop("r4")
+    assert.strictEqual((yield* Fiber.join(refused))._tag, "TaskFailed")
+    yield* Fiber.join(fibers[1] as Fiber.Fiber<unknown, unknown>)
+    assert.strictEqual((yield* engine.stats).queued, 0)
+  }),
+)
+
+it.live("values that wait for a task on this device are bounded: the oldest request loses its own", () =>
+  Effect.gen(function* () {
+    const split: Strategy = {
+      ...local,
+      devices: ["a", "b"],
+      // Cut once, so that both tiles stay on `a` while `b` works on nothing yet.
+      blocks: local.blocks.map((plan, i) => ({
+        ...plan,
+        grid: i < 3 ? "1x2" : "1x1",
+        placement: i < 3 ? [0, 1] : [0],
+      })),
+    }
+    const { engine } = yield* start({ activationBudgetBytes: 20_000 })
+    const { strategyId, graph } = yield* engine.prepare(split)
+    const tile = graph.tasks[0]?.input ?? wholeImage
+    const runTile = (requestId: string) =>
+      engine.run({ requestId, strategyId, task: 0, pieces: [imagePiece(0, image(64, 1), 64, tile)] })
+    for (let i = 0; i < 20; i++) yield* runTile(`r${i}`)
+    const stats = yield* engine.stats
+    assert.isAbove(stats.evictedRequests, 0)
+    assert.isAtMost(stats.waitingBytes, 20_000)
+    const last = graph.tasks.length - 1
+    const crossing = graph.edges.find((e) => e.to === last && e.crosses)
+    assert.isDefined(crossing)
+    const { edge, data } = { edge: crossing?.index ?? 0, data: new ArrayBuffer(0) }
+    const error = yield* Effect.flip(
+      engine.run({
+        requestId: "r0",
+        strategyId,
+        task: last,
+        pieces: [{ edge, bits: 32, scale: 1, zeroPoint: 0, data }],
+      }),
+    )
+    assert.strictEqual(error._tag === "TaskFailed" ? error.problem : "", "MissingActivation")
+  }),
+)
+
+it.live(
+  "wrong pieces, foreign tasks, unknown strategies and invalid ones are four answers, not crashes",
+  () =>
+    Effect.gen(function* () {
+      const { engine } = yield* start()
+      const { strategyId } = yield* engine.prepare(there)
+      const problemOf = (task: Parameters<typeof engine.run>[0]) =>
+        Effect.map(Effect.flip(engine.run(task)), (e) => (e._tag === "TaskFailed" ? e.problem : e._tag))
+      const good = imageTask(strategyId, "r")
+      assert.strictEqual(yield* problemOf({ ...good, pieces: [] }), "BadPieces")
+      const short = { edge: 0, bits: 8 as const, scale: 1, zeroPoint: 0, data: new ArrayBuffer(5) }
+      assert.strictEqual(yield* problemOf({ ...good, pieces: [short] }), "BadPieces")
+      assert.strictEqual(yield* problemOf({ ...imageTask(strategyId, "r"), task: 1 }), "BadPieces")
+      assert.strictEqual(yield* problemOf(imageTask("no such strategy", "r")), "StrategyNotPrepared")
+      const foreign = yield* Effect.flip(engine.prepare({ ...local, devices: ["z"] }))
+      assert.strictEqual(foreign._tag, "StrategyRefused")
+      const invalid = yield* Effect.flip(engine.prepare({ ...local, blocks: [] }))
+      assert.include(invalid.message, "0 block plans")
+      yield* engine.release(strategyId)
+      assert.strictEqual(yield* problemOf(imageTask(strategyId, "r")), "StrategyNotPrepared")
+    }),
+)
+
+it.live("an execution provider that is not installed is a clear error at the start", () =>
+  Effect.gen(function* () {
+    const options = { deviceId: "a", spec: tinySpec, weights, runtime: { providers: ["antigravity", "cpu"] } }
+    const error = yield* Effect.flip(Effect.scoped(Layer.build(Engine.layer(options))))
+    assert.include(error.message, "antigravity")
+    assert.include(error.message, "cpu")
+  }),
 )
