@@ -1,16 +1,16 @@
 /** A strategy in one line for people: `160px d3,3,2,2,2 · stem-b4 2x2 on pi-1,pi-2,pi-1,pi-2 · b5-head on pi-1`. */
 import type { DeviceId } from "../subjects/DeviceId.ts"
 import type { StrategySummary } from "../subjects/InferMessages.ts"
-import type { KnownStrategy } from "./StrategyStore.ts"
+import type { PreparedStrategy } from "../devices/engine/Engine.ts"
 
-const blockLabel = (graph: KnownStrategy["graph"], position: number): string => {
+const blockLabel = (graph: PreparedStrategy["graph"], position: number): string => {
   const b = graph.blocks[position]
   if (b === undefined) return "?"
   return b.kind === "dynamic" ? `b${position}` : b.kind
 }
 
 /** Consecutive blocks with the same grid and placement, as text. */
-const stretches = ({ strategy, graph }: KnownStrategy): ReadonlyArray<string> => {
+const stretches = ({ strategy, graph }: PreparedStrategy): ReadonlyArray<string> => {
   const out: Array<string> = []
   let first = 0
   for (let i = 1; i <= strategy.blocks.length; i++) {
@@ -28,7 +28,7 @@ const stretches = ({ strategy, graph }: KnownStrategy): ReadonlyArray<string> =>
   return out
 }
 
-export const summarize = (entry: KnownStrategy): StrategySummary => {
+export const summarize = (entry: PreparedStrategy): StrategySummary => {
   const { submodel, devices } = entry.strategy
   const widths = submodel.expands.filter((e) => e > 0)
   const mean = widths.reduce((a, b) => a + b, 0) / Math.max(1, widths.length)

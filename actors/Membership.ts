@@ -1,0 +1,163 @@
+/**
+ * Keeps the member table of this device: says hello, beats, hears the others, notices silence, and says farewell when its
+ * scope closes. Others ask it who is there, and wait on it for news about devices that hold their work.
+ */
+import { Context, Effect, Layer, PubSub, Schedule, Stream } from "effect"
+import { Bus } from "../subjects/Bus.ts"
+import { swarmMessage } from "../subjects/Codecs.ts"
+import type { DeviceId } from "../subjects/DeviceId.ts"
+import { listen } from "../subjects/Serve.ts"
+import * as Subjects from "../subjects/Subjects.ts"
+import type { SwarmMessage } from "../subjects/SwarmMessages.ts"
+import {
+  aged,
+  type Change,
+  defaultTimes,
+  heard,
+  type Member,
+  type MemberEvent,
+  type MemberTable,
+  type MembershipTimes,
+  plannable,
+  received,
+} from "./MemberTable.ts"
+import { Self } from "./Self.ts"
+
+export interface MembershipShape {
+  readonly table: () => MemberTable
+  /** Present devices with this device's weights, itself included, by id. */
+  readonly usable: () => ReadonlyArray<Member>
+  readonly isPresent: (device: DeviceId) => boolean
+  /** A sign of life that did not come as a beat. */
+  readonly heard: (device: DeviceId) => void
+  readonly events: Stream.Stream<MemberEvent>
+  /** Completes when one of these devices is suspected, gone or leaving; at once when one already is. */
+  readonly awaitLoss: (devices: ReadonlyArray<DeviceId>) => Effect.Effect<DeviceId>
+  /** Repeated after a farewell was said by `leave`: no beats follow it. */
+  readonly leave: (reason: string, drainMs: number) => Effect.Effect<void>
+}
+
+/** Event-loop lag between two beats: how much later than asked a timer fires. */
+const lagMeter = () => {
+  let last = performance.now()
+  return (everyMs: number) => {
+    const now = performance.now()
+    const lag = Math.max(0, now - last - everyMs)
+    last = now
+    return lag
+  }
+}
+
+const busyMeter = (computeMs: () => number) => {
+  let last = { at: performance.now(), ms: computeMs() }
+  return () => {
+    const now = { at: performance.now(), ms: computeMs() }
+    const share = (now.ms - last.ms) / Math.max(1, now.at - last.at)
+    last = now
+    return Math.min(1, Math.max(0, share))
+  }
+}
+
+const isLoss = (event: MemberEvent): boolean =>
+  event._tag === "DeviceLeft" ||
+  event._tag === "DeviceSuspected" ||
+  (event._tag === "DeviceJoined" && event.restarted)
+
+const logEvent = (event: MemberEvent) => {
+  if (event._tag === "DeviceJoined") return Effect.logInfo(`${event.device} ${event.restarted ? "restarted" : "joined"}`)
+  if (event._tag === "DeviceLeft") return Effect.logInfo(`${event.device} is ${event.state}: ${event.note}`)
+  if (event._tag === "DuplicateIdSeen") {
+    return Effect.logError(`two devices call themselves ${event.device}: ${event.hosts.join(" and ")}; give one another id`)
+  }
+  return Effect.logDebug(`${event._tag} ${event.device}`)
+}
+
+const make = (times: MembershipTimes) =>
+  Effect.gen(function* () {
+    const bus = yield* Bus
+    const self = yield* Self
+    const me = self.device
+    const events = yield* PubSub.sliding<MemberEvent>(256)
+    let table: MemberTable = new Map()
+    let seq = 0
+    let leaving = false
+    const lag = lagMeter()
+    const busy = busyMeter(() => self.counters.computeMs)
+
+    const apply = (change: Change) => {
+      table = change.table
+      return Effect.forEach(change.events, (e) => Effect.andThen(logEvent(e), PubSub.publish(events, e)), { discard: true })
+    }
+    const isPresent = (device: DeviceId) => device === me || table.get(device)?.state === "present"
+    const describe = () => {
+      const peers = plannable(table).map((m) => m.identity.device)
+      return { seq: seq++, identity: self.identity, status: self.status(peers, busy(), lag(times.beatEveryMs)) }
+    }
+    const say = (message: SwarmMessage) =>
+      Effect.suspend(() => bus.publish(Subjects.swarm(me), swarmMessage.encode(message))).pipe(Effect.ignore)
+    const beat = Effect.suspend(() => (leaving ? Effect.void : say({ _tag: "Beat", ...describe() })))
+
+    const take = Effect.fnUntraced(function* (message: SwarmMessage) {
+      const now = performance.now()
+      if (message._tag !== "Farewell" && message.identity.device === me) {
+        return yield* checkOwnId(message)
+      }
+      yield* apply(received(table, message, now, times))
+      if (message._tag === "Hello" && !message.reply && !leaving) yield* say({ _tag: "Hello", ...describe(), reply: true })
+    })
+    /** Another process speaks under this device's id. Both log it; the later one to start gives up (see `up`). */
+    const checkOwnId = (message: Exclude<SwarmMessage, { _tag: "Farewell" }>) => {
+      if (message.identity.nonce === self.identity.nonce) return Effect.void
+      const other = `${message.identity.hostname} (pid ${message.identity.pid})`
+      const mine = `${self.identity.hostname} (pid ${self.identity.pid})`
+      self.noteError("DuplicateId", `${other} also calls itself ${me}`)
+      return PubSub.publish(events, { _tag: "DuplicateIdSeen", device: me, hosts: [mine, other] } as const)
+    }
+
+    yield* listen({
+      subject: Subjects.swarm(Subjects.anyDevice),
+      input: swarmMessage,
+      handle: take,
+    })
+    yield* say({ _tag: "Hello", ...describe(), reply: false })
+    yield* Effect.forkScoped(beat.pipe(Effect.repeat(Schedule.spaced(times.beatEveryMs)), Effect.ignore))
+    const watch = Effect.suspend(() => apply(aged(table, performance.now(), times)))
+    yield* Effect.forkScoped(watch.pipe(Effect.repeat(Schedule.spaced(times.beatEveryMs / 2))))
+
+    const leave = (reason: string, drainMs: number) =>
+      Effect.suspend(() => {
+        if (leaving) return Effect.void
+        leaving = true
+        return say({ _tag: "Farewell", device: me, nonce: self.identity.nonce, reason, drainMs })
+      })
+    yield* Effect.addFinalizer(() => leave("shut down", 0))
+
+    const weightsFit = (m: Member) => m.status.supernet?.sha256 === self.weightsSha256
+    return Membership.of({
+      table: () => table,
+      usable: () => plannable(table).filter(weightsFit),
+      isPresent,
+      heard: (device) => {
+        const change = heard(table, device, performance.now())
+        table = change.table
+      },
+      events: Stream.fromPubSub(events),
+      awaitLoss: (devices) =>
+        Effect.scoped(
+          Effect.gen(function* () {
+            const news = yield* PubSub.subscribe(events)
+            const lost = devices.find((d) => !isPresent(d))
+            if (lost !== undefined) return lost
+            while (true) {
+              const event = yield* PubSub.take(news)
+              if (isLoss(event) && devices.includes(event.device)) return event.device
+            }
+          }),
+        ),
+      leave,
+    })
+  })
+
+export class Membership extends Context.Service<Membership, MembershipShape>()("actors/Membership") {
+  static readonly layer = (times: MembershipTimes = defaultTimes) => Layer.effect(Membership, make(times))
+}

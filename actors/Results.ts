@@ -1,0 +1,67 @@
+/**
+ * Where the results of tasks meet the requests that wait for them. Each request has one open attempt at most; what
+ * belongs to an earlier attempt, or to a request that is over, is late: counted and dropped.
+ */
+import { Context, Deferred, Effect, Layer } from "effect"
+import type { DeviceId, RequestId } from "../subjects/DeviceId.ts"
+import type { ErrorBody } from "../subjects/ErrorReply.ts"
+import type { TaskTiming } from "../subjects/InferMessages.ts"
+import { logitsOf, type ResultMessage } from "../subjects/PlanMessages.ts"
+import { Self } from "./Self.ts"
+
+/** An attempt ended because a device could not run its task. */
+export interface AttemptFailed {
+  readonly _tag: "AttemptFailed"
+  readonly device: DeviceId
+  readonly task: number
+  readonly error: ErrorBody
+}
+
+export interface OpenAttempt {
+  readonly attempt: number
+  readonly logits: Deferred.Deferred<Float32Array, AttemptFailed>
+  readonly timings: Array<TaskTiming>
+}
+
+export interface ResultsShape {
+  /** Opens an attempt of a request; an earlier one of the same request is closed by it. */
+  readonly open: (requestId: RequestId, attempt: number) => OpenAttempt
+  readonly close: (requestId: RequestId) => void
+  readonly deliver: (message: ResultMessage) => Effect.Effect<void>
+}
+
+const make = Effect.gen(function* () {
+  const self = yield* Self
+  const open = new Map<RequestId, OpenAttempt>()
+  const settle = (waiting: OpenAttempt, message: ResultMessage) => {
+    if (message._tag === "TaskDone") {
+      waiting.timings.push(message.timing)
+      return Effect.void
+    }
+    if (message._tag === "Logits") {
+      waiting.timings.push(message.timing)
+      return Deferred.succeed(waiting.logits, logitsOf(message.logits))
+    }
+    const { device, task, error } = message
+    return Deferred.fail(waiting.logits, { _tag: "AttemptFailed", device, task, error } as const)
+  }
+  return Results.of({
+    open: (requestId, attempt) => {
+      const waiting: OpenAttempt = { attempt, logits: Deferred.makeUnsafe(), timings: [] }
+      open.set(requestId, waiting)
+      return waiting
+    },
+    close: (requestId) => void open.delete(requestId),
+    deliver: (message) =>
+      Effect.suspend(() => {
+        const waiting = open.get(message.requestId)
+        if (waiting?.attempt === message.attempt) return Effect.asVoid(settle(waiting, message))
+        if (message._tag !== "TaskDone") self.counters.dropped++
+        return Effect.void
+      }),
+  })
+})
+
+export class Results extends Context.Service<Results, ResultsShape>()("actors/Results") {
+  static readonly layer = Layer.effect(Results, make)
+}
