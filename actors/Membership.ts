@@ -64,10 +64,13 @@ const isLoss = (event: MemberEvent): boolean =>
   (event._tag === "DeviceJoined" && event.restarted)
 
 const logEvent = (event: MemberEvent) => {
-  if (event._tag === "DeviceJoined") return Effect.logInfo(`${event.device} ${event.restarted ? "restarted" : "joined"}`)
+  if (event._tag === "DeviceJoined")
+    return Effect.logInfo(`${event.device} ${event.restarted ? "restarted" : "joined"}`)
   if (event._tag === "DeviceLeft") return Effect.logInfo(`${event.device} is ${event.state}: ${event.note}`)
   if (event._tag === "DuplicateIdSeen") {
-    return Effect.logError(`two devices call themselves ${event.device}: ${event.hosts.join(" and ")}; give one another id`)
+    return Effect.logError(
+      `two devices call themselves ${event.device}: ${event.hosts.join(" and ")}; give one another id`,
+    )
   }
   return Effect.logDebug(`${event._tag} ${event.device}`)
 }
@@ -86,12 +89,18 @@ const make = (times: MembershipTimes) =>
 
     const apply = (change: Change) => {
       table = change.table
-      return Effect.forEach(change.events, (e) => Effect.andThen(logEvent(e), PubSub.publish(events, e)), { discard: true })
+      return Effect.forEach(change.events, (e) => Effect.andThen(logEvent(e), PubSub.publish(events, e)), {
+        discard: true,
+      })
     }
     const isPresent = (device: DeviceId) => device === me || table.get(device)?.state === "present"
     const describe = () => {
       const peers = plannable(table).map((m) => m.identity.device)
-      return { seq: seq++, identity: self.identity, status: self.status(peers, busy(), lag(times.beatEveryMs)) }
+      return {
+        seq: seq++,
+        identity: self.identity,
+        status: self.status(peers, busy(), lag(times.beatEveryMs)),
+      }
     }
     const say = (message: SwarmMessage) =>
       Effect.suspend(() => bus.publish(Subjects.swarm(me), swarmMessage.encode(message))).pipe(Effect.ignore)
@@ -103,7 +112,8 @@ const make = (times: MembershipTimes) =>
         return yield* checkOwnId(message)
       }
       yield* apply(received(table, message, now, times))
-      if (message._tag === "Hello" && !message.reply && !leaving) yield* say({ _tag: "Hello", ...describe(), reply: true })
+      if (message._tag === "Hello" && !message.reply && !leaving)
+        yield* say({ _tag: "Hello", ...describe(), reply: true })
     })
     /** Another process speaks under this device's id. Both log it; the later one to start gives up (see `up`). */
     const checkOwnId = (message: Exclude<SwarmMessage, { _tag: "Farewell" }>) => {

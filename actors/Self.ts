@@ -92,7 +92,12 @@ const makeSelf = (options: SelfOptions): SelfShape => {
     lastError: undefined,
   }
   const { spec } = options
-  const supernet = { name: spec.name, version: spec.version, sha256: options.weightsSha256, trained: spec.trained }
+  const supernet = {
+    name: spec.name,
+    version: spec.version,
+    sha256: options.weightsSha256,
+    trained: spec.trained,
+  }
   return {
     ...options,
     identity: identityOf(options),
@@ -101,7 +106,18 @@ const makeSelf = (options: SelfOptions): SelfShape => {
       counters.lastError = { tag, message, atMs: performance.now() }
     },
     status: (peers, busy, eventLoopLagMs) => {
-      const { requests, tasksQueued, tasksRunning, answered, refused, dropped, tasks, replans, lastError, policy } = counters
+      const {
+        requests,
+        tasksQueued,
+        tasksRunning,
+        answered,
+        refused,
+        dropped,
+        tasks,
+        replans,
+        lastError,
+        policy,
+      } = counters
       const rssMb = process.memoryUsage.rss() / 1e6
       return {
         upMs: performance.now() - startedMs,
@@ -113,7 +129,13 @@ const makeSelf = (options: SelfOptions): SelfShape => {
         counts: { answered, refused, dropped, tasks, replans },
         ...(lastError === undefined
           ? {}
-          : { lastError: { tag: lastError.tag, message: lastError.message, ageMs: performance.now() - lastError.atMs } }),
+          : {
+              lastError: {
+                tag: lastError.tag,
+                message: lastError.message,
+                ageMs: performance.now() - lastError.atMs,
+              },
+            }),
         peers,
       }
     },

@@ -1,0 +1,127 @@
+/**
+ * One try at a request with one strategy: made ready on its devices, image handed out, logits awaited. It ends early when a
+ * device that holds part of it is lost or says that it cannot go on, and it never waits longer than the patience it is
+ * given; the Scheduler decides what happens then.
+ */
+import { Deferred, Effect, Fiber } from "effect"
+import type { PreparedStrategy } from "../devices/engine/Engine.ts"
+import type { DeviceId, RequestId } from "../subjects/DeviceId.ts"
+import type { Refusal } from "../subjects/ErrorReply.ts"
+import type { TaskTiming } from "../subjects/InferMessages.ts"
+import type { Strategy } from "../supernet/Strategy.ts"
+import type { ExecutorShape } from "./Executor.ts"
+import type { MembershipShape } from "./Membership.ts"
+import type { ReconfigShape } from "./Reconfig.ts"
+import type { AttemptFailed, ResultsShape } from "./Results.ts"
+
+/** What a try needs of the device's actors. */
+export interface AttemptActors {
+  readonly executor: ExecutorShape
+  readonly reconfig: ReconfigShape
+  readonly results: ResultsShape
+  readonly membership: MembershipShape
+}
+
+export interface AttemptOptions<E> {
+  readonly requestId: RequestId
+  readonly attempt: number
+  readonly strategy: Strategy
+  readonly image: (resolution: number) => Effect.Effect<Uint8Array, E>
+  /** Monotonic time at which the request's deadline passes. */
+  readonly deadlineMs: number
+  /** How long to wait for the logits before giving up on remote devices. */
+  readonly patienceMs: number
+}
+
+export interface AttemptOutcome {
+  readonly prepared: PreparedStrategy
+  readonly logits: Float32Array
+  readonly timings: ReadonlyArray<TaskTiming>
+  readonly decodeMs: number
+  readonly reconfigMs: number
+  readonly executeMs: number
+}
+
+/** The try failed because of other devices, or of nobody in particular; another plan may do better. */
+export interface AttemptLost {
+  readonly _tag: "AttemptLost"
+  readonly prepared: PreparedStrategy | undefined
+  /** Devices to leave out of the next plan. */
+  readonly blame: ReadonlyArray<DeviceId>
+  readonly reason: string
+}
+
+const lost = (
+  prepared: PreparedStrategy | undefined,
+  blame: ReadonlyArray<DeviceId>,
+  reason: string,
+): AttemptLost => ({ _tag: "AttemptLost", prepared, blame, reason })
+
+const timed = <A, E>(effect: Effect.Effect<A, E>) =>
+  Effect.suspend(() => {
+    const startMs = performance.now()
+    return Effect.map(effect, (value) => ({ value, ms: performance.now() - startMs }))
+  })
+
+const remotesOf = (prepared: PreparedStrategy): ReadonlyArray<DeviceId> =>
+  prepared.strategy.devices.slice(1).map((d) => d as DeviceId)
+
+/** Waits for logits, a lost device, or the end of patience. */
+const awaitLogits = <E>(actors: AttemptActors, prepared: PreparedStrategy, o: AttemptOptions<E>) => {
+  const open = actors.results.open(o.requestId, o.attempt)
+  const remotes = remotesOf(prepared)
+  const answered = Deferred.await(open.logits).pipe(
+    Effect.mapError((e: AttemptFailed) => {
+      if (e.error.tag === "UnknownStrategy") actors.reconfig.deactivate(e.device, prepared.strategyId)
+      const blame = remotes.includes(e.device) ? [e.device] : remotes
+      return lost(prepared, blame, `${e.device}: ${e.error.tag}: ${e.error.message}`)
+    }),
+  )
+  const abandoned = actors.membership
+    .awaitLoss(remotes)
+    .pipe(Effect.flatMap((device) => Effect.fail(lost(prepared, [device], `${device} was lost`))))
+  const waited = Math.min(o.patienceMs, o.deadlineMs - performance.now())
+  return (remotes.length === 0 ? answered : Effect.raceFirst(answered, abandoned)).pipe(
+    Effect.timeoutOrElse({
+      duration: Math.max(1, waited),
+      orElse: () => Effect.fail(lost(prepared, remotes, `no logits within ${Math.round(waited)} ms`)),
+    }),
+    Effect.map((logits) => ({ logits, timings: open.timings })),
+  )
+}
+
+export const runAttempt = <E>(
+  actors: AttemptActors,
+  o: AttemptOptions<E>,
+): Effect.Effect<AttemptOutcome, AttemptLost | Refusal | E> =>
+  Effect.gen(function* () {
+    const budgetMs = () => Math.max(1, o.deadlineMs - performance.now())
+    const activate = actors.reconfig.activate(o.strategy, Math.min(budgetMs(), o.patienceMs)).pipe(
+      Effect.catchIf(
+        (e) => e._tag === "NotReady",
+        (e) => Effect.fail(lost(undefined, [e.device], `${e.device} is not ready: ${e.message}`)),
+      ),
+    )
+    const [decoded, ready] = yield* Effect.all(
+      [timed(o.image(o.strategy.submodel.resolution)), timed(activate)],
+      {
+        concurrency: 2,
+      },
+    )
+    const prepared = ready.value
+    const image = decoded.value
+    const { requestId, attempt } = o
+    const execute = Effect.gen(function* () {
+      const waiting = yield* Effect.forkChild(awaitLogits(actors, prepared, o), { startImmediately: true })
+      yield* Effect.forkChild(
+        actors.executor.begin({ requestId, attempt, prepared, image, budgetMs: budgetMs() }),
+      )
+      return yield* Fiber.join(waiting)
+    }).pipe(
+      Effect.onError(() => actors.executor.cancel(requestId, attempt)),
+      Effect.ensuring(Effect.sync(() => actors.results.close(requestId))),
+    )
+    const done = yield* timed(execute)
+    const { logits, timings } = done.value
+    return { prepared, logits, timings, decodeMs: decoded.ms, reconfigMs: ready.ms, executeMs: done.ms }
+  })

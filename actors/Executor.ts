@@ -1,0 +1,291 @@
+/**
+ * Runs this device's tasks of every request under way: takes tiles in, starts a task when its last input is there, sends
+ * its pieces straight to the devices that need them, and the logits to the device that serves the client.
+ *
+ * Nothing here knows what a request is for. What it needs to know is in the tile: request, attempt, strategy, edge.
+ */
+import { Context, Effect, FiberMap, Layer, Schedule } from "effect"
+import { Engine, type PreparedStrategy } from "../devices/engine/Engine.ts"
+import type { TaskOutcome } from "../devices/engine/EngineProtocol.ts"
+import { imagePiece, type Piece } from "../devices/engine/Pieces.ts"
+import { Bus } from "../subjects/Bus.ts"
+import { resultMessage } from "../subjects/Codecs.ts"
+import type { DeviceId, RequestId } from "../subjects/DeviceId.ts"
+import { type ErrorBody, errorBody, errorBodyOf, type ErrorTag, refusal } from "../subjects/ErrorReply.ts"
+import type { TaskTiming } from "../subjects/InferMessages.ts"
+import { logitsBytes, type ResultMessage } from "../subjects/PlanMessages.ts"
+import * as Subjects from "../subjects/Subjects.ts"
+import type { Tile } from "../subjects/TileCodec.ts"
+import { makeTileReceiver } from "../subjects/TileReceiver.ts"
+import { regionHeight, regionWidth } from "../supernet/Partition.ts"
+import { type Edge, imageSource } from "../supernet/TaskGraph.ts"
+import { type RequestWork, requestWork } from "./RequestWork.ts"
+import { Results } from "./Results.ts"
+import { Self } from "./Self.ts"
+import { Tiles } from "./Tiles.ts"
+
+/** One attempt of one request, as this device sees it. */
+interface Running {
+  readonly key: string
+  readonly requestId: RequestId
+  readonly attempt: number
+  readonly prepared: PreparedStrategy
+  readonly work: RequestWork
+  /** Pieces from other devices (and of the image) by task. */
+  readonly pieces: Map<number, Array<Piece>>
+  readonly firstInputMs: Map<number, number>
+  /** Monotonic time after which nobody waits for it. */
+  readonly expiresMs: number
+}
+
+export interface BeginOptions {
+  readonly requestId: RequestId
+  readonly attempt: number
+  readonly prepared: PreparedStrategy
+  /** RGB bytes, resolution x resolution x 3. */
+  readonly image: Uint8Array
+  readonly budgetMs: number
+}
+
+export interface ExecutorShape {
+  /** On the serving device: hands out the image's pieces and starts what can start. */
+  readonly begin: (options: BeginOptions) => Effect.Effect<void>
+  /** Gives up an attempt: what this device still holds of it is dropped. */
+  readonly cancel: (requestId: RequestId, attempt: number) => Effect.Effect<void>
+  /** Attempts under way on this device. */
+  readonly active: () => number
+}
+
+/** Attempts that a device works on at once; tiles of further ones are refused as Overloaded. */
+const maxRunning = 512
+/** Kept this long beyond the request's budget: a slow link may still bring what is missing. */
+const graceMs = 2000
+/** For tiles without a budget. */
+const defaultBudgetMs = 30_000
+
+const keyOf = (requestId: string, attempt: number): string => `${requestId}/${attempt}`
+
+/** How a tile contradicts the strategy that it names; empty when it does not. */
+const tileProblem = ({ graph, device }: PreparedStrategy, tile: Tile): string => {
+  const edge = graph.edges[tile.edge]
+  if (edge === undefined) return `edge ${tile.edge} of a strategy with ${graph.edges.length} edges`
+  if (edge.toDevice !== device || !edge.crosses)
+    return `edge ${edge.index} does not lead from another device to this one`
+  const [height, width] = [regionHeight(edge.region), regionWidth(edge.region)]
+  const [c, h, w] = tile.shape
+  if (c !== edge.channels || h !== height || w !== width) {
+    return `shape ${c}x${h}x${w} for edge ${edge.index}, which carries ${edge.channels}x${height}x${width}`
+  }
+  return tile.bits === edge.bits ? "" : `${tile.bits} bits for edge ${edge.index}, which carries ${edge.bits}`
+}
+
+const ownBytes = (bytes: Uint8Array): ArrayBuffer => Uint8Array.from(bytes).buffer
+
+const make = Effect.gen(function* () {
+  const engine = yield* Engine
+  const bus = yield* Bus
+  const self = yield* Self
+  const results = yield* Results
+  const tiles = yield* Tiles
+  const me = self.device
+  const running = new Map<string, Running>()
+  const fibers = yield* FiberMap.make<string>()
+
+  const originOf = (r: Running): DeviceId => (r.prepared.strategy.devices[0] ?? me) as DeviceId
+
+  const report = (r: Running, message: ResultMessage): Effect.Effect<void> => {
+    const origin = originOf(r)
+    if (origin === me) return results.deliver(message)
+    return bus
+      .publish(Subjects.result(origin, me), resultMessage.encode(message))
+      .pipe(Effect.catch((e) => Effect.sync(() => self.noteError(e._tag, e.message))))
+  }
+  const head = (r: Running) => ({
+    requestId: r.requestId,
+    strategyId: r.prepared.strategyId,
+    attempt: r.attempt,
+    device: me,
+  })
+  const fail = (r: Running, task: number, cause: unknown) => {
+    const error = errorBody(cause)
+    self.noteError(error.tag, error.message)
+    return Effect.andThen(forget(r), report(r, { _tag: "TaskFailed", ...head(r), task, error }))
+  }
+  const forget = (r: Running) =>
+    Effect.suspend(() => {
+      running.delete(r.key)
+      return engine.drop(r.key)
+    })
+
+  const open = (
+    requestId: RequestId,
+    attempt: number,
+    prepared: PreparedStrategy,
+    budgetMs: number,
+  ): Running => {
+    const key = keyOf(requestId, attempt)
+    const found = running.get(key)
+    if (found !== undefined) return found
+    const started: Running = {
+      key,
+      requestId,
+      attempt,
+      prepared,
+      work: requestWork(prepared.graph, prepared.device),
+      pieces: new Map(),
+      firstInputMs: new Map(),
+      expiresMs: performance.now() + (budgetMs > 0 ? budgetMs : defaultBudgetMs) + graceMs,
+    }
+    running.set(key, started)
+    return started
+  }
+
+  /** Takes an input in; starts the tasks that it completes. */
+  const take = (r: Running, piece: Piece) => {
+    const task = r.prepared.graph.edges[piece.edge]?.to ?? -1
+    const arrival = r.work.arrive(piece.edge)
+    if (arrival.kind !== "taken") return
+    r.pieces.set(task, [...(r.pieces.get(task) ?? []), piece])
+    if (!r.firstInputMs.has(task)) r.firstInputMs.set(task, performance.now())
+    for (const ready of arrival.ready) start(r, ready)
+  }
+
+  const start = (r: Running, task: number) => {
+    startFiber(`${r.key}/${task}`, runTask(r, task))
+  }
+
+  const runTask = Effect.fnUntraced(function* (r: Running, task: number) {
+    const readyMs = performance.now()
+    const pieces = r.pieces.get(task) ?? []
+    r.pieces.delete(task)
+    const bytesIn = pieces.reduce((sum, p) => sum + p.data.byteLength, 0)
+    self.counters.tasksQueued++
+    const exit = yield* engine
+      .run({ requestId: r.key, strategyId: r.prepared.strategyId, task, pieces })
+      .pipe(Effect.result, Effect.ensuring(Effect.sync(() => self.counters.tasksQueued--)))
+    if (exit._tag === "Failure") return yield* fail(r, task, exit.failure)
+    const outcome = exit.success
+    self.counters.tasks++
+    self.counters.computeMs += outcome.timings.computeMs + outcome.timings.heldMs
+    const timing = timingOf(me, task, r, readyMs, outcome, bytesIn)
+    for (const next of r.work.done(task)) start(r, next)
+    if (r.work.remaining() === 0) running.delete(r.key)
+    const done: ResultMessage =
+      outcome.logits === undefined
+        ? { _tag: "TaskDone", ...head(r), timing }
+        : { _tag: "Logits", ...head(r), logits: logitsBytes(outcome.logits), timing }
+    yield* Effect.all([send(r, task, outcome.outgoing), report(r, done)], {
+      concurrency: "unbounded",
+      discard: true,
+    })
+  })
+
+  /** All pieces at once: each peer has its own window, so a slow link holds up nobody else. */
+  const send = (r: Running, task: number, pieces: ReadonlyArray<Piece>) =>
+    Effect.forEach(
+      pieces,
+      (piece) => {
+        const edge = r.prepared.graph.edges[piece.edge]
+        const to = edge === undefined ? undefined : r.prepared.strategy.devices[edge.toDevice]
+        if (edge === undefined || to === undefined) return Effect.void
+        const tile: Tile = {
+          requestId: r.requestId,
+          attempt: r.attempt,
+          strategyId: r.prepared.strategyId,
+          edge: piece.edge,
+          shape: [edge.channels, regionHeight(edge.region), regionWidth(edge.region)],
+          bits: piece.bits,
+          scale: piece.scale,
+          zeroPoint: piece.zeroPoint,
+          budgetMs: Math.max(1, r.expiresMs - graceMs - performance.now()),
+          bytes: new Uint8Array(piece.data),
+        }
+        return tiles.send(to as DeviceId, tile).pipe(Effect.catch((e) => fail(r, task, e)))
+      },
+      { concurrency: "unbounded", discard: true },
+    )
+
+  const refuse = (tag: ErrorTag, detail: string, hint: string, retryable = false) => {
+    self.counters.dropped++
+    return errorBodyOf(refusal(tag, detail, hint, retryable))
+  }
+  /** A tile from another device: taken (undefined), or refused in words. */
+  const accept = (tile: Tile): ErrorBody | undefined => {
+    const prepared = engine.prepared(tile.strategyId)
+    if (prepared === undefined) {
+      const hint = "send reconfig.<device> with the strategy first"
+      return refuse("UnknownStrategy", `strategy ${tile.strategyId} is not known here`, hint, true)
+    }
+    const problem = tileProblem(prepared, tile)
+    if (problem !== "") return refuse("BadTile", problem, "both devices must hold the same strategy")
+    if (running.size >= maxRunning && !running.has(keyOf(tile.requestId, tile.attempt))) {
+      return refuse("Overloaded", `${running.size} requests are under way here`, "try again later", true)
+    }
+    const { edge, bits, scale, zeroPoint } = tile
+    const r = open(tile.requestId, tile.attempt, prepared, tile.budgetMs)
+    take(r, { edge, bits, scale, zeroPoint, data: ownBytes(tile.bytes) })
+    return undefined
+  }
+
+  const begin = Effect.fnUntraced(function* ({
+    requestId,
+    attempt,
+    prepared,
+    image,
+    budgetMs,
+  }: BeginOptions) {
+    const r = open(requestId, attempt, prepared, budgetMs)
+    const { edges } = prepared.graph
+    const size = prepared.strategy.submodel.resolution
+    const pieceOf = (e: Edge) => imagePiece(e.index, image, size, e.region)
+    const ofImage = edges.filter((e) => e.from === imageSource)
+    const away = ofImage.filter((e) => e.crosses).map(pieceOf)
+    for (const e of ofImage) if (!e.crosses) take(r, pieceOf(e))
+    if (r.work.tasks.length === 0) running.delete(r.key)
+    yield* send(r, -1, away)
+  })
+
+  const cancel = (requestId: RequestId, attempt: number) =>
+    Effect.suspend(() => {
+      const r = running.get(keyOf(requestId, attempt))
+      if (r === undefined) return Effect.void
+      return Effect.andThen(
+        forget(r),
+        Effect.forEach(r.work.tasks, (t) => FiberMap.remove(fibers, `${r.key}/${t}`), { discard: true }),
+      )
+    })
+
+  const sweep = Effect.suspend(() => {
+    const now = performance.now()
+    const late = [...running.values()].filter((r) => r.expiresMs < now)
+    self.counters.dropped += late.length
+    return Effect.forEach(late, forget, { discard: true })
+  })
+
+  const startFiber = yield* FiberMap.runtime(fibers)<never>()
+  yield* makeTileReceiver({ device: me, accept })
+  yield* Effect.forkScoped(sweep.pipe(Effect.repeat(Schedule.spaced("1 second"))))
+  return Executor.of({ begin, cancel, active: () => running.size })
+})
+
+const timingOf = (
+  device: DeviceId,
+  task: number,
+  r: Running,
+  readyMs: number,
+  { timings, outgoing }: TaskOutcome,
+  bytesIn: number,
+): TaskTiming => ({
+  task,
+  device,
+  gatherMs: readyMs - (r.firstInputMs.get(task) ?? readyMs),
+  queueMs: timings.queueMs,
+  computeMs: timings.assembleMs + timings.computeMs + timings.heldMs,
+  packMs: timings.encodeMs,
+  bytesIn,
+  bytesOut: outgoing.reduce((sum, p) => sum + p.data.byteLength, 0),
+})
+
+export class Executor extends Context.Service<Executor, ExecutorShape>()("actors/Executor") {
+  static readonly layer = Layer.effect(Executor, make)
+}

@@ -1,0 +1,26 @@
+/**
+ * What one device currently knows about its paths to others: the latest state per peer, from its own Monitor, from other
+ * devices' reports, and from the Predictor. Shared by the actors of a device; a snapshot is what a plan is made from.
+ */
+import { Context, Layer } from "effect"
+import type { DeviceId } from "../subjects/DeviceId.ts"
+import type { LinkState } from "../subjects/LinkMessages.ts"
+
+export interface LinkTableShape {
+  readonly get: (peer: DeviceId) => LinkState | undefined
+  readonly set: (state: LinkState) => void
+  readonly remove: (peer: DeviceId) => void
+  readonly all: () => ReadonlyArray<LinkState>
+}
+
+export class LinkTable extends Context.Service<LinkTable, LinkTableShape>()("actors/LinkTable") {
+  static readonly layer = Layer.sync(LinkTable, () => {
+    const states = new Map<DeviceId, LinkState>()
+    return LinkTable.of({
+      get: (peer) => states.get(peer),
+      set: (state) => void states.set(state.peer, state),
+      remove: (peer) => void states.delete(peer),
+      all: () => [...states.values()],
+    })
+  })
+}
