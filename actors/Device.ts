@@ -1,0 +1,102 @@
+/** A device: the six actors and what they share, over one connection to the device's own leaf node. */
+import { Effect, Layer, Schedule } from "effect"
+import { Engine, type EngineOptions } from "../devices/engine/Engine.ts"
+import { taskMs, taskTime } from "../devices/profiles/BlockTime.ts"
+import type { DeviceProfile } from "../devices/profiles/DeviceProfile.ts"
+import { shippedProfile, shippedProfileNames } from "../devices/profiles/Shipped.ts"
+import type { Proposer } from "../policies/Decision.ts"
+import { modelWorld } from "../policies/ModelWorld.ts"
+import type { AccuracyModel } from "../policies/World.ts"
+import { Bus, type BusOptions } from "../subjects/Bus.ts"
+import type { DeviceId } from "../subjects/DeviceId.ts"
+import type { Supernet } from "../supernet/Artifact.ts"
+import type { RuntimeOptions } from "../supernet/onnx/Runtime.ts"
+import { Executor } from "./Executor.ts"
+import { LinkTable } from "./LinkTable.ts"
+import { Membership } from "./Membership.ts"
+import { Monitor } from "./Monitor.ts"
+import { Planner } from "./Planner.ts"
+import { Reconfig } from "./Reconfig.ts"
+import { Results } from "./Results.ts"
+import { defaultSchedulerOptions, Scheduler, type SchedulerOptions } from "./Scheduler.ts"
+import { Self } from "./Self.ts"
+import { Tiles } from "./Tiles.ts"
+
+export interface DeviceOptions {
+  readonly device: DeviceId
+  readonly bus: BusOptions
+  readonly supernet: Supernet
+  /** Speed of this device, for plans; with `emulate`, also for its results. */
+  readonly profile: DeviceProfile
+  /** Real computation, its result held until the profile's time has passed. */
+  readonly emulate: boolean
+  readonly accuracy: AccuracyModel
+  readonly policies?: ReadonlyArray<Proposer>
+  readonly runtime?: RuntimeOptions
+  readonly engine?: Partial<
+    Pick<EngineOptions, "tier" | "preload" | "sessionBudgetBytes" | "activationBudgetBytes">
+  >
+  readonly scheduler?: Partial<SchedulerOptions>
+  readonly decisionBudgetMs?: number
+}
+
+/** Time for a search where no policy fits: long enough to find good strategies, short enough not to miss beats. */
+const defaultDecisionBudgetMs = 40
+
+const engineOptions = (o: DeviceOptions): EngineOptions => ({
+  deviceId: o.device,
+  spec: o.supernet.spec,
+  weights: o.supernet.weights,
+  ...(o.runtime === undefined ? {} : { runtime: o.runtime }),
+  ...o.engine,
+  ...(o.emulate
+    ? { emulatedMs: (graph, task) => taskMs(taskTime(o.profile, o.supernet.spec, graph, task)) }
+    : {}),
+})
+
+/** How long a leaving device goes on with what it has taken on. */
+const drainMs = 5000
+
+/** Built last, so closed first: says farewell, so that nobody plans with this device, then finishes the tasks of others. */
+const leaveFirst = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const membership = yield* Membership
+    const executor = yield* Executor
+    const idle = Effect.sync(() => executor.active()).pipe(
+      Effect.repeat({ schedule: Schedule.spaced("10 millis"), while: (active: number) => active > 0 }),
+      Effect.timeoutOption(drainMs),
+    )
+    yield* Effect.addFinalizer(() => Effect.andThen(membership.leave("shutting down", drainMs), idle))
+  }),
+)
+
+/** Everything of a running device; its scope's end is the device's end. */
+export const deviceLayer = (o: DeviceOptions) => {
+  const { spec, manifest } = o.supernet
+  const weightsSha256 = manifest.files["weights.safetensors"]?.sha256 ?? ""
+  const self = Self.layer({ device: o.device, profile: o.profile, emulated: o.emulate, spec, weightsSha256 })
+  const profiles = [
+    o.profile,
+    ...shippedProfileNames.map(shippedProfile).filter((p) => p.name !== o.profile.name),
+  ]
+  const planner = Planner.layer({
+    world: modelWorld(spec, profiles, o.accuracy),
+    ...(o.policies === undefined ? {} : { policies: o.policies }),
+    decisionBudgetMs: o.decisionBudgetMs ?? defaultDecisionBudgetMs,
+  })
+  const scheduler = Scheduler.layer({ ...defaultSchedulerOptions, ...o.scheduler })
+  const shared = Layer.mergeAll(Engine.layer(engineOptions(o)), LinkTable.layer).pipe(
+    Layer.provideMerge(self),
+    Layer.provideMerge(Bus.layer(o.bus)),
+  )
+  // Shutting down goes from top to bottom: farewell, no new requests, no new plans, no new tiles.
+  return leaveFirst.pipe(
+    Layer.provideMerge(scheduler),
+    Layer.provideMerge(planner),
+    Layer.provideMerge(Monitor.layer()),
+    Layer.provideMerge(Layer.mergeAll(Executor.layer, Reconfig.layer)),
+    Layer.provideMerge(Tiles.layer),
+    Layer.provideMerge(Layer.mergeAll(Membership.layer(), Results.layer)),
+    Layer.provideMerge(shared),
+  )
+}
