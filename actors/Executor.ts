@@ -262,7 +262,7 @@ const make = Effect.gen(function* () {
     return Effect.forEach(late, forget, { discard: true })
   })
 
-  const startFiber = yield* FiberMap.runtime(fibers)<never>()
+  const startFiber = yield* FiberMap.runtime(fibers)()
   yield* makeTileReceiver({ device: me, accept })
   yield* Effect.forkScoped(sweep.pipe(Effect.repeat(Schedule.spaced("1 second"))))
   return Executor.of({ begin, cancel, active: () => running.size })

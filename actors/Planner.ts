@@ -89,7 +89,7 @@ const make = ({ world, policies = [], decisionBudgetMs }: PlannerOptions) =>
     const decide = Effect.fnUntraced(function* (now: Condition, slo: Slo, bucket: string) {
       const decision = yield* Effect.promise(() => decider.decide(now, slo, decisionBudgetMs))
       const plan: Plan = {
-        strategy: decision.strategy as Plan["strategy"],
+        strategy: decision.strategy,
         predicted: { latencyMs: decision.predictedLatencyMs, accuracy: decision.predictedAccuracy },
         origin: decision.source,
         feasible: decision.meetsSlo,

@@ -105,12 +105,12 @@ const make = Effect.gen(function* () {
     const theirs = request.supernet
     if (theirs.name !== name || theirs.version !== version) {
       const detail = `${request.from} runs ${theirs.name} ${theirs.version}; this device has ${name} ${version}`
-      return yield* Effect.fail(refusal("Incompatible", detail, "give both devices the same supernet"))
+      return yield* refusal("Incompatible", detail, "give both devices the same supernet")
     }
     const prepared = yield* prepareHere(request.strategy)
     if (prepared.strategyId !== request.strategyId) {
       const detail = `strategy ${request.strategyId} hashes to ${prepared.strategyId} here`
-      return yield* Effect.fail(refusal("Incompatible", detail, "both devices must run the same version"))
+      return yield* refusal("Incompatible", detail, "both devices must run the same version")
     }
     const { built, elapsedMs } = prepared.timings
     const tasks = prepared.graph.tasks.filter((t) => t.device === prepared.device).length

@@ -154,13 +154,13 @@ const make = (options: SchedulerOptions) =>
         const tried = yield* Effect.result(attempt(job, planned, number))
         if (tried._tag === "Success") return { planned, outcome: tried.success, replans: number, planMs }
         const failure: AttemptLost | Refusal = tried.failure
-        if (failure._tag === "Refusal") return yield* Effect.fail(failure)
+        if (failure._tag === "Refusal") return yield* failure
         self.noteError("DeviceLost", failure.reason)
         yield* Effect.logDebug(`${job.id}: try ${number} lost: ${failure.reason}`)
         const expired = performance.now() >= job.deadlineMs
-        if (expired) return yield* Effect.fail(deadlineExpired(job))
+        if (expired) return yield* deadlineExpired(job)
         if (strategy !== undefined || number > options.remoteAttempts) {
-          return yield* Effect.fail(refusal("DeviceLost", failure.reason, "send the request again", true))
+          return yield* refusal("DeviceLost", failure.reason, "send the request again", true)
         }
         self.counters.replans++
         exclude =
@@ -180,13 +180,11 @@ const make = (options: SchedulerOptions) =>
           image: imageOf(request),
         }
         const startedMs = performance.now()
-        if (startedMs >= job.deadlineMs) return yield* Effect.fail(deadlineExpired(job))
+        if (startedMs >= job.deadlineMs) return yield* deadlineExpired(job)
         const waitMs = admitted.predictedWaitMs()
         if (startedMs - arrival.arrivedMs + waitMs > limitMs) {
           const detail = `${admitted.inFlight()} requests are under way; this one would wait about ${Math.round(waitMs)} ms`
-          return yield* Effect.fail(
-            refusal("Overloaded", detail, "send fewer at once, or allow a longer deadline", true),
-          )
+          return yield* refusal("Overloaded", detail, "send fewer at once, or allow a longer deadline", true)
         }
         const done = yield* admitted.run(answer(job)).pipe(
           Effect.timeoutOrElse({
