@@ -1,0 +1,76 @@
+/**
+ * Large files (supernets, policies) in JetStream's object store, named by what refers to them and checked against the
+ * digest that the manifest names: a blob that was replaced or damaged on its way is refused, never run.
+ */
+import { createHash } from "node:crypto"
+import { Effect, Schema } from "effect"
+import { NatsError, type ObjectStore } from "nats"
+import { domainOf } from "./Buckets.ts"
+import { Bus, type BusShape } from "./Bus.ts"
+import type { BlobRef } from "./Manifests.ts"
+import { objectStore } from "./Subjects.ts"
+
+export class BlobUnavailable extends Schema.TaggedError<BlobUnavailable>()("BlobUnavailable", {
+  object: Schema.String,
+  reason: Schema.Literals(["Missing", "Unreachable", "WrongDigest"]),
+  detail: Schema.String,
+}) {
+  get retryable() {
+    return this.reason === "Unreachable"
+  }
+  override get message() {
+    return `object ${this.object}: ${this.detail}`
+  }
+}
+
+export const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex")
+
+/** Large enough for a bundle over a slow link; progress is the chunks' own. */
+const transferLimit = "5 minutes"
+
+const open = (bus: BusShape): Promise<ObjectStore> => bus.nats.jetstream(domainOf(bus)).views.os(objectStore)
+
+const unreachable = (object: string) => (cause: unknown) => {
+  const detail =
+    cause instanceof NatsError && cause.code === "503" ? "the hub cannot be reached" : String(cause)
+  return new BlobUnavailable({ object, reason: "Unreachable", detail })
+}
+
+/** Stores bytes under a name, replacing what was there; gives the reference for a manifest. Needs the operator's rights. */
+export const putBlob = (object: string, bytes: Uint8Array): Effect.Effect<BlobRef, BlobUnavailable, Bus> =>
+  Effect.gen(function* () {
+    const bus = yield* Bus
+    yield* Effect.tryPromise({
+      try: () => open(bus).then((store) => store.putBlob({ name: object }, bytes)),
+      catch: unreachable(object),
+    }).pipe(timeLimit(object))
+    return { object, bytes: bytes.length, sha256: sha256(bytes) }
+  })
+
+/** The bytes that a manifest refers to, or why not. */
+export const getBlob = (ref: BlobRef): Effect.Effect<Uint8Array, BlobUnavailable, Bus> =>
+  Effect.gen(function* () {
+    const bus = yield* Bus
+    const bytes = yield* Effect.tryPromise({
+      try: () => open(bus).then((store) => store.getBlob(ref.object)),
+      catch: unreachable(ref.object),
+    }).pipe(timeLimit(ref.object))
+    const fail = (reason: "Missing" | "WrongDigest", detail: string) =>
+      Effect.fail(new BlobUnavailable({ object: ref.object, reason, detail }))
+    if (bytes === null) return yield* fail("Missing", "not in the object store")
+    const digest = sha256(bytes)
+    if (digest === ref.sha256) return bytes
+    return yield* fail(
+      "WrongDigest",
+      `${bytes.length} bytes with sha256 ${digest}; the manifest says ${ref.sha256}`,
+    )
+  })
+
+const timeLimit = (object: string) =>
+  Effect.timeoutOrElse({
+    duration: transferLimit,
+    orElse: () =>
+      Effect.fail(
+        new BlobUnavailable({ object, reason: "Unreachable", detail: "no progress for five minutes" }),
+      ),
+  })

@@ -1,0 +1,241 @@
+/**
+ * Key-value buckets of JetStream with typed values. They live at the hub; devices reach them through its domain, from
+ * their leaf. A watcher outlives every cut: after it, it delivers the newest value of each key by itself.
+ */
+import { Effect, Option, Result, Schema, Stream } from "effect"
+import { type KV, type KvEntry, NatsError } from "nats"
+import { Bus, type BusShape } from "./Bus.ts"
+import type { BadMessage, Codec } from "./Codec.ts"
+import { type Bucket, buckets } from "./Subjects.ts"
+
+/** The hub (or the way to it) is down, or the bucket does not exist, or these credentials may not use it. */
+export class BucketUnavailable extends Schema.TaggedError<BucketUnavailable>()("BucketUnavailable", {
+  bucket: Schema.String,
+  operation: Schema.String,
+  detail: Schema.String,
+}) {
+  readonly retryable = true
+  readonly hint = "buckets need the hub; what was last watched stays usable"
+  override get message() {
+    return `bucket ${this.bucket}: ${this.operation}: ${this.detail}`
+  }
+}
+
+/** Somebody else wrote the key since the revision that the caller knew. */
+export class BucketConflict extends Schema.TaggedError<BucketConflict>()("BucketConflict", {
+  bucket: Schema.String,
+  key: Schema.String,
+  expectedRevision: Schema.Int,
+}) {
+  readonly retryable = true
+  override get message() {
+    return `bucket ${this.bucket}: ${this.key} is no longer at revision ${this.expectedRevision}`
+  }
+}
+
+export interface Entry<A> {
+  readonly key: string
+  readonly value: A
+  /** Grows with every write to the bucket. */
+  readonly revision: number
+}
+
+export type Change<A> =
+  | ({ readonly _tag: "Put" } & Entry<A>)
+  | { readonly _tag: "Deleted"; readonly key: string; readonly revision: number }
+  /** A value that this version does not understand: skipped, not fatal. */
+  | {
+      readonly _tag: "Unreadable"
+      readonly key: string
+      readonly revision: number
+      readonly error: BadMessage
+    }
+
+export interface TypedBucket<A> {
+  readonly get: (key: string) => Effect.Effect<Option.Option<Entry<A>>, BucketUnavailable | BadMessage>
+  /** Gives the new revision. */
+  readonly put: (key: string, value: A) => Effect.Effect<number, BucketUnavailable>
+  /** Only where the key is still at this revision; 0 = does not exist. */
+  readonly update: (
+    key: string,
+    value: A,
+    revision: number,
+  ) => Effect.Effect<number, BucketUnavailable | BucketConflict>
+  readonly remove: (key: string) => Effect.Effect<void, BucketUnavailable>
+  readonly keys: Effect.Effect<ReadonlyArray<string>, BucketUnavailable>
+  /**
+   * All present values, then every change; values that were missed while the hub was away come within two seconds of its
+   * return. Waits for a hub that is not there yet. Ends only with its scope.
+   */
+  readonly changes: Stream.Stream<Change<A>>
+}
+
+/** Keys may hold letters, digits and `-_./=`; anything else would be read as a pattern. */
+const keyPattern = /^[-/_=.a-zA-Z0-9]+$/
+const timeoutMs = 3000
+/** err_code of JetStream's "wrong last sequence". */
+const wrongSequence = 10_071
+
+const textOf = (cause: unknown) =>
+  cause instanceof NatsError
+    ? `${cause.code}${cause.message === cause.code ? "" : ` ${cause.message}`}`
+    : String(cause)
+
+const views = (bus: BusShape) => bus.nats.jetstream(domainOf(bus)).views
+
+export const domainOf = (bus: BusShape) => {
+  const { domain } = bus.options
+  return domain === undefined ? { timeout: timeoutMs } : { domain, timeout: timeoutMs }
+}
+
+/**
+ * Creates the buckets that are missing. For the hub's operator; devices may not. History 1: a watcher that was away wants
+ * the newest value only.
+ */
+export const createBuckets: Effect.Effect<void, BucketUnavailable, Bus> = Effect.gen(function* () {
+  const bus = yield* Bus
+  for (const bucket of Object.values(buckets)) {
+    yield* attempt(bucket, "create", () => views(bus).kv(bucket, { history: 1 }))
+  }
+})
+
+const attempt = <A>(
+  bucket: string,
+  operation: string,
+  run: () => Promise<A>,
+): Effect.Effect<A, BucketUnavailable> =>
+  Effect.tryPromise({
+    try: run,
+    catch: (cause) => new BucketUnavailable({ bucket, operation, detail: textOf(cause) }),
+  }).pipe(
+    Effect.timeoutOrElse({
+      duration: 2 * timeoutMs,
+      orElse: () =>
+        Effect.fail(new BucketUnavailable({ bucket, operation, detail: "no answer from the hub" })),
+    }),
+  )
+
+/** A bucket that exists. Binding asks nobody: the first use tells whether it is there. */
+export const openBucket = <A>(bucket: Bucket, codec: Codec<A>): Effect.Effect<TypedBucket<A>, never, Bus> =>
+  Effect.map(Bus, (bus) => typedBucket(bus, buckets[bucket], codec))
+
+const typedBucket = <A>(bus: BusShape, bucket: string, codec: Codec<A>): TypedBucket<A> => {
+  let bound: Promise<KV> | undefined
+  const bind = (): Promise<KV> => {
+    bound ??= views(bus).kv(bucket, { bindOnly: true })
+    bound.catch(() => (bound = undefined))
+    return bound
+  }
+  const use = <B>(operation: string, run: (kv: KV) => Promise<B>) =>
+    attempt(bucket, operation, () => bind().then(run))
+  const checked = <B, E>(key: string, then: Effect.Effect<B, E>): Effect.Effect<B, E | BucketUnavailable> =>
+    keyPattern.test(key)
+      ? then
+      : Effect.fail(
+          new BucketUnavailable({ bucket, operation: "use", detail: `malformed key ${JSON.stringify(key)}` }),
+        )
+  const entryOf = ({ key, value, revision }: KvEntry) =>
+    Result.map(codec.decode(`${bucket}.${key}`, value), (decoded) => ({ key, value: decoded, revision }))
+  const changeOf = (e: KvEntry): Change<A> => {
+    const { key, revision } = e
+    if (e.operation !== "PUT") return { _tag: "Deleted", key, revision }
+    const entry = entryOf(e)
+    return Result.isSuccess(entry)
+      ? { _tag: "Put", ...entry.success }
+      : { _tag: "Unreadable", key, revision, error: entry.failure }
+  }
+  return {
+    get: (key) =>
+      checked(
+        key,
+        use("get", (kv) => kv.get(key)).pipe(
+          Effect.flatMap((e) =>
+            e === null || e.operation !== "PUT"
+              ? Effect.succeedNone
+              : Effect.map(Effect.fromResult(entryOf(e)), Option.some),
+          ),
+        ),
+      ),
+    put: (key, value) =>
+      checked(
+        key,
+        use("put", (kv) => kv.put(key, codec.encode(value))),
+      ),
+    update: (key, value, revision) =>
+      checked(
+        key,
+        Effect.tryPromise({
+          try: () => bind().then((kv) => kv.update(key, codec.encode(value), revision)),
+          catch: (cause) =>
+            cause instanceof NatsError && cause.api_error?.err_code === wrongSequence
+              ? new BucketConflict({ bucket, key, expectedRevision: revision })
+              : new BucketUnavailable({ bucket, operation: "update", detail: textOf(cause) }),
+        }),
+      ),
+    remove: (key) =>
+      checked(
+        key,
+        use("remove", (kv) => kv.delete(key)),
+      ),
+    keys: use("keys", async (kv) => {
+      const keys: Array<string> = []
+      for await (const key of await kv.keys()) keys.push(key)
+      return keys
+    }),
+    changes: Stream.suspend(() =>
+      hubReturns(bus).pipe(
+        Stream.switchMap(() => watch(use, changeOf, bucket)),
+        Stream.filter(fresh()),
+      ),
+    ),
+  }
+}
+
+type Use = <B>(operation: string, run: (kv: KV) => Promise<B>) => Effect.Effect<B, BucketUnavailable>
+
+/** All present values, then changes, as long as the hub's consumer lives; never fails. */
+const watch = <A>(use: Use, changeOf: (e: KvEntry) => Change<A>, bucket: string): Stream.Stream<Change<A>> =>
+  Stream.unwrap(
+    Effect.acquireRelease(
+      use("watch", (kv) => kv.watch()),
+      (iterator) => Effect.sync(() => iterator.stop()),
+    ).pipe(Effect.map((iterator) => Stream.fromAsyncIterable(iterator, textOf))),
+  ).pipe(
+    Stream.map(changeOf),
+    Stream.catch((cause) =>
+      Stream.unwrap(Effect.as(Effect.logWarning(`bucket ${bucket}: watch ended`, cause), Stream.never)),
+    ),
+  )
+
+/** Lets each key's newest revision pass once: a watch that starts anew repeats what was seen. */
+const fresh = () => {
+  const seen = new Map<string, number>()
+  return (change: Change<unknown>): boolean => {
+    const isNew = seen.get(change.key) !== change.revision
+    seen.set(change.key, change.revision)
+    return isNew
+  }
+}
+
+/**
+ * Emits when the hub's JetStream is reached for the first time, and after every loss. The library's own watcher also
+ * recovers, but only after two missed heartbeats (10 s); a small question each second makes it one.
+ */
+const hubReturns = (bus: BusShape): Stream.Stream<void> => {
+  const { domain } = bus.options
+  const api = domain === undefined ? "$JS.API.INFO" : `$JS.${domain}.API.INFO`
+  const reached = bus.request(api, new Uint8Array(), { timeoutMs: 1000 }).pipe(
+    Effect.as(true),
+    Effect.catch(() => Effect.succeed(false)),
+  )
+  let before = false
+  return Stream.tick("1 second").pipe(
+    Stream.mapEffect(() => reached),
+    Stream.filter((now) => {
+      const returned = now && !before
+      before = now
+      return returned
+    }),
+    Stream.map(() => undefined),
+  )
+}

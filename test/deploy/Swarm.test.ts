@@ -1,0 +1,281 @@
+import { assert, it } from "@effect/vitest"
+import { Effect, Option, type Scope, Stream } from "effect"
+import { describe } from "vitest"
+import { type BlobRef } from "../../subjects/Manifests.ts"
+import { getBlob, putBlob } from "../../subjects/Blobs.ts"
+import { createBuckets, openBucket } from "../../subjects/Buckets.ts"
+import type { BusShape } from "../../subjects/Bus.ts"
+import * as Codecs from "../../subjects/Codecs.ts"
+import { DeviceId, RequestId } from "../../subjects/DeviceId.ts"
+import { endpointStats } from "../../subjects/EndpointStats.ts"
+import { registerService } from "../../subjects/Services.ts"
+import * as Subjects from "../../subjects/Subjects.ts"
+import type { Tile } from "../../subjects/TileCodec.ts"
+import { makeTileReceiver } from "../../subjects/TileReceiver.ts"
+import { makeTileSender } from "../../subjects/TileSender.ts"
+import { connectAs, on } from "../support/Buses.ts"
+import { ids, testSwarm, type TestSwarm } from "../support/TestSwarm.ts"
+import { waitUntil } from "../support/Wait.ts"
+
+const [a, b, c] = [DeviceId.make("pi-1"), DeviceId.make("pi-2"), DeviceId.make("pi-3")]
+const timeoutMs = 2000
+
+interface World {
+  readonly swarm: TestSwarm
+  readonly busA: BusShape
+  readonly busB: BusShape
+  readonly busC: BusShape
+}
+
+const inSwarm = <A, E>(test: (world: World) => Effect.Effect<A, E, Scope.Scope>) =>
+  Effect.gen(function* () {
+    const swarm = yield* testSwarm(ids(a, b, c))
+    const busA = yield* connectAs(swarm.deviceBus(a))
+    const busB = yield* connectAs(swarm.deviceBus(b))
+    const busC = yield* connectAs(swarm.deviceBus(c))
+    return yield* test({ swarm, busA, busB, busC })
+  }).pipe(Effect.scoped)
+
+/** A responder that answers with a name; gives the function that stops it. */
+const answering = (bus: BusShape, subject: string, name: string, queue?: string) =>
+  Effect.promise(async () => {
+    const subscription = bus.nats.subscribe(subject, {
+      ...(queue === undefined ? {} : { queue }),
+      callback: (_, m) => void m.respond(Buffer.from(name)),
+    })
+    await bus.nats.flush()
+    return () => subscription.unsubscribe()
+  })
+
+/** Asks until somebody listens: interest takes milliseconds to cross the leaves. */
+const ask = (bus: BusShape, subject: string) =>
+  bus.request(subject, new Uint8Array(1), { timeoutMs }).pipe(
+    Effect.map((bytes) => new TextDecoder().decode(bytes)),
+    Effect.retry({ times: 20, while: (e) => e._tag === "NobodyListens" }),
+  )
+
+/** Collects the subjects of what arrives. */
+const hearing = (bus: BusShape, pattern: string) =>
+  Effect.promise(async () => {
+    const heard: Array<string> = []
+    bus.nats.subscribe(pattern, { callback: (_, m) => void heard.push(m.subject) })
+    await bus.nats.flush()
+    return heard
+  })
+
+describe("a deployed swarm", () => {
+  it.live("hands infer.request to the nearest scheduler, and to another where there is none", () =>
+    inSwarm(({ swarm, busA, busB, busC }) =>
+      Effect.gen(function* () {
+        const stopA = yield* answering(busA, Subjects.infer, a, Subjects.inferQueue)
+        yield* answering(busB, Subjects.infer, b, Subjects.inferQueue)
+        const client = yield* connectAs(swarm.clientBus(a))
+        for (let i = 0; i < 20; i++) assert.strictEqual(yield* ask(client, Subjects.infer), a)
+        assert.include([a, b], yield* ask(busC, Subjects.infer))
+        stopA()
+        yield* Effect.promise(() => busA.nats.flush())
+        assert.strictEqual(yield* ask(client, Subjects.infer), b)
+      }),
+    ),
+  )
+
+  it.live("lets every device reach every other on every subject that is meant for it", () =>
+    inSwarm(({ swarm, busA, busB }) =>
+      Effect.gen(function* () {
+        const client = yield* connectAs(swarm.clientBus(a))
+        for (const subject of [Subjects.inferAt(b), Subjects.reconfig(b), Subjects.probe(b)]) {
+          yield* answering(busB, subject, b)
+          assert.strictEqual(yield* ask(busA, subject), b)
+        }
+        assert.strictEqual(yield* ask(client, Subjects.inferAt(b)), b)
+        const patterns = [
+          Subjects.result(b, "*"),
+          Subjects.link("*"),
+          Subjects.forecast("*"),
+          Subjects.swarm("*"),
+        ]
+        const sent = [Subjects.result(b, a), Subjects.link(a), Subjects.forecast(a), Subjects.swarm(a)]
+        for (const [i, pattern] of patterns.entries()) {
+          const heard = yield* hearing(busB, pattern)
+          yield* Effect.repeat(
+            Effect.andThen(busA.publish(sent[i] ?? "", new Uint8Array(1)), Effect.sleep("2 millis")),
+            { until: () => heard.length > 0, times: 500 },
+          )
+          assert.strictEqual(heard[0], sent[i])
+        }
+      }),
+    ),
+  )
+
+  it.live("carries tiles from leaf to leaf", () =>
+    inSwarm(({ busA, busB }) =>
+      Effect.gen(function* () {
+        const froms: Array<string> = []
+        yield* makeTileReceiver({ device: b, accept: (_, from) => void froms.push(from) }).pipe(on(busB))
+        const sender = yield* makeTileSender({ device: a }).pipe(on(busA))
+        const bytes = new Uint8Array(200_000)
+        const tile: Tile = {
+          requestId: RequestId.make("r"),
+          attempt: 0,
+          strategyId: "0123456789abcdef",
+          edge: 0,
+          shape: [20, 100, 100],
+          bits: 8,
+          scale: 1,
+          zeroPoint: 0,
+          budgetMs: 0,
+          bytes,
+        }
+        yield* sender.send(b, tile, { timeoutMs })
+        assert.deepStrictEqual(froms, [a])
+      }),
+    ),
+  )
+
+  it.live("does not let a device speak for another, or a client for a device", () =>
+    inSwarm(({ swarm, busA, busB }) =>
+      Effect.gen(function* () {
+        const heard = yield* hearing(busB, ">")
+        for (const subject of [Subjects.tile(b, "*"), Subjects.result(b, "*"), "swarm.*", "link.*"]) {
+          yield* hearing(busB, subject)
+        }
+        const forged = [
+          Subjects.tile(b, c),
+          Subjects.result(b, c),
+          Subjects.link(c),
+          Subjects.swarm(c),
+          "evil",
+        ]
+        const own = Subjects.swarm(a)
+        yield* Effect.repeat(
+          Effect.gen(function* () {
+            for (const subject of [...forged, own]) yield* busA.publish(subject, new Uint8Array(1))
+            yield* Effect.sleep("5 millis")
+          }),
+          { until: () => heard.filter((s) => s === own).length > 3, times: 500 },
+        )
+        assert.deepStrictEqual(
+          heard.filter((s) => forged.includes(s)),
+          [],
+        )
+        const client = yield* connectAs(swarm.clientBus(a))
+        const denied = yield* Effect.flip(
+          client.request(Subjects.reconfig(b), new Uint8Array(1), { timeoutMs }),
+        )
+        assert.strictEqual(denied._tag, "NotPermitted")
+      }),
+    ),
+  )
+
+  it.live("does not let a device take another's direct requests", () =>
+    inSwarm(({ busA, busB, busC }) =>
+      Effect.gen(function* () {
+        yield* answering(busA, Subjects.inferAt(b), a)
+        yield* answering(busB, Subjects.inferAt(b), b)
+        for (let i = 0; i < 10; i++) assert.strictEqual(yield* ask(busC, Subjects.inferAt(b)), b)
+      }),
+    ),
+  )
+
+  it.live("shares manifests and blobs from the hub; devices write only what is theirs", () =>
+    inSwarm(({ swarm, busA, busB }) =>
+      Effect.gen(function* () {
+        const operator = yield* connectAs(swarm.operatorBus)
+        yield* createBuckets.pipe(on(operator))
+        const bytes = Uint8Array.from({ length: 300_000 }, (_, i) => i % 253)
+        const ref = yield* putBlob("supernets/tiny/1/weights", bytes).pipe(on(operator))
+        const fetched = yield* getBlob(ref).pipe(on(busA))
+        assert.isTrue(Buffer.from(fetched).equals(bytes))
+        const damaged: BlobRef = { ...ref, sha256: "0".repeat(64) }
+        assert.strictEqual((yield* Effect.flip(getBlob(damaged).pipe(on(busA)))).reason, "WrongDigest")
+        const missing = yield* Effect.flip(getBlob({ ...ref, object: "nothing" }).pipe(on(busA)))
+        assert.strictEqual(missing.reason, "Missing")
+
+        const manifest = { name: "tiny", version: "1", trained: false, files: { weights: ref } }
+        const mine = yield* openBucket("supernets", Codecs.supernetManifest).pipe(on(operator))
+        const revision = yield* mine.put("tiny", manifest)
+        const theirs = yield* openBucket("supernets", Codecs.supernetManifest).pipe(on(busB))
+        const read = yield* theirs.get("tiny")
+        assert.deepStrictEqual(Option.getOrThrow(read).value, manifest)
+        assert.isTrue(Option.isNone(yield* theirs.get("other")))
+        assert.deepStrictEqual(yield* theirs.keys, ["tiny"])
+        assert.strictEqual((yield* Effect.flip(theirs.put("tiny", manifest)))._tag, "BucketUnavailable")
+        const conflict = yield* Effect.flip(mine.update("tiny", manifest, revision + 7))
+        assert.strictEqual(conflict._tag, "BucketConflict")
+
+        const records = yield* openBucket("devices", Codecs.deviceRecord).pipe(on(busB))
+        const record = { device: b, hostname: "host-b", profile: { name: "pi4" } }
+        yield* records.put(b, record)
+        assert.strictEqual((yield* Effect.flip(records.put(a, record)))._tag, "BucketUnavailable")
+      }),
+    ),
+  )
+
+  it.live("shows its services to nats micro ls, info and stats", () =>
+    inSwarm(({ swarm, busA, busB }) =>
+      Effect.gen(function* () {
+        const stats = endpointStats("infer", Subjects.infer, Subjects.inferQueue)
+        stats.requests = 3
+        for (const [bus, device] of [
+          [busA, a],
+          [busB, b],
+        ] as const) {
+          const metadata = { device }
+          const options = { name: "scheduler", version: "0.1.0", description: "serves requests", metadata }
+          yield* registerService({ ...options, endpoints: [stats] }).pipe(on(bus))
+        }
+        const client = yield* connectAs(swarm.clientBus(a))
+        const gather = (subject: string, count: number) =>
+          Effect.promise(async () => {
+            const answers: Array<Record<string, unknown>> = []
+            const options = { strategy: "stall" as never, maxWait: 300 }
+            for await (const m of await client.nats.requestMany(subject, new Uint8Array(), options)) {
+              answers.push(m.json())
+            }
+            return answers
+          }).pipe(Effect.repeat({ until: (found) => found.length === count, times: 10 }))
+        const pings = yield* gather("$SRV.PING", 2)
+        assert.deepStrictEqual(
+          pings.map((p) => p["name"]),
+          ["scheduler", "scheduler"],
+        )
+        const info = yield* gather(`$SRV.INFO.scheduler.${String(pings[0]?.["id"])}`, 1)
+        assert.strictEqual(info[0]?.["type"], "io.nats.micro.v1.info_response")
+        const shown = yield* gather("$SRV.STATS.scheduler", 2)
+        assert.include(JSON.stringify(shown[0]?.["endpoints"]), '"num_requests":3')
+      }),
+    ),
+  )
+
+  it.live("goes on locally while the hub is down, and catches up by itself when it returns", () =>
+    inSwarm(({ swarm, busA }) =>
+      Effect.gen(function* () {
+        const operator = yield* connectAs(swarm.operatorBus)
+        yield* createBuckets.pipe(on(operator))
+        const mine = yield* openBucket("supernets", Codecs.supernetManifest).pipe(on(operator))
+        const manifest = (version: string) => ({ name: "tiny", version, trained: false, files: {} })
+        const theirs = yield* openBucket("supernets", Codecs.supernetManifest).pipe(on(busA))
+        const seen: Array<string> = []
+        yield* theirs.changes.pipe(
+          Stream.runForEach((change) =>
+            Effect.sync(() => (change._tag === "Put" ? void seen.push(change.value.version) : undefined)),
+          ),
+          Effect.forkScoped({ startImmediately: true }),
+        )
+        yield* mine.put("tiny", manifest("1"))
+        yield* waitUntil("the first version", () => seen.includes("1"))
+        yield* answering(busA, Subjects.infer, a, Subjects.inferQueue)
+        const client = yield* connectAs(swarm.clientBus(a))
+        yield* swarm.hub.kill
+        assert.strictEqual(yield* ask(client, Subjects.infer), a)
+        assert.isTrue(busA.isUp())
+        assert.strictEqual((yield* Effect.flip(theirs.get("tiny")))._tag, "BucketUnavailable")
+        yield* swarm.hub.restart
+        yield* operator.awaitUp
+        yield* Effect.retry(mine.put("tiny", manifest("2")), { times: 20 })
+        yield* swarm.linked
+        yield* waitUntil("the second version", () => seen.includes("2"), 20_000)
+      }),
+    ),
+  )
+})
