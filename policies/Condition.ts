@@ -6,8 +6,8 @@ import { Schema } from "effect"
 
 /** A latency to stay under (milliseconds, at the serving device), or an accuracy to reach (top-1, 0..1). */
 export const Slo = Schema.Union([
-  Schema.Struct({ kind: Schema.Literal("latency"), latencyMs: Schema.Number }),
-  Schema.Struct({ kind: Schema.Literal("accuracy"), accuracy: Schema.Number }),
+  Schema.Struct({ kind: Schema.Literal("latency"), latencyMs: Schema.Finite }),
+  Schema.Struct({ kind: Schema.Literal("accuracy"), accuracy: Schema.Finite }),
 ])
 export type Slo = typeof Slo.Type
 export type SloKind = Slo["kind"]
@@ -21,9 +21,9 @@ export const DeviceState = Schema.Struct({
   id: Schema.String,
   /** Name of a device profile, such as "pi-4". */
   type: Schema.String,
-  bandwidthMbps: Schema.Number,
+  bandwidthMbps: Schema.Finite,
   /** One way, milliseconds. */
-  delayMs: Schema.Number,
+  delayMs: Schema.Finite,
 })
 export type DeviceState = typeof DeviceState.Type
 

@@ -1,0 +1,177 @@
+/**
+ * Sizes and offsets of the policy network for one space and number of device slots, and what it is told about a constraint.
+ *
+ * The network takes one step to choose resolution and depths, then one step per block; a step decodes its heads in the
+ * paper's order (kernel, expand, grid, bits, then a device per tile), each head seeing the choices made before it. So the
+ * heads of all steps are exactly the genes of a genome, in order.
+ */
+import { grids } from "../supernet/Partition.ts"
+import { bitsChoices } from "../supernet/Strategy.ts"
+import { choiceCounts, genesPerBlock, type Genome, isActiveBlock, maxTiles, type Space } from "./Genome.ts"
+import { absent, bandwidthAt, type Constraint, delayAt, isPresent } from "./Scenario.ts"
+
+/** One head: its logits are columns [column, column + count) of the step's output. */
+export interface Head {
+  readonly name: string
+  readonly column: number
+  readonly count: number
+}
+
+export interface PolicyShape {
+  readonly space: Space
+  /** Remote slots; device choices are 1 + slots, local first. */
+  readonly slots: number
+  readonly hidden: number
+  /** Step 0 chooses the submodel's outline, step 1 + i plans block i. */
+  readonly steps: number
+  readonly outlineHeads: ReadonlyArray<Head>
+  readonly blockHeads: ReadonlyArray<Head>
+  /** Logit columns of all heads; the value estimate is column `actions`. */
+  readonly actions: number
+  /** `actions` + 1 rounded up to the kernels' 8. */
+  readonly columns: number
+  /** Input width per step: one-hot of the step, one-hots of the previous step's choices; a multiple of 4. */
+  readonly inputs: number
+  /** Features of a constraint; a multiple of 4. */
+  readonly features: number
+}
+
+/** Knots of the piecewise-linear encoding of the SLO and of link metrics. */
+const sloKnots = 12
+const linkKnots = 6
+const roundUp = (n: number, to: number) => Math.ceil(n / to) * to
+const slotFeatures = 1 + 2 * (1 + linkKnots)
+
+const headsOf = (names: ReadonlyArray<readonly [string, number]>, start: number): ReadonlyArray<Head> => {
+  let column = start
+  return names.map(([name, count]) => {
+    column += count
+    return { name, column: column - count, count }
+  })
+}
+
+export const policyShape = (space: Space, slots: number, hidden = 256): PolicyShape => {
+  const counts = choiceCounts(space.spec)
+  const outlineHeads = headsOf(
+    [
+      ["resolution", counts.resolution],
+      ...space.spec.stages.map((_, s): [string, number] => [`depth ${s}`, counts.depth]),
+    ],
+    0,
+  )
+  const after = outlineHeads.reduce((sum, h) => sum + h.count, 0)
+  const devices = Array.from({ length: maxTiles }, (_, t): [string, number] => [`device ${t}`, 1 + slots])
+  const blockHeads = headsOf(
+    [
+      ["kernel", counts.kernel],
+      ["expand", counts.expand],
+      ["grid", grids.length],
+      ["bits", bitsChoices.length],
+      ...devices,
+    ],
+    after,
+  )
+  const actions = after + blockHeads.reduce((sum, h) => sum + h.count, 0)
+  const steps = 1 + space.blocks.length
+  return {
+    space,
+    slots,
+    hidden,
+    steps,
+    outlineHeads,
+    blockHeads,
+    actions,
+    columns: roundUp(actions + 1, 8),
+    inputs: roundUp(steps + actions, 4),
+    features: roundUp(1 + sloKnots + slots * slotFeatures, 4),
+  }
+}
+
+export const headsAt = (shape: PolicyShape, step: number): ReadonlyArray<Head> =>
+  step === 0 ? shape.outlineHeads : shape.blockHeads
+
+/** Index of the first gene that a step chooses. */
+export const geneAt = (shape: PolicyShape, step: number): number =>
+  step === 0 ? 0 : shape.space.firstBlockGene + (step - 1) * genesPerBlock
+
+/** Steps of blocks that the genome's depths leave out are skipped. */
+export const isActiveStep = (shape: PolicyShape, genome: Genome, step: number): boolean =>
+  step === 0 || isActiveBlock(shape.space, genome, step - 1)
+
+/** Hat functions at `knots` even points over [0, 1]: at most two are non-zero, they sum to 1, linear in between. */
+const writeHats = (out: Float32Array, at: number, knots: number, value: number) => {
+  const x = Math.min(1, Math.max(0, value)) * (knots - 1)
+  const low = Math.min(knots - 2, Math.floor(x))
+  out[at + low] = 1 - (x - low)
+  out[at + low + 1] = x - low
+}
+
+/** What the network is told about a constraint; `out` has `features` zeros at `at`. */
+export const writeFeatures = (
+  shape: PolicyShape,
+  constraint: Constraint,
+  out: Float32Array,
+  at: number,
+): void => {
+  const slo = constraint[0] ?? 0
+  out[at] = Math.min(1.5, Math.max(-0.5, slo))
+  writeHats(out, at + 1, sloKnots, slo)
+  for (let slot = 0; slot < shape.slots; slot++) {
+    const base = at + 1 + sloKnots + slot * slotFeatures
+    if (!isPresent(constraint, slot)) continue
+    const [bandwidth, delay] = [constraint[bandwidthAt(slot)] ?? absent, constraint[delayAt(slot)] ?? absent]
+    out[base] = 1
+    out[base + 1] = bandwidth
+    writeHats(out, base + 2, linkKnots, bandwidth)
+    out[base + 2 + linkKnots] = delay
+    writeHats(out, base + 3 + linkKnots, linkKnots, delay)
+  }
+}
+
+/** Bit set of the devices that may be chosen: bit 0 is local, bit 1 + slot a present remote. */
+export const presence = (shape: PolicyShape, constraint: Constraint): number => {
+  let bits = 1
+  for (let slot = 0; slot < shape.slots; slot++) if (isPresent(constraint, slot)) bits |= 2 << slot
+  return bits
+}
+
+/**
+ * Whether choice `value` of head `index` is legal at a step. Stem, first block and head have no kernel or expand to choose
+ * and the head is never cut; absent devices cannot be chosen. Legality never depends on earlier choices.
+ */
+export const isLegal = (
+  shape: PolicyShape,
+  step: number,
+  index: number,
+  value: number,
+  present: number,
+): boolean => {
+  if (step === 0) return true
+  const kind = shape.space.blocks[step - 1]?.kind
+  if (index <= 1) return kind === "dynamic" || value === 0
+  if (index === 2) return kind !== "head" || value === 0
+  return index === 3 || ((present >> value) & 1) === 1
+}
+
+/** Sizes of the parameters, in the order in which they lie in memory. */
+export const parameterSizes = (shape: PolicyShape) => {
+  const gates = 4 * shape.hidden
+  return {
+    /** [features, 4H] */
+    features: shape.features * gates,
+    /** [inputs, 4H]; the rows of the steps serve as biases */
+    inputs: shape.inputs * gates,
+    /** [H, 4H], gates in the order input, forget, cell, output */
+    hidden: shape.hidden * gates,
+    /** [H, columns] */
+    output: shape.hidden * shape.columns,
+    /** [columns] */
+    bias: shape.columns,
+    /** [actions, columns]: a choice made earlier in the same step shifts the logits of later heads */
+    within: shape.actions * shape.columns,
+  }
+}
+export type ParameterName = keyof ReturnType<typeof parameterSizes>
+
+export const parameterCount = (shape: PolicyShape): number =>
+  Object.values(parameterSizes(shape)).reduce((sum, n) => sum + n, 0)
