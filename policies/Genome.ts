@@ -246,3 +246,18 @@ export const devicesUsed = (space: Space, genome: Genome): number => {
   }
   return used
 }
+
+/** The same strategy with work of devices that may not be used done locally. The genome itself where there is none. */
+export const confine = (space: Space, genome: Genome, usable: ReadonlyArray<number>): Genome => {
+  let allowed = 0
+  for (const device of usable) allowed |= 1 << device
+  if ((devicesUsed(space, genome) & ~allowed) === 0) return genome
+  const confined = genome.slice()
+  for (let i = 0; i < space.blocks.length; i++) {
+    const at = blockGene(space, i) + deviceGene
+    for (let t = 0; t < maxTiles; t++) {
+      if (((allowed >> (confined[at + t] ?? 0)) & 1) === 0) confined[at + t] = localDevice
+    }
+  }
+  return canonicalize(space, confined)
+}

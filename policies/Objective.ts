@@ -2,7 +2,7 @@
  * What makes one outcome better than another under an SLO: the reward of the paper (equations 2 and 3), and a score that
  * also ranks outcomes that miss the SLO, for searches that must find their way to it.
  */
-import type { Slo } from "./Condition.ts"
+import type { Slo, SloKind } from "./Condition.ts"
 
 export interface Outcome {
   readonly latencyMs: number
@@ -39,11 +39,12 @@ export const accuracySloReward = (slowestMs: number): RewardScale => ({
   beta: -1,
 })
 
-export const reward = (scale: RewardScale, slo: Slo, outcome: Outcome): number => {
-  if (!meetsSlo(slo, outcome)) return 0
-  const value = slo.kind === "latency" ? outcome.accuracy : outcome.latencyMs
-  return Math.max(0, scale.alpha * value - scale.beta)
-}
+/** alpha A - beta, or alpha L - beta: what an outcome earns where it meets the SLO. */
+export const earned = (scale: RewardScale, kind: SloKind, outcome: Outcome): number =>
+  Math.max(0, scale.alpha * (kind === "latency" ? outcome.accuracy : outcome.latencyMs) - scale.beta)
+
+export const reward = (scale: RewardScale, slo: Slo, outcome: Outcome): number =>
+  meetsSlo(slo, outcome) ? earned(scale, slo.kind, outcome) : 0
 
 /**
  * Ranks any two outcomes. Compliant ones are above 0 and ordered by what the SLO leaves free (accuracy, or latency); the

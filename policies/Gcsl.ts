@@ -1,0 +1,83 @@
+/**
+ * Goal-conditioned supervised learning (Ghosh et al., 2021), as the paper's baseline: roll out, relabel each trajectory with
+ * the goal that it reached, imitate everything in the replay buffer alike. Settings as in the authors' code: epsilon 0.1,
+ * learning rate 5e-4, uniform replay. Bootstrapped with the largest and the smallest submodel, as the paper does.
+ */
+import { below } from "../supernet/Random.ts"
+import { canonicalize, type Genome } from "./Genome.ts"
+import { cosineRate, type Imitated, imitate, type Learner, type LearnerContext } from "./Learner.ts"
+import { absent, type Constraint } from "./Scenario.ts"
+
+export interface GcslSettings {
+  readonly rollouts: number
+  readonly batch: number
+  readonly updates: number
+  readonly rate: number
+  readonly epsilon: number
+  /** Trajectories kept; the oldest goes first. */
+  readonly capacity: number
+  /** Iterations at first whose roll-outs are uniformly random. */
+  readonly warmUp: number
+}
+
+export const gcslDefaults: GcslSettings = {
+  rollouts: 128,
+  batch: 128,
+  updates: 1,
+  rate: 2e-3,
+  epsilon: 0.1,
+  capacity: 20_000,
+  warmUp: 10,
+}
+
+export const gcsl = (context: LearnerContext, options: Partial<GcslSettings> = {}): Learner => {
+  const settings = { ...gcslDefaults, ...options }
+  const { environment, network, random, progress } = context
+  const replay: Array<Imitated> = []
+  let next = 0
+  let iterations = 0
+
+  const keep = (example: Imitated) => {
+    replay[next] = example
+    next = (next + 1) % settings.capacity
+  }
+
+  /** Hindsight: whatever was reached is what should have been asked for. */
+  const relabel = (constraint: Constraint, genome: Genome): number => {
+    const result = environment.step(constraint, genome)
+    const reached = environment.relabel(constraint, genome, result).constraint
+    const asked = constraint.slice()
+    asked[0] = reached[0] ?? 0
+    keep({ constraint: asked, genome })
+    return result.reward
+  }
+
+  const alone = new Float64Array(environment.dimensions).fill(absent)
+  for (const genome of environment.bootstrap) relabel(alone, genome)
+
+  return {
+    name: "gcsl",
+    iterate: () => {
+      const constraints = Array.from({ length: settings.rollouts }, () =>
+        environment.draw(random, { grid: true }),
+      )
+      const epsilon = iterations++ < settings.warmUp ? 1 : settings.epsilon
+      const genomes = network.choose(constraints, { greedy: false, epsilon, random })
+      let sum = 0
+      for (const [i, genome] of genomes.entries()) {
+        const constraint = constraints[i]
+        if (constraint !== undefined)
+          sum += relabel(constraint, canonicalize(environment.world.space, genome))
+      }
+      let loss = 0
+      for (let u = 0; u < settings.updates; u++) {
+        const examples = Array.from(
+          { length: settings.batch },
+          () => replay[below(random, replay.length)],
+        ).filter((e): e is Imitated => e !== undefined)
+        loss += imitate(network, examples, cosineRate(settings.rate, progress())) / settings.updates
+      }
+      return { loss, rolloutReward: sum / settings.rollouts, details: { replay: replay.length } }
+    },
+  }
+}

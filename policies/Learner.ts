@@ -1,0 +1,61 @@
+/**
+ * What the three algorithms share, so that a comparison compares algorithms: the same environment, network, optimiser and
+ * supervised update, the same count of environment steps. Each algorithm is one file with one loop body.
+ */
+import type { Random } from "../supernet/Random.ts"
+import type { Environment } from "./Environment.ts"
+import type { Genome } from "./Genome.ts"
+import type { PolicyNetwork } from "./PolicyNetwork.ts"
+import type { Constraint } from "./Scenario.ts"
+
+export interface LearnerContext {
+  readonly environment: Environment
+  readonly network: PolicyNetwork
+  readonly random: Random
+  /** Share of the training that is done, 0..1: for schedules. */
+  readonly progress: () => number
+}
+
+/** What one iteration did, for the log. */
+export interface IterationReport {
+  /** Loss of the update: negative log-likelihood per trajectory, or PPO's surrogate. */
+  readonly loss: number
+  /** Mean reward of the roll-outs collected. */
+  readonly rolloutReward: number
+  readonly details: Readonly<Record<string, number>>
+}
+
+export interface Learner {
+  readonly name: string
+  /** Collects data, then updates the network. */
+  readonly iterate: () => IterationReport
+}
+
+/** Learning rate that decays by a cosine from `rate` to a twentieth of it. */
+export const cosineRate = (rate: number, progress: number): number =>
+  rate * (0.05 + 0.95 * 0.5 * (1 + Math.cos(Math.PI * Math.min(1, progress))))
+
+export interface Imitated {
+  readonly constraint: Constraint
+  readonly genome: Genome
+}
+
+/** One supervised step towards choosing these genomes under these constraints (GCSL's update). Returns the loss. */
+export const imitate = (network: PolicyNetwork, examples: ReadonlyArray<Imitated>, rate: number): number => {
+  if (examples.length === 0) return 0
+  const forward = network.forward({
+    constraints: examples.map((e) => e.constraint),
+    genomes: examples.map((e) => e.genome),
+  })
+  const weight = 1 / examples.length
+  let loss = 0
+  const dLogLikelihood = new Float32Array(forward.rows)
+  for (let r = 0; r < forward.rows; r++) {
+    if ((forward.genomeOf[r] ?? -1) < 0) continue
+    loss -= (forward.logLikelihood[r] ?? 0) * weight
+    dLogLikelihood[r] = -weight
+  }
+  network.backward(dLogLikelihood)
+  network.step(rate, 5)
+  return loss
+}
