@@ -8,17 +8,18 @@ import type { DeviceProfile } from "../devices/profiles/DeviceProfile.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
 import { localDevice } from "../supernet/Strategy.ts"
 import type { Condition } from "./Condition.ts"
-import { type Genome, genesPerBlock, type Space, spaceOf } from "./Genome.ts"
+import { depthOf, type Genome, type Space, spaceOf } from "./Genome.ts"
 import type { AccuracyModel, LatencyModel, World } from "./World.ts"
 
-/** A genome's bytes where the latency model expects them: its header is padded to a multiple of a block's bytes. */
-const copyGenome = (space: Space, headerBytes: number, genome: Genome, out: Int8Array): void => {
-  for (let i = 0; i < space.firstBlockGene; i++) out[i] = genome[i] ?? 0
-  const bytes = space.blocks.length * genesPerBlock
-  for (let i = 0; i < bytes; i++) out[headerBytes + i] = genome[space.firstBlockGene + i] ?? 0
+/** Rewrites a genome in the latency model's encoding: a padded header with depths as numbers of blocks, then equal bytes. */
+const encode = (space: Space, headerBytes: number, genome: Genome, out: Int8Array): void => {
+  out[0] = genome[0] ?? 0
+  for (let stage = 0; stage < space.stages; stage++) out[1 + stage] = depthOf(space, genome, stage)
+  const shift = headerBytes - space.firstBlockGene
+  for (let i = space.firstBlockGene; i < space.length; i++) out[i + shift] = genome[i] ?? 0
 }
 
-/** Latency by the model of `devices/latency`. `at` owns one set of scratch buffers: its function is not reentrant. */
+/** Latency by the model of `devices/latency`. All functions of one model share its buffers: not for several threads. */
 export const modelLatency = (
   spec: SupernetSpec,
   profiles: ReadonlyArray<DeviceProfile>,
@@ -30,7 +31,6 @@ export const modelLatency = (
   let current: Condition | undefined
   const select = (condition: Condition) => {
     if (current === condition) return
-    current = condition
     model.setCondition({
       slo: { _tag: "Latency", maxMs: 1 },
       devices: condition.devices.map((d, i) => ({
@@ -42,11 +42,12 @@ export const modelLatency = (
             : { upMbps: d.bandwidthMbps, downMbps: d.bandwidthMbps, delayMs: d.delayMs },
       })),
     })
+    current = condition
   }
   return {
     at: (condition) => (genome) => {
       select(condition)
-      copyGenome(space, model.encoding.headerBytes, genome, encoded)
+      encode(space, model.encoding.headerBytes, genome, encoded)
       return model.latencyMs(encoded)
     },
   }

@@ -82,23 +82,19 @@ export interface Kernels {
 const here = dirname(fileURLToPath(import.meta.url))
 const cacheFolder = join(here, "..", "..", ".cache")
 const files = ["Products", "Lstm"]
-const flags = [
-  ...["--importMemory", "--noExportMemory", "--noAssert", "-O3"],
-  ...["--runtime", "stub", "--enable", "simd", "--use", "abort="],
-]
+const flags = "--importMemory --noExportMemory --noAssert -O3 --runtime stub --enable simd --use abort="
 
 const compile = async (sources: ReadonlyMap<string, string>): Promise<Uint8Array> => {
   const { default: asc } = await import("assemblyscript/asc")
   let binary: Uint8Array | undefined
-  const { error, stderr } = await asc.main(["index.ts", "-o", "policy.wasm", ...flags], {
+  const { error } = await asc.main(["index.ts", "-o", "policy.wasm", ...flags.split(" ")], {
     readFile: (name) => sources.get(name) ?? null,
     writeFile: (name, contents) => {
       if (name === "policy.wasm" && typeof contents !== "string") binary = contents
     },
     listFiles: () => [],
   })
-  if (binary === undefined)
-    throw new Error(`AssemblyScript: ${error?.message ?? "no output"}\n${stderr.toString()}`)
+  if (binary === undefined) throw new Error(`AssemblyScript: ${error?.message ?? "no output"}`)
   return binary
 }
 
