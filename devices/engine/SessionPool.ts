@@ -22,7 +22,7 @@ interface Entry {
 }
 
 /** What a session holds beside its weights, which it keeps reordered and sometimes twice (docs/engine.md). */
-const bytesPerSession = 150_000
+const bytesPerSession = 300_000
 const bytesPerWeightByte = 1.6
 
 export interface PoolStats {

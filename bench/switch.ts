@@ -1,0 +1,138 @@
+/**
+ * What it costs to switch a device to a strategy that it has never run: making its sessions ready, and the penalty of the
+ * first run against later ones. Whole networks on one device, the worst case: up to 23 blocks change at once.
+ */
+import { Effect } from "effect"
+import { Engine, type EngineOptions, type EngineShape } from "../devices/engine/Engine.ts"
+import { imagePiece } from "../devices/engine/Pieces.ts"
+import { defaultArtifact, readArtifact, type Supernet } from "../supernet/Artifact.ts"
+import { type Random, seededRandom } from "../supernet/Random.ts"
+import { localStrategy, sampleStrategy, type Strategy } from "../supernet/Strategy.ts"
+import { sampleSubmodel } from "../supernet/Submodel.ts"
+import { type BenchModule, type BenchOptions, type BenchResult, median, quantile, type Row } from "./Bench.ts"
+
+const device = "bench"
+
+interface Switch {
+  /** From the call of `prepare` to its answer. */
+  readonly prepareMs: number
+  /** First run against the median of later ones, once fused. */
+  readonly penaltyMs: number
+  readonly steadyMs: number
+  readonly built: number
+}
+
+const imageOf = (size: number, random: Random): Uint8Array =>
+  Uint8Array.from({ length: size * size * 3 }, () => Math.floor(random.next() * 256))
+
+const timed = <A, E>(effect: Effect.Effect<A, E>) =>
+  Effect.suspend(() => {
+    const start = performance.now()
+    return Effect.map(effect, (value) => ({ value, ms: performance.now() - start }))
+  })
+
+const switchTo = Effect.fnUntraced(function* (engine: EngineShape, strategy: Strategy, random: Random) {
+  const size = strategy.submodel.resolution
+  const image = imageOf(size, random)
+  const region = { y0: 0, y1: size, x0: 0, x1: size }
+  const { value: prepared, ms: prepareMs } = yield* timed(engine.prepare(strategy))
+  const run = Effect.suspend(() => {
+    const pieces = [imagePiece(0, image, size, region)]
+    return engine.run({ requestId: "r", strategyId: prepared.strategyId, task: 0, pieces })
+  })
+  const first = yield* timed(run)
+  let outcome = first.value
+  for (let i = 0; i < 50 && outcome.timings.tier !== "fused"; i++) {
+    outcome = yield* run
+    yield* Effect.sleep("2 millis")
+  }
+  const later: Array<number> = []
+  for (let i = 0; i < 9; i++) later.push((yield* timed(run)).ms)
+  const steadyMs = median(later)
+  const result: Switch = { prepareMs, penaltyMs: first.ms - steadyMs, steadyMs, built: prepared.timings.built }
+  return result
+})
+
+/** Switches of one engine. `warmUp` waits until its idle work is done. */
+const switches = (supernet: Supernet, options: Partial<EngineOptions>, count: number, random: Random) =>
+  Effect.gen(function* () {
+    const engine = yield* Engine
+    let sessions = -1
+    // Idle work is done when nothing has been built for a while.
+    for (let stats = yield* engine.stats; stats.sessions !== sessions; stats = yield* engine.stats) {
+      sessions = stats.sessions
+      yield* Effect.sleep("200 millis")
+    }
+    const done: Array<Switch> = []
+    for (let i = 0; i < count; i++) {
+      const strategy = localStrategy(supernet.spec, sampleSubmodel(supernet.spec, random), device)
+      done.push(yield* switchTo(engine, strategy, random))
+    }
+    const spread: Array<number> = []
+    for (let i = 0; i < count; i++) {
+      const strategy = sampleStrategy(supernet.spec, [device, "b", "c", "d", "e"], random)
+      spread.push((yield* timed(engine.prepare(strategy))).ms)
+    }
+    return { done, spread, stats: yield* engine.stats }
+  }).pipe(
+    Effect.scoped,
+    Effect.provide(
+      Engine.layer({ deviceId: device, spec: supernet.spec, weights: supernet.weights, ...options }),
+    ),
+  )
+
+const rowOf = (name: string, result: Effect.Success<ReturnType<typeof switches>>): Row => {
+  const of = (f: (s: Switch) => number) => result.done.map(f)
+  const total = of((s) => s.prepareMs + s.penaltyMs)
+  return {
+    case: name,
+    switches: result.done.length,
+    "switch p50 ms": median(total),
+    "p90 ms": quantile(total, 0.9),
+    "prepare p50 ms": median(of((s) => s.prepareMs)),
+    "first-run penalty p50 ms": median(of((s) => s.penaltyMs)),
+    "steady run p50 ms": median(of((s) => s.steadyMs)),
+    "sessions built p50": median(of((s) => s.built)),
+    "prepare of a 5-device strategy p50 ms": median(result.spread),
+    sessions: result.stats.sessions,
+  }
+}
+
+const run = async ({ quick, seed }: BenchOptions): Promise<BenchResult> => {
+  const supernet = await Effect.runPromise(Effect.flatMap(defaultArtifact, readArtifact))
+  const count = quick ? 20 : 100
+  const random = seededRandom(seed)
+  const cases: ReadonlyArray<readonly [string, Partial<EngineOptions>]> = [
+    ["resident", { preload: true, sessionBudgetBytes: 1e9 }],
+    ["on demand", { preload: false }],
+    ["on demand, 24 MB of sessions", { preload: false, sessionBudgetBytes: 24e6 }],
+  ]
+  const rows: Array<Row> = []
+  const p50: Array<number> = []
+  for (const [name, options] of cases) {
+    const result = await Effect.runPromise(switches(supernet, options, count, random))
+    rows.push(rowOf(name, result))
+    p50.push(median(result.done.map((s) => s.prepareMs + s.penaltyMs)))
+  }
+  const { name, version, trained } = supernet.spec
+  return {
+    kind: "measured",
+    checks: [
+      { name: "resident_p50_ms", value: p50[0] ?? Number.NaN, op: "<=", bound: 2 },
+      { name: "ondemand_p50_ms", value: p50[1] ?? Number.NaN, op: "<=", bound: 35 },
+    ],
+    rows,
+    notes: [
+      `supernet ${name} ${version}${trained ? "" : " (untrained weights)"}, random submodels of all resolutions`,
+      "switch = prepare, from call to answer through the worker, plus first run minus steady run",
+      "steady run: call to answer, fused sessions; resident switches first run on block sessions, so their penalty includes it",
+    ],
+  }
+}
+
+export const bench: BenchModule = {
+  name: "switch",
+  proves: "a device switches to a strategy it has never run in milliseconds",
+  takes: "1 minute",
+  run,
+}
