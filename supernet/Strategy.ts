@@ -4,7 +4,15 @@
  */
 import { createHash } from "node:crypto"
 import { Schema } from "effect"
-import { type Grid, Grid as GridSchema, geometry, grids, intersect, tileCount } from "./Partition.ts"
+import {
+  type Grid,
+  Grid as GridSchema,
+  geometry,
+  grids,
+  intersect,
+  regionArea,
+  tileCount,
+} from "./Partition.ts"
 import { pick, type Random } from "./Random.ts"
 import type { SupernetSpec } from "./Spec.ts"
 import { activeBlocks, normalizeSubmodel, sampleSubmodel, Submodel, submodelProblems } from "./Submodel.ts"
@@ -117,6 +125,14 @@ export const strategyProblems = (spec: SupernetSpec, strategy: Strategy): Readon
         problems.push(`block ${i}: device index ${d} of ${strategy.devices.length}`)
     }
   }
+  const geo = geometry(
+    blocks,
+    strategy.submodel.resolution,
+    strategy.blocks.map((b) => b.grid),
+  )
+  const emptied = geo.findIndex((g) => [...g.inputTiles, ...g.outputTiles].some((r) => regionArea(r) === 0))
+  if (emptied >= 0)
+    problems.push(`block ${emptied}: grid ${geo[emptied]?.grid} leaves a tile of a small map without pixels`)
   return problems
 }
 
