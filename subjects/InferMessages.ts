@@ -3,7 +3,9 @@
  * a reply has the form of its request.
  */
 import { Effect, Schema } from "effect"
+import type { BadMessage } from "./Codec.ts"
 import { DeviceId, RequestId, StrategyId, WireStrategy } from "./DeviceId.ts"
+import { type Refusal, refusal } from "./ErrorReply.ts"
 
 /** Requests that would decode into more pixels than this are refused before decoding (a 100-megapixel bomb). */
 export const maxImagePixels = 50_000_000
@@ -150,3 +152,15 @@ export const InferReply = Schema.Struct({
   timeline: Schema.optionalKey(Schema.Array(TaskTiming)),
 })
 export type InferReply = typeof InferReply.Type
+
+/** How a Scheduler refuses what is not an `InferRequest`: by the field that is wrong. */
+export const refuseInfer = (bad: BadMessage): Refusal => {
+  const field = bad.path[0]
+  if (field === "slo") {
+    const hint = 'give {"slo":{"latencyMs":140}} or {"slo":{"accuracy":0.8}} (a fraction), not both'
+    return refusal("UnknownSlo", bad.detail, hint)
+  }
+  if (field === "image")
+    return refusal("BadImage", bad.detail, "in JSON, images are base64 of JPEG, PNG or WebP")
+  return refusal("BadRequest", bad.detail, "see docs/clients.md for the message's form")
+}

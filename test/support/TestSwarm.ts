@@ -35,7 +35,7 @@ const firstConnectMs = 10_000
 /** Lines in a server's log that say that a leaf link is up, since the last time it went down. */
 const isLinked = (server: TestServer): boolean => {
   const events = server.process().log.filter((l) => l.includes("Leafnode connection"))
-  return events.at(-1)?.includes("created") === true
+  return (events.at(-1) ?? "").includes("created")
 }
 
 export const testSwarm = (

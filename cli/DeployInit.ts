@@ -1,0 +1,99 @@
+/** `murmuration deploy init DIR --hub HOST --device pi-1 --device pi-2`: configurations and secrets for real devices. */
+import { Console, Effect, Option, Schema } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import { CannotDeploy, initDeployment, type InitReport } from "../deploy/Init.ts"
+import type { TlsFiles } from "../deploy/Swarm.ts"
+import { DeviceId } from "../subjects/DeviceId.ts"
+
+const decodeDevices = Schema.decodeUnknownEffect(Schema.Array(DeviceId))
+
+/** What a person does next, as text. */
+export const nextSteps = (directory: string, report: InitReport): string => {
+  const { hub, devices } = report.swarm
+  const first = devices[0]?.device ?? "pi-1"
+  return [
+    `Wrote ${report.files.length} files to ${directory} (secrets: keep it private).`,
+    report.added.length === 0 ? "No new devices." : `New devices: ${report.added.join(", ")}.`,
+    "",
+    "Next:",
+    `  1. copy ${directory}/hub to ${hub.host}, and run there: nats-server -c hub.conf`,
+    "     (after adding a device: send the hub's server SIGHUP, it reloads without dropping anyone)",
+    `  2. copy ${directory}/<device> to each device as ~/.config/murmuration, and run there:`,
+    "     nats-server -c leaf.conf, then: murmuration up --credentials device.json",
+    `  3. check, on ${first}: murmuration doctor --credentials device.json`,
+    "Details, systemd units and TLS: deploy/README.md",
+  ].join("\n")
+}
+
+const certificates = (name: string, where: string) => ({
+  ca: Flag.optional(Flag.String(`${name}-ca`).pipe(Flag.withDescription(`CA certificate, path on ${where}`))),
+  cert: Flag.optional(
+    Flag.String(`${name}-cert`).pipe(Flag.withDescription(`certificate, path on ${where}`)),
+  ),
+  key: Flag.optional(Flag.String(`${name}-key`).pipe(Flag.withDescription(`private key, path on ${where}`))),
+})
+
+type Certificates = Readonly<Record<"ca" | "cert" | "key", Option.Option<string>>>
+
+/** All three files, or none. */
+const tlsOf = (
+  name: string,
+  { ca, cert, key }: Certificates,
+): Effect.Effect<TlsFiles | undefined, CannotDeploy> => {
+  if (Option.isSome(ca) && Option.isSome(cert) && Option.isSome(key)) {
+    return Effect.succeed({ caFile: ca.value, certFile: cert.value, keyFile: key.value })
+  }
+  if (Option.isNone(ca) && Option.isNone(cert) && Option.isNone(key)) return Effect.succeed(undefined)
+  const hint = `give --${name}-ca, --${name}-cert and --${name}-key, or none of them`
+  return Effect.fail(new CannotDeploy({ path: name, detail: "TLS needs three files", hint }))
+}
+
+export const deployInitCommand = Command.make(
+  "init",
+  {
+    directory: Argument.String("directory").pipe(
+      Argument.withDescription("where to write; run again with the same one to add devices"),
+    ),
+    hub: Flag.optional(
+      Flag.String("hub").pipe(
+        Flag.withDescription("address by which the devices reach the hub; needed once"),
+      ),
+    ),
+    devices: Flag.String("device").pipe(
+      Flag.withDescription("a device's id, such as pi-1; once per device"),
+      Flag.atLeast(0),
+    ),
+    storeDir: Flag.optional(
+      Flag.String("store").pipe(
+        Flag.withDescription("directory of the hub's buckets and objects, on the hub"),
+      ),
+    ),
+    hubTls: certificates("hub", "the hub"),
+    leafTls: certificates("leaf", "every device"),
+    json: Flag.Boolean("json").pipe(Flag.withDescription("print what was written as JSON, without secrets")),
+  },
+  Effect.fn("deployInit")(function* (a) {
+    const devices = yield* decodeDevices(a.devices)
+    const hubTls = yield* tlsOf("hub", a.hubTls)
+    const leafTls = yield* tlsOf("leaf", a.leafTls)
+    const report = yield* initDeployment({
+      directory: a.directory,
+      devices,
+      ...(Option.isSome(a.hub) ? { host: a.hub.value } : {}),
+      ...(Option.isSome(a.storeDir) ? { storeDir: a.storeDir.value } : {}),
+      ...(hubTls === undefined ? {} : { hubTls }),
+      ...(leafTls === undefined ? {} : { leafTls }),
+    })
+    const { added, files, swarm } = report
+    yield* Console.log(
+      a.json
+        ? JSON.stringify({ added, files, devices: swarm.devices.map((d) => d.device) })
+        : nextSteps(a.directory, report),
+    )
+  }),
+).pipe(Command.withDescription("Write server configurations and credentials for a hub and its devices"))
+
+export const deployCommand = Command.make("deploy").pipe(
+  Command.withDescription("Prepare real devices"),
+  Command.withSubcommands([deployInitCommand]),
+)

@@ -1,0 +1,77 @@
+/**
+ * The client: one call per image, one answer or one typed error per call. `infer` is for programs in Effect;
+ * `MurmurationClient` for everyone else.
+ *
+ *   const client = await MurmurationClient.connect({ servers: "nats://127.0.0.1:4222" })
+ *   const answer = await client.infer({ image: await readFile("cat.jpg"), slo: { latencyMs: 140 } })
+ *   console.log(answer.classes[0]?.name, answer.latencyMs)
+ */
+import { Effect, Layer, ManagedRuntime } from "effect"
+import { Bus, type BusOptions } from "./Bus.ts"
+import type { CannotConnect, RequestError } from "./BusErrors.ts"
+import type { BadMessage } from "./Codec.ts"
+import { inferReply, inferRequest } from "./Codecs.ts"
+import { DeviceId, RequestId } from "./DeviceId.ts"
+import type { InferReply, InferRequest } from "./InferMessages.ts"
+import * as Subjects from "./Subjects.ts"
+
+/** A request as a client writes it: exactly one of `image` (JPEG, PNG, WebP) and `tensor` (RGB bytes), and an SLO. */
+export type InferInput = Omit<InferRequest, "id" | "topK" | "include"> & {
+  /** To recognise the answer in logs. */
+  readonly id?: string
+  readonly topK?: number
+  readonly include?: InferRequest["include"]
+  /** Ask this device instead of the nearest one. */
+  readonly device?: string
+}
+
+export type InferError = RequestError | BadMessage
+
+/** Time for the way to the device and back, on top of the request's own deadline. */
+const wayMs = 1000
+const defaultDeadlineMs = 30_000
+
+/**
+ * Asks the swarm. Errors: `Refused` (with the swarm's own tag: BadImage, UnknownSlo, Overloaded ...), `NobodyListens` (no
+ * device is reachable), `Late`, `BusDown`, `PayloadTooLarge`; `BadMessage` for an answer of another protocol version.
+ */
+export const infer = (input: InferInput): Effect.Effect<InferReply, InferError, Bus> =>
+  Effect.gen(function* () {
+    const bus = yield* Bus
+    const { device, id, ...rest } = input
+    const subject = device === undefined ? Subjects.infer : Subjects.inferAt(DeviceId.make(device))
+    const request = {
+      topK: 5,
+      include: [],
+      ...rest,
+      ...(id === undefined ? {} : { id: RequestId.make(id) }),
+    }
+    const timeoutMs = (input.deadlineMs ?? defaultDeadlineMs) + wayMs
+    const bytes = yield* bus.request(subject, inferRequest.encode(request), { timeoutMs })
+    return yield* Effect.fromResult(inferReply.decode(subject, bytes))
+  })
+
+/** A connection to the swarm for programs that use promises. Rejections are the tagged errors of `infer`. */
+export class MurmurationClient {
+  private readonly runtime: ManagedRuntime.ManagedRuntime<Bus, CannotConnect>
+
+  private constructor(runtime: ManagedRuntime.ManagedRuntime<Bus, CannotConnect>) {
+    this.runtime = runtime
+  }
+
+  /** Connects within 10 s or rejects with `CannotConnect`. Later losses of the connection are repaired for ever. */
+  static async connect(options: BusOptions): Promise<MurmurationClient> {
+    const layer = Bus.layer({ name: "murmuration-client", firstConnectMs: 10_000, ...options })
+    const runtime = ManagedRuntime.make(Layer.fresh(layer))
+    await runtime.runPromise(Effect.asVoid(Bus))
+    return new MurmurationClient(runtime)
+  }
+
+  infer(input: InferInput): Promise<InferReply> {
+    return this.runtime.runPromise(infer(input))
+  }
+
+  close(): Promise<void> {
+    return this.runtime.dispose()
+  }
+}

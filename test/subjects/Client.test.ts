@@ -1,0 +1,102 @@
+import { assert, it } from "@effect/vitest"
+import { Effect, type Scope } from "effect"
+import { connect } from "nats"
+import { describe } from "vitest"
+import { Bus } from "../../subjects/Bus.ts"
+import { infer, MurmurationClient } from "../../subjects/Client.ts"
+import { inferReply, inferRequest } from "../../subjects/Codecs.ts"
+import { DeviceId, RequestId } from "../../subjects/DeviceId.ts"
+import { refusal } from "../../subjects/ErrorReply.ts"
+import { type InferReply, type InferRequest, refuseInfer } from "../../subjects/InferMessages.ts"
+import { serve } from "../../subjects/Serve.ts"
+import * as Subjects from "../../subjects/Subjects.ts"
+import { bareServer, type TestServer } from "../support/NatsServer.ts"
+
+const device = DeviceId.make("pi-1")
+const image = new Uint8Array([255, 216, 255, 224])
+
+/** What a scheduler would answer, saying back what it got. */
+const answer = (request: InferRequest): InferReply => ({
+  id: request.id ?? RequestId.make("made-here"),
+  device,
+  classes: [{ index: 3, name: `${request.image?.length ?? 0} bytes`, probability: 0.75 }],
+  latencyMs: 12.5,
+  breakdown: { queueMs: 0, decodeMs: 1, planMs: 2, reconfigMs: 0, executeMs: 9.5 },
+  slo: request.slo,
+  sloMet: true,
+  predicted: { latencyMs: 12, accuracy: 0.8 },
+  strategyId: "0123456789abcdef",
+  summary: { resolution: 96, depths: [2], devices: [device], tasks: 1, crossings: 0, text: "all on pi-1" },
+  origin: "cache",
+  replans: 0,
+  supernet: { name: "test", version: "1" },
+  trained: false,
+})
+
+const withScheduler = <A, E>(test: (server: TestServer) => Effect.Effect<A, E, Bus | Scope.Scope>) =>
+  Effect.gen(function* () {
+    const server = yield* bareServer
+    const scheduler = serve({
+      subject: Subjects.infer,
+      queue: Subjects.inferQueue,
+      input: inferRequest,
+      output: inferReply,
+      refuse: refuseInfer,
+      handle: (request) =>
+        request.topK === 99
+          ? Effect.fail(refusal("BadImage", "not an image", "send a JPEG, PNG or WebP"))
+          : Effect.succeed(answer(request)),
+    })
+    return yield* Effect.provide(Effect.andThen(scheduler, test(server)), Bus.layer({ servers: server.url }))
+  }).pipe(Effect.scoped)
+
+describe("client", () => {
+  it.live("in Effect gets a typed answer, or the swarm's own error", () =>
+    withScheduler(() =>
+      Effect.gen(function* () {
+        const reply = yield* infer({ image, slo: { latencyMs: 140 }, id: "mine" })
+        assert.strictEqual(reply.id, "mine")
+        assert.deepStrictEqual(reply.slo, { latencyMs: 140 })
+        const error = yield* Effect.flip(infer({ image, slo: { accuracy: 0.8 }, topK: 99 }))
+        assert.strictEqual(error._tag === "Refused" ? error.tag : error._tag, "BadImage")
+        const absent = yield* Effect.flip(infer({ image, slo: { accuracy: 0.8 }, device: "pi-9" }))
+        assert.strictEqual(absent._tag, "NobodyListens")
+      }),
+    ),
+  )
+
+  it.live("with promises resolves with the answer and rejects with the tagged error", () =>
+    withScheduler((server) =>
+      Effect.promise(async () => {
+        const client = await MurmurationClient.connect({ servers: server.url })
+        const reply = await client.infer({ image, slo: { latencyMs: 140 } })
+        assert.strictEqual(reply.classes[0]?.name, "4 bytes")
+        const error: unknown = await client
+          .infer({ image, slo: { latencyMs: 1 }, topK: 99 })
+          .catch((e: unknown) => e)
+        assert.propertyVal(error, "tag", "BadImage")
+        await client.close()
+      }),
+    ),
+  )
+
+  it.live("as plain JSON, as `nats req` sends it, is answered in JSON, errors too", () =>
+    withScheduler((server) =>
+      Effect.promise(async () => {
+        const nc = await connect({ servers: server.url })
+        const ask = async (body: string) =>
+          (await nc.request("infer.request", body, { timeout: 2000 })).json<never>()
+        const base64 = Buffer.from(image).toString("base64")
+        const reply: InferReply = await ask(`{"image":"${base64}","slo":{"latencyMs":140}}`)
+        assert.strictEqual(reply.classes[0]?.name, "4 bytes")
+        const both: { error: { tag: string } } = await ask(
+          `{"image":"${base64}","slo":{"latencyMs":1,"accuracy":1}}`,
+        )
+        assert.strictEqual(both.error.tag, "UnknownSlo")
+        const broken: { error: { tag: string } } = await ask(`{"image":`)
+        assert.strictEqual(broken.error.tag, "BadRequest")
+        await nc.close()
+      }),
+    ),
+  )
+})
