@@ -5,11 +5,10 @@
  */
 import { Context, Effect, Layer } from "effect"
 import { Bus } from "../subjects/Bus.ts"
-import type { BadMessage } from "../subjects/Codec.ts"
 import { inferReply, inferRequest, planReply, planRequest, resultMessage } from "../subjects/Codecs.ts"
 import { type DeviceId, RequestId } from "../subjects/DeviceId.ts"
 import { type Refusal, refusal } from "../subjects/ErrorReply.ts"
-import type { InferReply, InferRequest } from "../subjects/InferMessages.ts"
+import { type InferReply, type InferRequest, refuseInfer } from "../subjects/InferMessages.ts"
 import type { PlanReply } from "../subjects/PlanMessages.ts"
 import { type Arrival, listen, serve } from "../subjects/Serve.ts"
 import * as Subjects from "../subjects/Subjects.ts"
@@ -52,15 +51,6 @@ interface Job {
   readonly arrivedMs: number
   readonly deadlineMs: number
   readonly image: (resolution: number) => Effect.Effect<Uint8Array, Refusal>
-}
-
-const refuseRequest = (bad: BadMessage): Refusal => {
-  const field = bad.path[0]
-  if (field === "slo") {
-    const hint = 'send exactly one of {"latencyMs": 140} and {"accuracy": 0.88}'
-    return refusal("UnknownSlo", `the SLO is missing or contradictory: ${bad.detail}`, hint)
-  }
-  return refusal("BadRequest", bad.detail, "see docs/clients.md for the form of a request")
 }
 
 /** Decodes the request's image once per resolution. */
@@ -223,7 +213,7 @@ const make = (options: SchedulerOptions) =>
     const endpoint = {
       input: inferRequest,
       output: inferReply,
-      refuse: refuseRequest,
+      refuse: refuseInfer,
       concurrency: options.concurrency,
       capacity: options.queued,
       handle: infer,
