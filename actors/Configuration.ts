@@ -1,0 +1,71 @@
+/** What `murmuration up` needs to know, gathered from flags and environment into the options of a device. */
+import { Effect, Result, Schema } from "effect"
+import { profileNamed, type UnknownProfile } from "../devices/profiles/Shipped.ts"
+import { dilated } from "../devices/profiles/DeviceProfile.ts"
+import { spaceOf } from "../policies/Genome.ts"
+import { untrainedAccuracy } from "../policies/UntrainedAccuracy.ts"
+import { deviceIdPattern, type DeviceId, isDeviceId } from "../subjects/DeviceId.ts"
+import { hubDomain } from "../subjects/Subjects.ts"
+import { type ArtifactError, defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
+import type { DeviceOptions } from "./Device.ts"
+
+export interface UpOptions {
+  readonly device: string
+  readonly nats: string
+  readonly user: string
+  readonly password: string
+  /** Name of a shipped profile, or path of a measured one. */
+  readonly profile: string
+  readonly emulate: boolean
+  /** Slow motion: the emulated profile's times are multiplied by this. */
+  readonly slow: number
+  /** Artifact directory; empty: the default one. */
+  readonly supernet: string
+  readonly providers: ReadonlyArray<string>
+  readonly threads: number
+  readonly memoryMb: number
+  readonly concurrency: number
+  readonly decisionBudgetMs: number
+}
+
+export class BadDeviceId extends Schema.TaggedError<BadDeviceId>()("BadDeviceId", { given: Schema.String }) {
+  readonly hint = "use lower case letters, digits and dashes, at most 32 characters"
+  override get message() {
+    return `'${this.given}' cannot be a device id (${deviceIdPattern.source}): ${this.hint}`
+  }
+}
+
+export type ConfigurationError = BadDeviceId | UnknownProfile | ArtifactError
+
+/** Share of the memory that sessions may take; the rest is for waiting feature maps, the runtime and the system. */
+const sessionShare = 0.6
+
+const deviceId = (given: string): Effect.Effect<DeviceId, BadDeviceId> =>
+  isDeviceId(given) ? Effect.succeed(given) : Effect.fail(new BadDeviceId({ given }))
+
+export const deviceOptions = Effect.fnUntraced(function* (o: UpOptions) {
+  const device = yield* deviceId(o.device)
+  const profile = yield* Effect.fromResult(
+    Result.map(profileNamed(o.profile), (p) => (o.slow === 1 ? p : dilated(p, o.slow))),
+  )
+  const supernet = yield* readArtifact(o.supernet === "" ? yield* defaultArtifact : o.supernet)
+  const options: DeviceOptions = {
+    device,
+    bus: {
+      servers: o.nats,
+      user: o.user,
+      password: o.password,
+      name: `murmuration ${device}`,
+      domain: hubDomain,
+    },
+    supernet,
+    profile,
+    emulate: o.emulate,
+    accuracy: untrainedAccuracy(spaceOf(supernet.spec)),
+    runtime: { threads: o.threads, ...(o.providers.length === 0 ? {} : { providers: o.providers }) },
+    engine: { sessionBudgetBytes: o.memoryMb * 1e6 * sessionShare },
+    scheduler: { concurrency: o.concurrency },
+    decisionBudgetMs: o.decisionBudgetMs,
+  }
+  return options
+})
