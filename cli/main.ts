@@ -5,7 +5,10 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Console, Effect, type Runtime } from "effect"
 import { Command } from "effect/cli"
 import { versions } from "../actors/Self.ts"
+import { demoCommand } from "./Demo.ts"
 import { importCommand } from "./Import.ts"
+import { inferCommand } from "./Infer.ts"
+import { swarmCommand } from "./SwarmView.ts"
 import { upCommand } from "./Up.ts"
 
 const supernet = Command.make("supernet").pipe(
@@ -15,7 +18,7 @@ const supernet = Command.make("supernet").pipe(
 
 const murmuration = Command.make("murmuration").pipe(
   Command.withDescription("Neural networks that answer in time, on a swarm of small devices"),
-  Command.withSubcommands([upCommand, supernet]),
+  Command.withSubcommands([demoCommand, upCommand, inferCommand, swarmCommand, supernet]),
 )
 
 /** A stop by signal is a clean end; every other failure has been printed and exits 1. */

@@ -1,0 +1,41 @@
+/** Flags by which the commands that talk to a running swarm find it, and the bus behind them. */
+import { Config, Effect, Layer } from "effect"
+import { Flag } from "effect/cli"
+import { Bus, type BusOptions } from "../subjects/Bus.ts"
+import { busOptions, readCredentials } from "../subjects/Credentials.ts"
+
+export const connectionFlags = {
+  credentials: Flag.String("credentials").pipe(
+    Flag.withDescription(
+      "Credentials file, as 'murmuration deploy init' and 'murmuration demo --keep' write it",
+    ),
+    Flag.withFallbackConfig(Config.String("MURMURATION_CREDENTIALS")),
+    Flag.withDefault(""),
+  ),
+  nats: Flag.String("nats").pipe(
+    Flag.withDescription("nats-server to connect to, where no credentials file is given"),
+    Flag.withFallbackConfig(Config.String("MURMURATION_NATS")),
+    Flag.withDefault("nats://127.0.0.1:4222"),
+  ),
+}
+
+export interface ConnectionChoice {
+  readonly credentials: string
+  readonly nats: string
+}
+
+/** How long a command waits for its first connection before it says that there is none. */
+const firstConnectMs = 3000
+
+export const connectionOptions = Effect.fnUntraced(function* (choice: ConnectionChoice, name: string) {
+  const options: BusOptions =
+    choice.credentials === ""
+      ? { servers: choice.nats, name }
+      : busOptions(yield* readCredentials(choice.credentials), name)
+  return options
+})
+
+export const connectedBus = (choice: ConnectionChoice) =>
+  Layer.unwrap(
+    Effect.map(connectionOptions(choice, "murmuration cli"), (o) => Bus.layer({ ...o, firstConnectMs })),
+  )

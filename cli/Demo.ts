@@ -1,0 +1,173 @@
+/**
+ * `murmuration demo`: a whole swarm on this machine for half a minute. Real processes, real servers, real inference; links
+ * are shaped and device speeds emulated, and it says so.
+ */
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { Console, Effect, Layer } from "effect"
+import { Command, Flag } from "effect/cli"
+import { type BoxDeviceHandle, type SwarmBox, swarmBox } from "../deploy/SwarmBox.ts"
+import { Bus } from "../subjects/Bus.ts"
+import { infer } from "../subjects/Client.ts"
+import { DeviceId } from "../subjects/DeviceId.ts"
+import { answerRow, type DemoAnswer, summaryTable } from "./DemoReport.ts"
+import { type DemoImage, demoImages } from "./DemoImages.ts"
+import { type DemoPhase, demoPhases, demoSlos } from "./DemoScript.ts"
+import { bold, dim, warm } from "./Text.ts"
+
+const flags = {
+  devices: Flag.Int("devices").pipe(
+    Flag.withDescription("Devices in the swarm, the serving one included"),
+    Flag.withDefault(3),
+  ),
+  seconds: Flag.Finite("seconds").pipe(
+    Flag.withDescription("How long to stream images"),
+    Flag.withDefault(30),
+  ),
+  images: Flag.String("images").pipe(
+    Flag.withDescription(
+      "Image file or folder; default: the test images where they are, else drawn pictures",
+    ),
+    Flag.withDefault(""),
+  ),
+  profile: Flag.String("profile").pipe(
+    Flag.withDescription("Device type that is emulated"),
+    Flag.withDefault("raspberry-pi-zero-2-w"),
+  ),
+  clients: Flag.Int("clients").pipe(
+    Flag.withDescription("Clients that ask at the same time"),
+    Flag.withDefault(1),
+  ),
+  supernet: Flag.String("supernet").pipe(
+    Flag.withDescription("Artifact directory of the supernet"),
+    Flag.withDefault(""),
+  ),
+  seed: Flag.Int("seed").pipe(Flag.withDescription("Order of the images"), Flag.withDefault(1)),
+  keep: Flag.Boolean("keep").pipe(
+    Flag.withDescription("Afterwards keep the swarm up until Ctrl-C, to try other commands on it"),
+    Flag.withDefault(false),
+  ),
+  json: Flag.Boolean("json").pipe(
+    Flag.withDescription("One JSON object per answer"),
+    Flag.withDefault(false),
+  ),
+}
+
+interface DemoOptions {
+  readonly devices: number
+  readonly seconds: number
+  readonly profile: string
+  readonly clients: number
+  readonly supernet: string
+  readonly json: boolean
+}
+
+const startBox = (o: DemoOptions) =>
+  swarmBox({
+    devices: Array.from({ length: Math.max(1, o.devices) }, (_, i) => ({
+      id: DeviceId.make(`pi-${i + 1}`),
+      profile: o.profile,
+      ...(i === 0 || demoPhases[0] === undefined ? {} : { link: demoPhases[0].link }),
+    })),
+    ...(o.supernet === "" ? {} : { supernet: o.supernet }),
+  })
+
+const enterPhase = (phase: DemoPhase, [, ...remotes]: ReadonlyArray<BoxDeviceHandle>) =>
+  Effect.gen(function* () {
+    yield* Effect.forEach(remotes, (d) => d.setLink(phase.link), { discard: true })
+    const last = remotes.at(-1)
+    if (last === undefined || phase.last === undefined) return
+    if (phase.last === "returns") yield* Effect.forkChild(Effect.ignore(last.start))
+    else last.signal("SIGTERM")
+  })
+
+/** One client: asks, waits for the answer, asks again, until the phase is over. */
+const ask = (
+  phase: DemoPhase,
+  endMs: number,
+  next: () => { readonly image: DemoImage; readonly index: number },
+  show: (answer: DemoAnswer) => Effect.Effect<void>,
+) =>
+  Effect.gen(function* () {
+    while (performance.now() < endMs) {
+      const { image, index } = next()
+      const slo = demoSlos[index % demoSlos.length] ?? { latencyMs: 100 }
+      const reply = yield* infer({ image: image.bytes, slo, deadlineMs: 5000 }).pipe(
+        Effect.catch((e) => Effect.succeed(e.message)),
+      )
+      yield* show({ phase: phase.title, image, slo, reply })
+    }
+  })
+
+const stream = (box: SwarmBox, images: ReadonlyArray<DemoImage>, o: DemoOptions) =>
+  Effect.gen(function* () {
+    const answers: Array<DemoAnswer> = []
+    let index = 0
+    const next = () => {
+      const image = images[index % images.length]
+      if (image === undefined) throw new RangeError("no images")
+      return { image, index: index++ }
+    }
+    const show = (answer: DemoAnswer) => {
+      answers.push(answer)
+      if (!o.json) return Console.log(`  ${answerRow(answer).join("  ")}`)
+      const { image, ...rest } = answer
+      return Console.log(JSON.stringify({ image: image.name, label: image.label, ...rest }))
+    }
+    for (const phase of demoPhases) {
+      if (!o.json) yield* Console.log(`\n${bold(phase.title)}`)
+      yield* enterPhase(phase, box.devices)
+      const endMs = performance.now() + (o.seconds * 1000) / demoPhases.length
+      const clients = Array.from({ length: o.clients }, () => ask(phase, endMs, next, show))
+      yield* Effect.all(clients, { concurrency: "unbounded", discard: true })
+    }
+    return answers
+  })
+
+/** Files for trying other commands on the swarm of the demo. */
+const writeCredentials = (box: SwarmBox, directory: string) => {
+  const path = join(directory, "demo-client.json")
+  const { servers, user, password } = box.devices[0]?.client ?? box.operator
+  writeFileSync(path, JSON.stringify({ servers, user, password }), { mode: 0o600 })
+  return path
+}
+
+const keepUp = (box: SwarmBox) =>
+  Effect.gen(function* () {
+    const path = writeCredentials(box, process.cwd())
+    yield* Console.log(
+      `\nThe swarm stays up until Ctrl-C. In another terminal:\n` +
+        `  npm run murmuration -- swarm --watch --credentials ${path}\n` +
+        `  npm run murmuration -- infer IMAGE --latency 100 --credentials ${path}`,
+    )
+    return yield* Effect.never
+  })
+
+export const demoCommand = Command.make("demo", flags, (given) =>
+  Effect.gen(function* () {
+    const { description, images } = yield* demoImages(given.images, 200, given.seed)
+    const say = (text: string) => (given.json ? Effect.void : Console.log(text))
+    yield* say(
+      `Starting a hub, ${given.devices} leaf nodes, ${given.devices - 1} shaped links and ${given.devices} devices ...`,
+    )
+    const box = yield* startBox(given)
+    yield* say(
+      `Up. Devices are emulated (${given.profile}: real inference, results held to its speed), links are shaped, ${description}.\n` +
+        dim(
+          "Each line: what the client asked for, latency at the serving device, the answer, how it was decided, what ran where.",
+        ),
+    )
+    const answers = yield* stream(box, images, given).pipe(
+      Effect.provide(Layer.fresh(Bus.layer(box.devices[0]?.client ?? box.operator))),
+    )
+    yield* say(`\n${summaryTable(answers)}`)
+    const trained = answers.some((a) => typeof a.reply !== "string" && a.reply.trained)
+    if (!trained)
+      yield* say(
+        warm(
+          "\nUntrained weights: the classes mean nothing, and accuracies are stand-ins. Latencies are real.",
+        ),
+      )
+    if (given.keep) yield* keepUp(box)
+  }).pipe(Effect.scoped),
+).pipe(Command.withDescription("Run a whole swarm on this machine for half a minute"))

@@ -1,0 +1,88 @@
+/** How the demo shows what happened: a line per answer, a table at the end. */
+import type { InferReply, Slo } from "../subjects/InferMessages.ts"
+import type { DemoImage } from "./DemoImages.ts"
+import { bad, bold, columns, dim, good, percent } from "./Text.ts"
+
+export interface DemoAnswer {
+  readonly phase: string
+  readonly image: DemoImage
+  readonly slo: Slo
+  /** The answer, or the typed error in words. */
+  readonly reply: InferReply | string
+}
+
+const sloText = (slo: Slo): string =>
+  slo.latencyMs === undefined ? `>= ${percent(slo.accuracy)}` : `<= ${slo.latencyMs} ms`
+
+const answerText = (image: DemoImage, reply: InferReply): string => {
+  const best = reply.classes[0]
+  const text = `${best?.name ?? "?"} ${percent(best?.probability ?? 0)}`
+  if (!reply.trained || image.label === undefined) return text
+  return image.label === best?.name ? good(text) : bad(`${text} (is: ${image.label})`)
+}
+
+export const answerRow = ({ image, slo, reply }: DemoAnswer): ReadonlyArray<string> => {
+  if (typeof reply === "string") return [image.name, sloText(slo), bad(reply)]
+  const latency = `${reply.latencyMs.toFixed(0)} ms`
+  return [
+    sloText(slo).padEnd(9),
+    (reply.sloMet ? good : bad)(latency.padStart(7)),
+    answerText(image, reply).padEnd(28),
+    dim(reply.origin.padEnd(8)),
+    reply.summary.text,
+  ]
+}
+
+const median = (values: ReadonlyArray<number>): number =>
+  [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0
+
+/** Where a strategy computes: only here, only there, or on several. */
+const placeOf = (reply: InferReply): string => {
+  const { devices, crossings } = reply.summary
+  if (crossings === 0) return "local"
+  return /\dx2|2x\d/.test(reply.summary.text) && devices.length > 2 ? "tiled" : "split"
+}
+
+const phaseRow = (phase: string, answers: ReadonlyArray<DemoAnswer>): ReadonlyArray<string> => {
+  const replies = answers.flatMap((a) => (typeof a.reply === "string" ? [] : [a.reply]))
+  const met = replies.filter((r) => r.sloMet).length
+  const right = answers.filter(
+    (a) => typeof a.reply !== "string" && a.reply.classes[0]?.name === a.image.label,
+  ).length
+  const labelled = answers.some((a) => a.image.label !== undefined) && replies[0]?.trained === true
+  const places = replies.map(placeOf)
+  const share = (place: string) => `${places.filter((p) => p === place).length}`
+  const error = median(replies.map((r) => Math.abs(r.predicted.latencyMs - r.latencyMs) / r.latencyMs))
+  return [
+    phase,
+    String(answers.length),
+    percent(met / Math.max(1, answers.length)),
+    `${median(replies.map((r) => r.latencyMs)).toFixed(0)} ms`,
+    percent(error),
+    `${share("local")}/${share("split")}/${share("tiled")}`,
+    labelled ? percent(right / answers.length) : "-",
+    String(answers.length - replies.length),
+  ]
+}
+
+/** One row per phase, in the order in which they happened. */
+export const summaryTable = (answers: ReadonlyArray<DemoAnswer>): string => {
+  const phases = [...new Set(answers.map((a) => a.phase))]
+  const head = [
+    "links",
+    "requests",
+    "SLO met",
+    "latency",
+    "model off by",
+    "local/split/tiled",
+    "right",
+    "errors",
+  ]
+  const rows = phases.map((p) =>
+    phaseRow(
+      p,
+      answers.filter((a) => a.phase === p),
+    ),
+  )
+  return columns([head.map(bold), ...rows, phaseRow("all", answers).map(bold)])
+}

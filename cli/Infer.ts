@@ -1,0 +1,104 @@
+/** `murmuration infer IMAGE... --latency MS | --accuracy A`: asks the swarm, prints the answer. */
+import { Console, Effect, FileSystem, Option, Schema } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import { infer } from "../subjects/Client.ts"
+import type { InferReply, Slo } from "../subjects/InferMessages.ts"
+import { connectedBus, connectionFlags } from "./Connection.ts"
+import { bold, dim, good, bad, percent } from "./Text.ts"
+
+export class NoSlo extends Schema.TaggedError<NoSlo>()("NoSlo", { given: Schema.String }) {
+  readonly hint = "for example: --latency 140 (milliseconds), or --accuracy 0.85 (top-1, 0 to 1)"
+  override get message() {
+    return `say what you want: exactly one of --latency and --accuracy (${this.given})`
+  }
+}
+
+export class UnreadableImage extends Schema.TaggedError<UnreadableImage>()("UnreadableImage", {
+  path: Schema.String,
+}) {
+  readonly hint = "give the path of a JPEG, PNG or WebP file"
+  override get message() {
+    return `${this.path} cannot be read`
+  }
+}
+
+const sloOf = (
+  latency: Option.Option<number>,
+  accuracy: Option.Option<number>,
+): Effect.Effect<Slo, NoSlo> => {
+  if (Option.isSome(latency) && Option.isNone(accuracy)) return Effect.succeed({ latencyMs: latency.value })
+  if (Option.isSome(accuracy) && Option.isNone(latency)) return Effect.succeed({ accuracy: accuracy.value })
+  return Effect.fail(new NoSlo({ given: Option.isSome(latency) ? "both were given" : "none was given" }))
+}
+
+const breakdown = (reply: InferReply): string =>
+  Object.entries(reply.breakdown)
+    .map(([name, ms]) => `${name.replace("Ms", "")} ${ms.toFixed(1)}`)
+    .join(", ")
+
+/** The answer for people: what it is, how long it took against what was asked, where it ran. */
+export const describeReply = (reply: InferReply): string => {
+  const [best, ...rest] = reply.classes
+  const { slo, predicted } = reply
+  const wanted =
+    slo.latencyMs === undefined ? `accuracy >= ${percent(slo.accuracy)}` : `latency <= ${slo.latencyMs} ms`
+  const verdict = reply.sloMet ? good("met") : bad("missed")
+  return [
+    `${bold(best?.name ?? "?")} ${percent(best?.probability ?? 0)}${reply.trained ? "" : bad("  untrained weights: the class means nothing")}`,
+    dim(`  then ${rest.map((c) => `${c.name} ${percent(c.probability)}`).join(", ")}`),
+    `  ${reply.latencyMs.toFixed(1)} ms on ${reply.device} (${wanted}: ${verdict}; predicted ${predicted.latencyMs.toFixed(1)} ms, ${percent(predicted.accuracy)})`,
+    dim(`  ms: ${breakdown(reply)}`),
+    `  ${reply.summary.text}`,
+    dim(
+      `  strategy ${reply.strategyId}, from ${reply.origin}${reply.replans > 0 ? `, planned anew ${reply.replans} times` : ""}`,
+    ),
+  ].join("\n")
+}
+
+export const inferCommand = Command.make(
+  "infer",
+  {
+    images: Argument.String("image").pipe(
+      Argument.withDescription("JPEG, PNG or WebP file"),
+      Argument.atLeast(1),
+    ),
+    latency: Flag.Finite("latency").pipe(
+      Flag.withDescription("SLO: answer within this many ms"),
+      Flag.optional,
+    ),
+    accuracy: Flag.Finite("accuracy").pipe(
+      Flag.withDescription("SLO: be right this often (top-1, 0 to 1), as fast as possible"),
+      Flag.optional,
+    ),
+    deadline: Flag.Finite("deadline").pipe(
+      Flag.withDescription("Give up after this many ms"),
+      Flag.withDefault(10_000),
+    ),
+    device: Flag.String("device").pipe(
+      Flag.withDescription("Ask this device, not the nearest one"),
+      Flag.optional,
+    ),
+    top: Flag.Int("top").pipe(Flag.withDescription("How many classes to show"), Flag.withDefault(3)),
+    json: Flag.Boolean("json").pipe(Flag.withDescription("One JSON object a line"), Flag.withDefault(false)),
+    ...connectionFlags,
+  },
+  (given) =>
+    Effect.gen(function* () {
+      const slo = yield* sloOf(given.latency, given.accuracy)
+      const fs = yield* FileSystem.FileSystem
+      const device = Option.getOrUndefined(given.device)
+      for (const path of given.images) {
+        const image = yield* fs.readFile(path).pipe(Effect.mapError(() => new UnreadableImage({ path })))
+        const reply = yield* infer({
+          image,
+          slo,
+          topK: given.top,
+          deadlineMs: given.deadline,
+          ...(device === undefined ? {} : { device }),
+        })
+        yield* Console.log(
+          given.json ? JSON.stringify({ image: path, ...reply }) : `${path}\n${describeReply(reply)}`,
+        )
+      }
+    }).pipe(Effect.provide(connectedBus(given))),
+).pipe(Command.withDescription("Classify images under a latency or an accuracy objective"))
