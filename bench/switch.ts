@@ -49,7 +49,12 @@ const switchTo = Effect.fnUntraced(function* (engine: EngineShape, strategy: Str
   const later: Array<number> = []
   for (let i = 0; i < 9; i++) later.push((yield* timed(run)).ms)
   const steadyMs = median(later)
-  const result: Switch = { prepareMs, penaltyMs: first.ms - steadyMs, steadyMs, built: prepared.timings.built }
+  const result: Switch = {
+    prepareMs,
+    penaltyMs: first.ms - steadyMs,
+    steadyMs,
+    built: prepared.timings.built,
+  }
   return result
 })
 

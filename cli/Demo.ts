@@ -168,6 +168,6 @@ export const demoCommand = Command.make("demo", flags, (given) =>
           "\nUntrained weights: the classes mean nothing, and accuracies are stand-ins. Latencies are real.",
         ),
       )
-    if (given.keep) yield* keepUp(box)
+    if (given.keep) return yield* keepUp(box)
   }).pipe(Effect.scoped),
 ).pipe(Command.withDescription("Run a whole swarm on this machine for half a minute"))

@@ -107,7 +107,7 @@ export const upCommand = Command.make("up", flags, (given) =>
   Effect.gen(function* () {
     const options = yield* deviceOptions(given)
     const running = Effect.andThen(announce, refuseSecond)
-    yield* Effect.scoped(Effect.provide(running, deviceLayer(options)))
+    return yield* Effect.scoped(Effect.provide(running, deviceLayer(options)))
   }).pipe(
     Effect.provide(
       Layer.mergeAll(Logger.layer([Logger.consoleLogFmt]), Layer.succeed(References.MinimumLogLevel, "Info")),

@@ -11,14 +11,19 @@ import { fileURLToPath } from "node:url"
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const pinnedNode = join(root, "node_modules", ".bin", "node")
 const stamp = join(root, "node_modules", ".murmuration-installed")
-const lockHash = () => createHash("sha256").update(readFileSync(join(root, "package-lock.json"))).digest("hex")
+const lockHash = () =>
+  createHash("sha256")
+    .update(readFileSync(join(root, "package-lock.json")))
+    .digest("hex")
 const say = (text) => process.stderr.write(`${text}\n`)
 
 /** A command that must succeed; `advice` is printed when it does not. */
 function must(command, args, advice, options = {}) {
   const { status, error } = spawnSync(command, args, { cwd: root, stdio: ["ignore", 2, 2], ...options })
   if (error === undefined && status === 0) return
-  say(`\nsetup: '${command} ${args.join(" ")}' failed${error === undefined ? "" : ` (${error.message})`}.\n${advice}`)
+  say(
+    `\nsetup: '${command} ${args.join(" ")}' failed${error === undefined ? "" : ` (${error.message})`}.\n${advice}`,
+  )
   process.exit(1)
 }
 
@@ -29,9 +34,14 @@ function installPackages() {
   say("setup: installing node packages (the first time takes a minute or two) ...")
   // 'install' rather than 'ci': a lock file written where a registry mirror lacks other platforms' optional
   // packages is refused by 'ci'. Pins and integrity hashes hold all the same, and the lock file is not rewritten.
-  must("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"], "Check that the npm registry is reached, then try again.", {
-    env: { ...process.env, ONNXRUNTIME_NODE_INSTALL: "skip", npm_config_optional: "true" },
-  })
+  must(
+    "npm",
+    ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"],
+    "Check that the npm registry is reached, then try again.",
+    {
+      env: { ...process.env, ONNXRUNTIME_NODE_INSTALL: "skip", npm_config_optional: "true" },
+    },
+  )
   writeFileSync(stamp, lockHash())
 }
 
@@ -42,9 +52,11 @@ function installNatsServer() {
   const root = typeof process.getuid === "function" && process.getuid() === 0
   if (aptGet && (root || has("sudo"))) {
     say("setup: installing nats-server (Debian package) ...")
-    const advice = "Install nats-server 2.9.10 or newer by hand (see deploy/README.md), or name it in NATS_SERVER."
+    const advice =
+      "Install nats-server 2.9.10 or newer by hand (see deploy/README.md), or name it in NATS_SERVER."
     const sudo = root ? [] : ["sudo", "-n"]
-    const apt = (args) => must([...sudo, "apt-get"][0], [...sudo.slice(1), ...(root ? [] : ["apt-get"]), ...args], advice)
+    const apt = (args) =>
+      must([...sudo, "apt-get"][0], [...sudo.slice(1), ...(root ? [] : ["apt-get"]), ...args], advice)
     apt(["update", "-qq"])
     apt(["install", "-y", "-qq", "--no-install-recommends", "nats-server"])
     return
