@@ -14,14 +14,14 @@ import type { Tile } from "../../subjects/TileCodec.ts"
 import { makeTileReceiver } from "../../subjects/TileReceiver.ts"
 import { makeTileSender } from "../../subjects/TileSender.ts"
 import { connectAs, on } from "../support/Buses.ts"
-import { ids, testSwarm, type TestSwarm } from "../support/TestSwarm.ts"
+import { localSwarm, type LocalSwarm } from "../../deploy/LocalSwarm.ts"
 import { waitUntil } from "../support/Wait.ts"
 
 const [a, b, c] = [DeviceId.make("pi-1"), DeviceId.make("pi-2"), DeviceId.make("pi-3")]
 const timeoutMs = 2000
 
 interface World {
-  readonly swarm: TestSwarm
+  readonly swarm: LocalSwarm
   readonly busA: BusShape
   readonly busB: BusShape
   readonly busC: BusShape
@@ -29,7 +29,7 @@ interface World {
 
 const inSwarm = <A, E>(test: (world: World) => Effect.Effect<A, E, Scope.Scope>) =>
   Effect.gen(function* () {
-    const swarm = yield* testSwarm(ids(a, b, c))
+    const swarm = yield* localSwarm([a, b, c])
     const busA = yield* connectAs(swarm.deviceBus(a))
     const busB = yield* connectAs(swarm.deviceBus(b))
     const busC = yield* connectAs(swarm.deviceBus(c))

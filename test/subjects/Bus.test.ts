@@ -5,7 +5,7 @@ import { Bus, type BusState } from "../../subjects/Bus.ts"
 import { codec } from "../../subjects/Codec.ts"
 import { refusal } from "../../subjects/ErrorReply.ts"
 import { listen, serve } from "../../subjects/Serve.ts"
-import { bareServer, type TestServer } from "../support/NatsServer.ts"
+import { bareServer, type LocalServer } from "../../deploy/LocalServer.ts"
 import { waitUntil } from "../support/Wait.ts"
 
 const Number_ = codec(Schema.Struct({ n: Schema.Finite }))
@@ -13,7 +13,7 @@ const one = Number_.encode({ n: 1 })
 const timeoutMs = 2000
 
 /** Runs a test on a bus of its own server; the scope of the server is the test's. */
-const onBus = <A, E>(test: (server: TestServer) => Effect.Effect<A, E, Bus | Scope.Scope>) =>
+const onBus = <A, E>(test: (server: LocalServer) => Effect.Effect<A, E, Bus | Scope.Scope>) =>
   Effect.gen(function* () {
     const server = yield* bareServer
     return yield* Effect.provide(test(server), Bus.layer({ servers: server.url, firstConnectMs: 5000 }))

@@ -10,7 +10,7 @@ import { refusal } from "../../subjects/ErrorReply.ts"
 import { type InferReply, type InferRequest, refuseInfer } from "../../subjects/InferMessages.ts"
 import { serve } from "../../subjects/Serve.ts"
 import * as Subjects from "../../subjects/Subjects.ts"
-import { bareServer, type TestServer } from "../support/NatsServer.ts"
+import { bareServer, type LocalServer } from "../../deploy/LocalServer.ts"
 
 const device = DeviceId.make("pi-1")
 const image = new Uint8Array([255, 216, 255, 224])
@@ -33,7 +33,7 @@ const answer = (request: InferRequest): InferReply => ({
   trained: false,
 })
 
-const withScheduler = <A, E>(test: (server: TestServer) => Effect.Effect<A, E, Bus | Scope.Scope>) =>
+const withScheduler = <A, E>(test: (server: LocalServer) => Effect.Effect<A, E, Bus | Scope.Scope>) =>
   Effect.gen(function* () {
     const server = yield* bareServer
     const scheduler = serve({

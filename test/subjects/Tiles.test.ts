@@ -10,7 +10,7 @@ import { encodeTaken } from "../../subjects/TileAck.ts"
 import { decodeTileChunk, type Tile } from "../../subjects/TileCodec.ts"
 import { makeTileReceiver } from "../../subjects/TileReceiver.ts"
 import { makeTileSender, type Transfer } from "../../subjects/TileSender.ts"
-import { bareServer, type TestServer } from "../support/NatsServer.ts"
+import { bareServer, type LocalServer } from "../../deploy/LocalServer.ts"
 import { waitUntil } from "../support/Wait.ts"
 
 const [me, peer] = [DeviceId.make("pi-1"), DeviceId.make("pi-2")]
@@ -30,7 +30,7 @@ const tileOf = (bytes: number, edge = 0): Tile => ({
   bytes: Uint8Array.from({ length: bytes }, (_, i) => (i * 7 + edge) % 251),
 })
 
-const onBus = <A, E>(test: (server: TestServer) => Effect.Effect<A, E, Bus | Scope.Scope>) =>
+const onBus = <A, E>(test: (server: LocalServer) => Effect.Effect<A, E, Bus | Scope.Scope>) =>
   Effect.gen(function* () {
     const server = yield* bareServer
     return yield* Effect.provide(test(server), Bus.layer({ servers: server.url, firstConnectMs: 5000 }))

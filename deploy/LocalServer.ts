@@ -1,8 +1,8 @@
-/** Real nats-servers for tests: on free ports, killed by their own pid, restartable on the same port. */
+/** nats-servers on this machine that can be killed, frozen and started again on the same port: for benches and tests. */
 import { Effect, Scope } from "effect"
-import { freePort, natsProcess, type NatsProcess, type NatsServerFailed } from "../../deploy/NatsProcess.ts"
+import { freePort, natsProcess, type NatsProcess, type NatsServerFailed } from "./NatsProcess.ts"
 
-export interface TestServer {
+export interface LocalServer {
   readonly url: string
   readonly port: number
   /** kill -9 */
@@ -19,7 +19,7 @@ export interface TestServer {
 export const serverWith = (
   port: number,
   args: ReadonlyArray<string>,
-): Effect.Effect<TestServer, NatsServerFailed, Scope.Scope> =>
+): Effect.Effect<LocalServer, NatsServerFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const scope = yield* Scope.Scope
     const begin = Scope.provide(natsProcess(args), scope)
@@ -42,7 +42,7 @@ export const serverWith = (
   })
 
 /** A bare server without configuration. */
-export const bareServer: Effect.Effect<TestServer, NatsServerFailed, Scope.Scope> = Effect.gen(function* () {
+export const bareServer: Effect.Effect<LocalServer, NatsServerFailed, Scope.Scope> = Effect.gen(function* () {
   const port = yield* freePort
   return yield* serverWith(port, ["-a", "127.0.0.1", "-p", String(port)])
 })
