@@ -2,6 +2,7 @@
  * What it costs to switch a device to a strategy that it has never run: making its sessions ready, and the penalty of the
  * first run against later ones. Whole networks on one device, the worst case: up to 23 blocks change at once.
  */
+import { cpus, loadavg } from "node:os"
 import { Effect } from "effect"
 import { Engine, type EngineOptions, type EngineShape } from "../devices/engine/Engine.ts"
 import { imagePiece } from "../devices/engine/Pieces.ts"
@@ -19,7 +20,14 @@ interface Switch {
   /** First run against the median of later ones, once fused. */
   readonly penaltyMs: number
   readonly steadyMs: number
+  /** Processor time of the whole process for the same, which neighbours on the machine hardly change. */
+  readonly cpuMs: number
   readonly built: number
+}
+
+const cpuMs = (): number => {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
 }
 
 const imageOf = (size: number, random: Random): Uint8Array =>
@@ -27,15 +35,15 @@ const imageOf = (size: number, random: Random): Uint8Array =>
 
 const timed = <A, E>(effect: Effect.Effect<A, E>) =>
   Effect.suspend(() => {
-    const start = performance.now()
-    return Effect.map(effect, (value) => ({ value, ms: performance.now() - start }))
+    const [start, cpuStart] = [performance.now(), cpuMs()]
+    return Effect.map(effect, (value) => ({ value, ms: performance.now() - start, cpu: cpuMs() - cpuStart }))
   })
 
 const switchTo = Effect.fnUntraced(function* (engine: EngineShape, strategy: Strategy, random: Random) {
   const size = strategy.submodel.resolution
   const image = imageOf(size, random)
   const region = { y0: 0, y1: size, x0: 0, x1: size }
-  const { value: prepared, ms: prepareMs } = yield* timed(engine.prepare(strategy))
+  const { value: prepared, ms: prepareMs, cpu } = yield* timed(engine.prepare(strategy))
   const run = Effect.suspend(() => {
     const pieces = [imagePiece(0, image, size, region)]
     return engine.run({ requestId: "r", strategyId: prepared.strategyId, task: 0, pieces })
@@ -46,19 +54,20 @@ const switchTo = Effect.fnUntraced(function* (engine: EngineShape, strategy: Str
     outcome = yield* run
     yield* Effect.sleep("2 millis")
   }
-  const later: Array<number> = []
-  for (let i = 0; i < 9; i++) later.push((yield* timed(run)).ms)
-  const steadyMs = median(later)
+  const later: Array<{ readonly ms: number; readonly cpu: number }> = []
+  for (let i = 0; i < 9; i++) later.push(yield* timed(run))
+  const steadyMs = median(later.map((l) => l.ms))
   const result: Switch = {
     prepareMs,
     penaltyMs: first.ms - steadyMs,
     steadyMs,
+    cpuMs: cpu + first.cpu - median(later.map((l) => l.cpu)),
     built: prepared.timings.built,
   }
   return result
 })
 
-/** Switches of one engine. `warmUp` waits until its idle work is done. */
+/** Switches of one engine, after its idle work is done. */
 const switches = (supernet: Supernet, options: Partial<EngineOptions>, count: number, random: Random) =>
   Effect.gen(function* () {
     const engine = yield* Engine
@@ -94,6 +103,7 @@ const rowOf = (name: string, result: Effect.Success<ReturnType<typeof switches>>
     switches: result.done.length,
     "switch p50 ms": median(total),
     "p90 ms": quantile(total, 0.9),
+    "switch CPU p50 ms": median(of((s) => s.cpuMs)),
     "prepare p50 ms": median(of((s) => s.prepareMs)),
     "first-run penalty p50 ms": median(of((s) => s.penaltyMs)),
     "steady run p50 ms": median(of((s) => s.steadyMs)),
@@ -129,6 +139,7 @@ const run = async ({ quick, seed }: BenchOptions): Promise<BenchResult> => {
     rows,
     notes: [
       `supernet ${name} ${version}${trained ? "" : " (untrained weights)"}, random submodels of all resolutions`,
+      `load average of the machine at the end: ${loadavg()[0]?.toFixed(1)} on ${cpus().length} cores`,
       "switch = prepare, from call to answer through the worker, plus first run minus steady run",
       "steady run: call to answer, fused sessions; resident switches first run on block sessions, so their penalty includes it",
     ],

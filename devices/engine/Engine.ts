@@ -64,7 +64,7 @@ export interface EngineOptions {
   readonly runtime?: RuntimeOptions
   /** Default auto. */
   readonly tier?: TierChoice
-  /** Build all block sessions in idle time, within 60 % of the session budget. Default true. */
+  /** Build all block sessions in idle time, within 60 % of the session budget. Default true; false saves memory. */
   readonly preload?: boolean
   /** For sessions, estimated from their weights. Default 256 MB. */
   readonly sessionBudgetBytes?: number

@@ -17,7 +17,7 @@ export interface WorkerSettings {
   readonly weights: ReadonlyMap<string, Tensor>
   readonly runtime: RuntimeOptions
   readonly tier: TierChoice
-  /** Build every block's session in idle time, as far as half of the budget reaches. */
+  /** Build every block's session in idle time, as far as the budget reaches; without it only weights are folded ahead. */
   readonly preload: boolean
   readonly sessionBudgetBytes: number
   readonly activationBudgetBytes: number

@@ -31,6 +31,8 @@ const runs: Array<RunJob> = []
 let working = false
 let holding = false
 let stopping = false
+/** The request whose task is being computed, until it is dropped meanwhile. */
+let computing: string | undefined
 let idleTimer: NodeJS.Timeout | undefined
 
 const send = (message: FromWorker, transfer: ReadonlyArray<ArrayBuffer> = []) =>
@@ -83,7 +85,9 @@ const run = async (job: RunJob) => {
   try {
     const prepared = strategies.get(job.strategyId)
     if (prepared === undefined) throw new WorkerProblem("StrategyNotPrepared", `strategy ${job.strategyId}`)
+    computing = job.requestId
     const outcome = await runner.run(prepared, job.requestId, job.task, job.pieces)
+    if (computing !== job.requestId) runner.activations.drop(job.requestId)
     const done = performance.now()
     const due = start + job.emulatedMs
     const queueMs = start - job.arrived
@@ -115,7 +119,7 @@ const idle = async () => {
   working = true
   let more = false
   try {
-    more = await runner.improve()
+    more = await runner.tiers.improve()
   } catch {
     // Only a shortcut failed. The same session is built again, and its error reported, when a task needs it.
   }
@@ -154,6 +158,7 @@ const cancel = (id: number) => {
 
 const drop = (requestId: string) => {
   runner.activations.drop(requestId)
+  if (computing === requestId) computing = undefined
   for (const job of runs.filter((j) => j.requestId === requestId)) {
     cancel(job.id)
     fail(job.id, new WorkerProblem("MissingActivation", `request ${requestId} was dropped`))
@@ -164,7 +169,7 @@ const stats = (id: number) => {
   const { requests, bytes, evicted } = runner.activations.stats
   const counts = { strategies: strategies.size, queued: runs.length + prepares.length }
   const waiting = { waitingRequests: requests, waitingBytes: bytes, evictedRequests: evicted }
-  send({ type: "stats", id, stats: { ...runner.pool.stats, ...counts, ...waiting } })
+  send({ type: "stats", id, stats: { ...runner.tiers.pool.stats, ...counts, ...waiting } })
 }
 
 await runner.warmUp()
@@ -179,3 +184,4 @@ port.on("message", (message: ToWorker) => {
   else stopping = true
   void work()
 })
+void work()

@@ -1,5 +1,5 @@
 /**
- * Sessions by what they compute, within a memory budget: the least recently used ones are released first.
+ * Sessions by what they compute, within a memory budget: the least recently used ones are released first, in each tier.
  *
  * Two tiers. A *block* session runs one block variant; strategies share them freely. A *fused* session runs a whole
  * segment, 13 to 31 % faster, and is worth building when the segment is run again and again.
@@ -19,7 +19,11 @@ export interface Segment {
 interface Entry {
   readonly session: Session
   readonly bytes: number
+  readonly fused: boolean
 }
+
+/** Part of the budget that belongs to block sessions: a run of new fused ones does not drive them out. */
+export const blockShare = 0.6
 
 /** What a session holds beside its weights, which it keeps reordered and sometimes twice (docs/engine.md). */
 const bytesPerSession = 300_000
@@ -40,6 +44,7 @@ export class SessionPool {
   readonly #budgetBytes: number
   readonly #entries = new Map<string, Entry>()
   #bytes = 0
+  #fusedBytes = 0
   #hits = 0
   #built = 0
   #evicted = 0
@@ -59,10 +64,11 @@ export class SessionPool {
     return this.#entries.has(key)
   }
 
-  /** Whether one more session of these blocks fits without releasing anything. */
-  fits(blocks: ReadonlyArray<ActiveBlock>, resolution: number, share = 1): boolean {
-    const weights = blocks.reduce((n, b) => n + this.builder.encodedWeights(b, resolution).byteLength, 0)
-    return this.#bytes + this.#cost(weights) <= this.#budgetBytes * share
+  /** Whether one more block session fits without releasing anything. */
+  fits(block: ActiveBlock, resolution: number): boolean {
+    const cost = this.#cost(this.builder.encodedWeights(block, resolution).byteLength)
+    const blocks = this.#bytes - this.#fusedBytes + cost
+    return blocks <= this.#budgetBytes * blockShare && this.#bytes + cost <= this.#budgetBytes
   }
 
   #cost(modelBytes: number): number {
@@ -81,20 +87,25 @@ export class SessionPool {
     const session = await createSession(model, this.#options)
     this.#built++
     const bytes = this.#cost(model.byteLength)
-    this.#entries.set(key, { session, bytes })
+    const fused = blocks.length > 1
+    this.#entries.set(key, { session, bytes, fused })
     this.#bytes += bytes
-    await this.#shrink(key)
+    if (fused) this.#fusedBytes += bytes
+    while (this.#bytes > this.#budgetBytes && this.#entries.size > 1) await this.#releaseOldest(key)
     return session
   }
 
-  async #shrink(keep: string): Promise<void> {
-    for (const [key, entry] of this.#entries) {
-      if (this.#bytes <= this.#budgetBytes || key === keep) return
-      this.#entries.delete(key)
-      this.#bytes -= entry.bytes
-      this.#evicted++
-      await entry.session.release()
-    }
+  /** The least recently used session of the tier that has more than its share. */
+  async #releaseOldest(keep: string): Promise<void> {
+    const fusedFirst = this.#fusedBytes > this.#budgetBytes * (1 - blockShare)
+    const candidates = [...this.#entries].filter(([key]) => key !== keep)
+    const [key, entry] = candidates.find(([, e]) => e.fused === fusedFirst) ?? candidates[0] ?? []
+    if (key === undefined || entry === undefined) return
+    this.#entries.delete(key)
+    this.#bytes -= entry.bytes
+    if (entry.fused) this.#fusedBytes -= entry.bytes
+    this.#evicted++
+    await entry.session.release()
   }
 
   block(segment: Segment, i: number): Promise<Session> {
@@ -116,6 +127,7 @@ export class SessionPool {
     const entries = [...this.#entries.values()]
     this.#entries.clear()
     this.#bytes = 0
+    this.#fusedBytes = 0
     for (const { session } of entries) await session.release()
   }
 }

@@ -53,7 +53,7 @@ const corner = (matrix: Tensor, rows: number, columns: number): Float32Array => 
   return out
 }
 
-const centre = (kernels: Float64Array, from: number, to: number): Float64Array => {
+const centre = (kernels: Float64Array, from: number, to: number): Float64Array<ArrayBuffer> => {
   const margin = (from - to) / 2
   const channels = kernels.length / (from * from)
   const out = new Float64Array(channels * to * to)
@@ -67,7 +67,7 @@ const centre = (kernels: Float64Array, from: number, to: number): Float64Array =
   return out
 }
 
-const transform = (kernels: Float64Array, matrix: Tensor): Float64Array => {
+const transform = (kernels: Float64Array, matrix: Tensor): Float64Array<ArrayBuffer> => {
   const side = matrix.shape[0] ?? 0
   const out = new Float64Array(kernels.length)
   for (let at = 0; at < kernels.length; at += side) {
@@ -89,7 +89,7 @@ export const depthwiseKernel = (
 ): Float64Array => {
   const largest = tensor(weights, `${name}.dw`)
   let side = largest.shape[2] ?? 0
-  let kernels: Float64Array = Float64Array.from(largest.data.subarray(0, channels * side * side))
+  let kernels = new Float64Array(largest.data.subarray(0, channels * side * side))
   while (side > kernel) {
     kernels = transform(centre(kernels, side, side - 2), tensor(weights, `${name}.to${side - 2}`))
     side -= 2

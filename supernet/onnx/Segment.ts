@@ -71,6 +71,14 @@ export class SegmentBuilder {
     return made
   }
 
+  /** Folds a block's weights before they are needed; false when they are there or there is no room for them. */
+  foldAhead(block: ActiveBlock, resolution: number): boolean {
+    // Half the budget stays free for what strategies really use.
+    if (this.#encoded.has(this.key(block, resolution)) || this.#bytes > this.#budgetBytes / 2) return false
+    this.encodedWeights(block, resolution)
+    return true
+  }
+
   /** Bytes of the segment's ModelProto, input `x`, output `y`. */
   build(blocks: ReadonlyArray<ActiveBlock>, resolution: number, pixels: PixelType = "uint8"): Uint8Array {
     const [first, last] = [blocks[0], blocks.at(-1)]

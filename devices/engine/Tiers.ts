@@ -1,0 +1,173 @@
+/**
+ * Which sessions serve a segment: one per block, which strategies share, or a fused one, which is faster. Decides what is
+ * built when: what a strategy needs now, and in idle time what will be wanted.
+ */
+import type { SupernetSpec } from "../../supernet/Spec.ts"
+import { type ActiveBlock, activeBlocks, maxSubmodel } from "../../supernet/Submodel.ts"
+import { SegmentBuilder, segmentInput, segmentOutput } from "../../supernet/onnx/Segment.ts"
+import { byteTensor, floatTensor, type OrtTensor, output } from "../../supernet/onnx/Runtime.ts"
+import type { WorkerSettings } from "./EngineProtocol.ts"
+import { type Segment, SessionPool } from "./SessionPool.ts"
+
+interface ToFuse {
+  readonly segment: Segment
+  readonly shape: ReadonlyArray<number>
+  runs: number
+}
+
+/**
+ * Fusing costs 20 ms for a whole network and gains about 1 ms a run: not for strategies that are used once. A segment is
+ * fused in idle time after a few runs on block sessions, and without idle time when it has nearly paid already.
+ */
+const fuseIdleAfterRuns = 3
+const fuseBusyAfterRuns = 24
+/** Segments whose runs are counted at once. */
+const maxToFuse = 512
+
+/** Every block of the supernet in every kernel and expand. */
+const blockVariants = (spec: SupernetSpec): ReadonlyArray<ActiveBlock> => {
+  const variants = new Map<string, ActiveBlock>()
+  for (const kernel of spec.kernels) {
+    for (const expand of spec.expands) {
+      const largest = maxSubmodel(spec)
+      const chosen = (v: number) => largest.kernels.map(() => v)
+      for (const b of activeBlocks(spec, { ...largest, kernels: chosen(kernel), expands: chosen(expand) })) {
+        variants.set(`${b.index} ${b.kernel} ${b.expand}`, b)
+      }
+    }
+  }
+  return [...variants.values()]
+}
+
+const zeros = (segment: Segment, shape: ReadonlyArray<number>): OrtTensor => {
+  const size = shape.reduce((a, b) => a * b, 1)
+  return segment.blocks[0]?.kind === "stem"
+    ? byteTensor(new Uint8Array(size), shape)
+    : floatTensor(new Float32Array(size), shape)
+}
+
+export interface Computed {
+  readonly result: OrtTensor
+  readonly tier: "block" | "fused"
+  readonly firstRun: boolean
+  readonly built: number
+}
+
+export class Tiers {
+  readonly pool: SessionPool
+  readonly #settings: WorkerSettings
+  /** Segments by key and input size that have run on their present sessions. */
+  readonly #warm = new Set<string>()
+  /** Segments to fuse when there is time, with how often they ran on block sessions and the input to warm them with. */
+  readonly #toFuse = new Map<string, ToFuse>()
+  /** Block variants still to be looked at in idle time, and the resolution they are for. */
+  #toPreload: Array<ActiveBlock> = []
+  #preloadResolution = 0
+
+  constructor(settings: WorkerSettings) {
+    this.#settings = settings
+    const builder = new SegmentBuilder(settings.spec, settings.weights, settings.sessionBudgetBytes / 4)
+    this.pool = new SessionPool(builder, settings.runtime, settings.sessionBudgetBytes)
+    this.plan(Math.max(...settings.spec.resolutions))
+  }
+
+  /** Which block variants to preload. Statistics, and so sessions, may differ by resolution: the last one asked for counts. */
+  plan(resolution: number): void {
+    if (resolution === this.#preloadResolution) return
+    this.#preloadResolution = resolution
+    this.#toPreload = [...blockVariants(this.#settings.spec)]
+  }
+
+  /**
+   * Fusing costs about as much as building the same blocks one by one, so it is done at once where most are missing; where
+   * most are there, the missing ones are built and the fused session follows in idle time.
+   */
+  async makeReady(segment: Segment, shape: ReadonlyArray<number>): Promise<void> {
+    if (this.pool.has(segment.key)) {
+      await this.pool.fused(segment)
+      return
+    }
+    const missing = segment.blockKeys.filter((key) => !this.pool.has(key)).length
+    const { tier } = this.#settings
+    if (tier === "fused" || (tier === "auto" && missing * 2 > segment.blocks.length)) {
+      await this.pool.fused(segment)
+      return
+    }
+    for (const i of segment.blocks.keys()) await this.pool.block(segment, i)
+    const counted = segment.blocks.length === 1 || this.#toFuse.has(segment.key)
+    if (tier === "auto" && !counted) this.#remember(segment, shape, 0)
+  }
+
+  #remember(segment: Segment, shape: ReadonlyArray<number>, runs: number): void {
+    this.#toFuse.set(segment.key, { segment, shape, runs })
+    const [oldest] = this.#toFuse.keys()
+    if (this.#toFuse.size > maxToFuse && oldest !== undefined) this.#toFuse.delete(oldest)
+  }
+
+  /** One piece of work for idle time, 1 to 30 ms; false when nothing is left to do. */
+  async improve(): Promise<boolean> {
+    for (const [key, { segment, shape, runs }] of this.#toFuse) {
+      if (runs < fuseIdleAfterRuns) continue
+      this.#toFuse.delete(key)
+      if (this.pool.has(key)) continue
+      await this.pool.fused(segment)
+      // The first run on a size costs up to 1.5 ms more; better now than in a request.
+      await this.compute(segment, zeros(segment, shape))
+      return true
+    }
+    return this.#preloadOne()
+  }
+
+  /** A block's session where the budget has room, else only its folded weights, which make building it later cheaper. */
+  async #preloadOne(): Promise<boolean> {
+    const resolution = this.#preloadResolution
+    for (let block = this.#toPreload.shift(); block !== undefined; block = this.#toPreload.shift()) {
+      const segment = this.pool.segment([block], resolution)
+      if (this.pool.has(segment.key)) continue
+      if (this.#settings.preload && this.pool.fits(block, resolution)) {
+        await this.pool.block(segment, 0)
+      } else if (!this.pool.builder.foldAhead(block, resolution)) {
+        continue
+      }
+      return true
+    }
+    return false
+  }
+
+  /** Runs a segment. */
+  async compute(segment: Segment, input: OrtTensor): Promise<Computed> {
+    const builtBefore = this.pool.stats.built
+    const tier = this.#tier(segment, input.dims)
+    let result = input
+    if (tier === "fused") {
+      const session = await this.pool.fused(segment)
+      result = output(await session.run({ [segmentInput]: input }), segmentOutput)
+    } else {
+      for (const i of segment.blocks.keys()) {
+        const session = await this.pool.block(segment, i)
+        result = output(await session.run({ [segmentInput]: result }), segmentOutput)
+      }
+    }
+    const built = this.pool.stats.built - builtBefore
+    const run = `${tier} ${input.dims.join()} ${segment.key}`
+    if (built > 0) this.#warm.delete(run)
+    const firstRun = !this.#warm.has(run)
+    if (this.#warm.size > 4096) this.#warm.clear()
+    this.#warm.add(run)
+    return { result, tier, firstRun, built }
+  }
+
+  #tier(segment: Segment, shape: ReadonlyArray<number>): "block" | "fused" {
+    const { tier } = this.#settings
+    if (tier === "block" || segment.blocks.length === 1) return "block"
+    if (tier === "fused" || this.pool.has(segment.key)) return "fused"
+    const waiting = this.#toFuse.get(segment.key)
+    if (waiting !== undefined && ++waiting.runs > fuseBusyAfterRuns) {
+      this.#toFuse.delete(segment.key)
+      return "fused"
+    }
+    if (!segment.blockKeys.every((key) => this.pool.has(key))) return "fused"
+    if (waiting === undefined) this.#remember(segment, shape, 1)
+    return "block"
+  }
+}
