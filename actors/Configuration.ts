@@ -2,8 +2,6 @@
 import { Effect, Result, Schema } from "effect"
 import { profileNamed, type UnknownProfile } from "../devices/profiles/Shipped.ts"
 import { dilated } from "../devices/profiles/DeviceProfile.ts"
-import { spaceOf } from "../policies/Genome.ts"
-import { untrainedAccuracy } from "../policies/UntrainedAccuracy.ts"
 import { deviceIdPattern, type DeviceId, isDeviceId } from "../subjects/DeviceId.ts"
 import { hubDomain } from "../subjects/Subjects.ts"
 import { type ArtifactError, defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
@@ -48,7 +46,8 @@ export const deviceOptions = Effect.fnUntraced(function* (o: UpOptions) {
   const profile = yield* Effect.fromResult(
     Result.map(profileNamed(o.profile), (p) => (o.slow === 1 ? p : dilated(p, o.slow))),
   )
-  const supernet = yield* readArtifact(o.supernet === "" ? yield* defaultArtifact : o.supernet)
+  const artifact = o.supernet === "" ? yield* defaultArtifact : o.supernet
+  const supernet = yield* readArtifact(artifact)
   const options: DeviceOptions = {
     device,
     bus: {
@@ -61,7 +60,7 @@ export const deviceOptions = Effect.fnUntraced(function* (o: UpOptions) {
     supernet,
     profile,
     emulate: o.emulate,
-    accuracy: untrainedAccuracy(spaceOf(supernet.spec)),
+    artifact,
     runtime: { threads: o.threads, ...(o.providers.length === 0 ? {} : { providers: o.providers }) },
     engine: { sessionBudgetBytes: o.memoryMb * 1e6 * sessionShare },
     scheduler: { concurrency: o.concurrency },

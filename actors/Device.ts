@@ -4,13 +4,12 @@ import { Engine, type EngineOptions } from "../devices/engine/Engine.ts"
 import { taskMs, taskTime } from "../devices/profiles/BlockTime.ts"
 import type { DeviceProfile } from "../devices/profiles/DeviceProfile.ts"
 import { shippedProfile, shippedProfileNames } from "../devices/profiles/Shipped.ts"
-import type { Proposer } from "../policies/Decision.ts"
 import { modelWorld } from "../policies/ModelWorld.ts"
-import type { AccuracyModel } from "../policies/World.ts"
 import { Bus, type BusOptions } from "../subjects/Bus.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
 import type { Supernet } from "../supernet/Artifact.ts"
 import type { RuntimeOptions } from "../supernet/onnx/Runtime.ts"
+import { accuracyModel } from "./AccuracyOf.ts"
 import { Executor } from "./Executor.ts"
 import { LinkTable } from "./LinkTable.ts"
 import { Membership } from "./Membership.ts"
@@ -20,6 +19,7 @@ import { Reconfig } from "./Reconfig.ts"
 import { Results } from "./Results.ts"
 import { defaultSchedulerOptions, Scheduler, type SchedulerOptions } from "./Scheduler.ts"
 import { Self } from "./Self.ts"
+import { Thinker } from "./Thinker.ts"
 import { Tiles } from "./Tiles.ts"
 
 export interface DeviceOptions {
@@ -30,8 +30,8 @@ export interface DeviceOptions {
   readonly profile: DeviceProfile
   /** Real computation, its result held until the profile's time has passed. */
   readonly emulate: boolean
-  readonly accuracy: AccuracyModel
-  readonly policies?: ReadonlyArray<Proposer>
+  /** Directory that the supernet was read from: its accuracy predictor lies there. */
+  readonly artifact: string
   readonly runtime?: RuntimeOptions
   readonly engine?: Partial<
     Pick<EngineOptions, "tier" | "preload" | "sessionBudgetBytes" | "activationBudgetBytes">
@@ -80,8 +80,7 @@ export const deviceLayer = (o: DeviceOptions) => {
     ...shippedProfileNames.map(shippedProfile).filter((p) => p.name !== o.profile.name),
   ]
   const planner = Planner.layer({
-    world: modelWorld(spec, profiles, o.accuracy),
-    ...(o.policies === undefined ? {} : { policies: o.policies }),
+    world: modelWorld(spec, profiles, accuracyModel(spec, o.artifact)),
     decisionBudgetMs: o.decisionBudgetMs ?? defaultDecisionBudgetMs,
   })
   const scheduler = Scheduler.layer({ ...defaultSchedulerOptions, ...o.scheduler })
@@ -92,7 +91,9 @@ export const deviceLayer = (o: DeviceOptions) => {
   // Shutting down goes from top to bottom: farewell, no new requests, no new plans, no new tiles.
   return leaveFirst.pipe(
     Layer.provideMerge(scheduler),
-    Layer.provideMerge(planner),
+    Layer.provideMerge(
+      planner.pipe(Layer.provideMerge(Thinker.layer({ spec, profiles, artifact: o.artifact }))),
+    ),
     Layer.provideMerge(Monitor.layer()),
     Layer.provideMerge(Layer.mergeAll(Executor.layer, Reconfig.layer)),
     Layer.provideMerge(Tiles.layer),

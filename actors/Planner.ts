@@ -1,11 +1,14 @@
 /**
- * Chooses the strategy of a request from what is known now: who is there, how their links are, what the client wants. A
- * strategy found once is kept for conditions like the one it was found for; a decision names where it came from.
+ * Chooses the strategy of a request from what is known now: who is there, how their links are, what the client wants.
+ *
+ * A request never waits for thinking if it can help it. First comes the decision remembered for this condition (bucketed);
+ * then the best of all strategies known, judged under the condition of the moment; only where that misses the objective
+ * does the request wait for a decision. Every condition seen for the first time is thought about in a thread beside, and
+ * what is found is made ready on its devices before any request uses it.
  */
-import { Context, Effect, Layer } from "effect"
-import type { Condition, Slo } from "../policies/Condition.ts"
-import { idealBandwidthMbps } from "../policies/Condition.ts"
-import { type Decider, makeDecider, type Proposer } from "../policies/Decision.ts"
+import { Context, Effect, Fiber, FiberMap, Layer, Option } from "effect"
+import { type Condition, idealBandwidthMbps, type Slo } from "../policies/Condition.ts"
+import type { Decision } from "../policies/Decision.ts"
 import { encodeStrategy } from "../policies/Genome.ts"
 import { judge, type World } from "../policies/World.ts"
 import { planReply, planRequest } from "../subjects/Codecs.ts"
@@ -19,12 +22,14 @@ import { type Strategy, strategyId } from "../supernet/Strategy.ts"
 import { LinkTable } from "./LinkTable.ts"
 import type { Member } from "./MemberTable.ts"
 import { Membership } from "./Membership.ts"
+import { Portfolio } from "./Portfolio.ts"
+import { Reconfig } from "./Reconfig.ts"
 import { Self } from "./Self.ts"
+import { Thinker } from "./Thinker.ts"
 
 export interface PlannerOptions {
   readonly world: World
-  readonly policies?: ReadonlyArray<Proposer>
-  /** Time for a decision that is not in the cache, ms. */
+  /** Time for a decision, ms: what a request waits at most where nothing known meets its objective. */
   readonly decisionBudgetMs: number
 }
 
@@ -36,6 +41,8 @@ export interface PlannerShape {
   readonly predict: (strategy: Strategy) => Effect.Effect<Plan["predicted"], Refusal>
   /** The condition that a plan would be made from now. */
   readonly condition: (exclude: ReadonlyArray<DeviceId>) => Condition
+  /** Thinks about an expected condition for the objectives that clients had lately. */
+  readonly expect: (condition: Condition) => Effect.Effect<void>
 }
 
 const sloOf = (slo: WireSlo): Slo =>
@@ -55,29 +62,62 @@ const bucketOf = (condition: Condition, slo: Slo): string => {
   return `${slo.kind}:${slo.kind === "latency" ? slo.latencyMs : slo.accuracy}|${links.join("|")}`
 }
 
+/** Decisions that are remembered. */
 const cacheCapacity = 512
+/** Objectives that clients had lately, for thinking ahead. */
+const slosRemembered = 4
+/** Conditions that wait to be thought about; further ones are not: they will come again if they matter. */
+const maxPending = 4
+/** For making a new strategy ready on its devices, beside the requests. */
+const activateMs = 3000
 
-const make = ({ world, policies = [], decisionBudgetMs }: PlannerOptions) =>
+/** A bounded map that forgets what was not used for longest. */
+const lru = <A>(capacity: number) => {
+  const map = new Map<string, A>()
+  return {
+    get: (key: string) => {
+      const value = map.get(key)
+      if (value !== undefined) {
+        map.delete(key)
+        map.set(key, value)
+      }
+      return value
+    },
+    set: (key: string, value: A) => {
+      map.delete(key)
+      map.set(key, value)
+      if (map.size > capacity) map.delete(map.keys().next().value ?? "")
+    },
+    values: () => [...map.values()],
+  }
+}
+
+const planOf = (decision: Decision): Plan => ({
+  strategy: decision.strategy,
+  predicted: { latencyMs: decision.predictedLatencyMs, accuracy: decision.predictedAccuracy },
+  origin: decision.source,
+  feasible: decision.meetsSlo,
+})
+
+const make = ({ world, decisionBudgetMs }: PlannerOptions) =>
   Effect.gen(function* () {
     const self = yield* Self
     const membership = yield* Membership
     const links = yield* LinkTable
-    const decider: Decider = makeDecider(world, policies)
-    const cache = new Map<string, Plan>()
+    const reconfig = yield* Reconfig
+    const thinker = yield* Thinker
+    const known = new Portfolio(world)
+    known.addLocal(self.device)
+    const decided = lru<Strategy>(cacheCapacity)
+    const slos = lru<Slo>(slosRemembered)
+    const thinking = yield* FiberMap.make<string, Plan, Refusal>()
 
     const local = { id: self.device, type: self.profile.name, bandwidthMbps: idealBandwidthMbps, delayMs: 0 }
     const remote = (m: Member) => {
       const link = links.get(m.identity.device)
-      return link === undefined
-        ? []
-        : [
-            {
-              id: m.identity.device,
-              type: m.identity.profile,
-              bandwidthMbps: link.bandwidthMbps,
-              delayMs: link.delayMs,
-            },
-          ]
+      if (link === undefined) return []
+      const { delayMs, bandwidthMbps } = link
+      return [{ id: m.identity.device, type: m.identity.profile, bandwidthMbps, delayMs }]
     }
     const condition = (exclude: ReadonlyArray<DeviceId>): Condition => {
       const others = membership.usable().filter((m) => {
@@ -86,44 +126,98 @@ const make = ({ world, policies = [], decisionBudgetMs }: PlannerOptions) =>
       })
       return { devices: [local, ...others.flatMap(remote)] }
     }
-    const decide = Effect.fnUntraced(function* (now: Condition, slo: Slo, bucket: string) {
-      const decision = yield* Effect.promise(() => decider.decide(now, slo, decisionBudgetMs))
-      const plan: Plan = {
-        strategy: decision.strategy,
-        predicted: { latencyMs: decision.predictedLatencyMs, accuracy: decision.predictedAccuracy },
-        origin: decision.source,
-        feasible: decision.meetsSlo,
+    const judged = (strategy: Strategy, now: Condition, slo: Slo) => {
+      const ids = now.devices.map((d) => d.id)
+      if (!strategy.devices.every((d) => ids.includes(d))) return undefined
+      const outcome = judge(world, now, slo).outcome(encodeStrategy(world.space, strategy, ids))
+      return {
+        outcome,
+        meets: slo.kind === "latency" ? outcome.latencyMs <= slo.latencyMs : outcome.accuracy >= slo.accuracy,
       }
-      cache.set(bucket, { ...plan, origin: "cache" })
-      if (cache.size > cacheCapacity) cache.delete(cache.keys().next().value ?? "")
-      return plan
+    }
+
+    /** Decides, makes the outcome ready on its devices, and only then lets requests find it. */
+    const think = Effect.fnUntraced(function* (
+      now: Condition,
+      slo: Slo,
+      bucket: string,
+      origin: "search" | "forecast",
+    ) {
+      const near = known.best(now, slo)
+      const hints = near === undefined ? [] : [near.strategy]
+      const decision = yield* thinker.decide({ condition: now, slo, budgetMs: decisionBudgetMs, hints })
+      yield* Effect.ignore(reconfig.activate(decision.strategy, activateMs))
+      known.add(decision.strategy)
+      decided.set(bucket, decision.strategy)
+      const plan = planOf(decision)
+      return origin === "forecast" ? { ...plan, origin } : plan
     })
-    const plan = (request: PlanRequest) =>
-      Effect.suspend(() => {
-        const now = condition(request.exclude)
-        const slo = sloOf(request.slo)
-        const bucket = bucketOf(now, slo)
-        const known = cache.get(bucket)
-        return known === undefined ? decide(now, slo, bucket) : Effect.succeed(known)
-      })
+    const thought = (now: Condition, slo: Slo, bucket: string, origin: "search" | "forecast") =>
+      FiberMap.run(thinking, bucket, think(now, slo, bucket, origin), { onlyIfMissing: true })
+
+    const remembers = (strategy: Strategy, outcome: Plan["predicted"], feasible: boolean): Plan => {
+      const { latencyMs, accuracy } = outcome
+      return { strategy, predicted: { latencyMs, accuracy }, origin: "cache", feasible }
+    }
+    const plan = Effect.fnUntraced(function* (request: PlanRequest) {
+      const now = condition(request.exclude)
+      const slo = sloOf(request.slo)
+      slos.set(JSON.stringify(slo), slo)
+      const bucket = bucketOf(now, slo)
+      const remembered = decided.get(bucket)
+      const again = remembered === undefined ? undefined : judged(remembered, now, slo)
+      if (remembered !== undefined && again?.meets === true) return remembers(remembered, again.outcome, true)
+      const best = known.best(now, slo)
+      const busy = thinker.pending() >= maxPending
+      const fiber = busy && best !== undefined ? undefined : yield* thought(now, slo, bucket, "search")
+      if (best !== undefined && (best.meets || fiber === undefined))
+        return remembers(best.strategy, best.outcome, best.meets)
+      if (fiber === undefined)
+        return yield* refusal("NoStrategy", "nothing can be run here", "is the supernet there?")
+      return yield* waitFor(
+        fiber,
+        best === undefined ? undefined : remembers(best.strategy, best.outcome, best.meets),
+      )
+    })
+    /** Waits for a decision, but not for ever: what is known is better than being late. */
+    const waitFor = (fiber: Fiber.Fiber<Plan, Refusal>, otherwise: Plan | undefined) =>
+      Fiber.join(fiber).pipe(
+        Effect.timeoutOption(2 * decisionBudgetMs),
+        Effect.flatMap(
+          Option.match({
+            onSome: (p) => Effect.succeed(p),
+            onNone: () =>
+              otherwise === undefined
+                ? Effect.fail(refusal("NoStrategy", "no decision in time", "send the request again", true))
+                : Effect.succeed(otherwise),
+          }),
+        ),
+      )
     const predict = (strategy: Strategy) =>
       Effect.suspend(() => {
         const now = condition([])
-        const ids = now.devices.map((d) => d.id)
-        const missing = strategy.devices.filter((d) => !ids.includes(d))
-        if (missing.length > 0) {
-          const hint = "see 'murmuration swarm' for who is there"
-          return Effect.fail(refusal("NoStrategy", `the strategy needs ${missing.join(", ")}`, hint, true))
-        }
-        const judged = judge(world, now, { kind: "latency", latencyMs: 1e9 })
-        return Effect.succeed(judged.outcome(encodeStrategy(world.space, strategy, ids)))
+        const found = judged(strategy, now, { kind: "latency", latencyMs: 1e9 })
+        if (found !== undefined) return Effect.succeed(found.outcome)
+        const missing = strategy.devices.filter((d) => !now.devices.some((c) => c.id === d))
+        const hint = "see 'murmuration swarm' for who is there"
+        return Effect.fail(refusal("NoStrategy", `the strategy needs ${missing.join(", ")}`, hint, true))
       })
+    const expect = (expected: Condition) =>
+      Effect.forEach(
+        slos.values(),
+        (slo) => {
+          const bucket = bucketOf(expected, slo)
+          if (decided.get(bucket) !== undefined || thinker.pending() >= maxPending) return Effect.void
+          return thought(expected, slo, bucket, "forecast")
+        },
+        { discard: true },
+      )
 
     yield* serve({
       subject: Subjects.plan(self.device),
       input: planRequest,
       output: planReply,
-      concurrency: 4,
+      concurrency: 32,
       handle: (request, { arrivedMs }) =>
         Effect.map(plan(request), (p) => ({
           ...p,
@@ -131,7 +225,7 @@ const make = ({ world, policies = [], decisionBudgetMs }: PlannerOptions) =>
           planMs: performance.now() - arrivedMs,
         })),
     })
-    return Planner.of({ plan, predict, condition })
+    return Planner.of({ plan, predict, condition, expect })
   })
 
 export class Planner extends Context.Service<Planner, PlannerShape>()("actors/Planner") {
