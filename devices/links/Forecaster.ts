@@ -1,0 +1,220 @@
+/**
+ * What a link's bandwidth or delay will be a little later, from its recent past: several methods behind one interface, and
+ * a band that should hold the coming value with 90 % probability. Pure; history in, forecast out.
+ *
+ * The paper extrapolates a linear regression over a sliding window. On real traces that is worse than repeating the last
+ * value (`npm run bench -- predictor`): bandwidth has little trend and much mean reversion. The default weighs simple
+ * methods by how each would have done on this very history, leaning on the last value when nothing is better.
+ */
+
+export interface Observation {
+  /** Monotonic. */
+  readonly atMs: number
+  readonly value: number
+}
+
+export interface Forecast {
+  readonly value: number
+  /** 5 % and 95 % quantiles. */
+  readonly low: number
+  readonly high: number
+}
+
+/** Observations oldest first; `horizonMs` after the last one. Undefined without any. Values are never negative. */
+export type Forecaster = (history: ReadonlyArray<Observation>, horizonMs: number) => Forecast | undefined
+
+/** A method sees values at about even steps, and says what comes `steps` after the last one. */
+export type Method = (values: ReadonlyArray<number>, steps: number) => number
+
+const last = (values: ReadonlyArray<number>): number => values.at(-1) ?? 0
+
+export const lastValue: Method = last
+
+const mean = (values: ReadonlyArray<number>): number => values.reduce((a, b) => a + b, 0) / values.length
+
+const median = (values: ReadonlyArray<number>): number => {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[sorted.length >> 1] ?? 0
+}
+
+/** The paper's: least squares over the last `window` values, extrapolated. */
+export const linearRegression =
+  (window: number): Method =>
+  (all, steps) => {
+    const values = all.slice(-window)
+    const centre = (values.length - 1) / 2
+    const level = mean(values)
+    let [covariance, variance] = [0, 0]
+    for (const [i, v] of values.entries()) {
+      covariance += (i - centre) * (v - level)
+      variance += (i - centre) ** 2
+    }
+    const slope = variance === 0 ? 0 : covariance / variance
+    return Math.max(0, level + slope * (centre + steps))
+  }
+
+/** Median of the slopes between all pairs of the window (Theil-Sen): a trend that outliers do not bend. */
+export const robustSlope =
+  (window: number): Method =>
+  (all, steps) => {
+    const values = all.slice(-window)
+    const slopes = values.flatMap((a, i) => values.slice(i + 1).map((b, j) => (b - a) / (j + 1)))
+    if (slopes.length === 0) return last(values)
+    const slope = median(slopes)
+    const level = median(values.map((v, i) => v - slope * (i - (values.length - 1))))
+    return Math.max(0, level + slope * steps)
+  }
+
+/** Holt's double exponential smoothing with a damped trend. */
+export const holt =
+  (alpha: number, beta: number, damping = 0.8): Method =>
+  (values, steps) => {
+    let level = values[0] ?? 0
+    let trend = 0
+    for (const v of values.slice(1)) {
+      const before = level
+      level = alpha * v + (1 - alpha) * (level + damping * trend)
+      trend = beta * (level - before) + (1 - beta) * damping * trend
+    }
+    const reach = (damping * (1 - damping ** steps)) / (1 - damping)
+    return Math.max(0, level + trend * reach)
+  }
+
+export const exponentialMean =
+  (alpha: number): Method =>
+  (values) =>
+    values.reduce((level, v) => level + alpha * (v - level), values[0] ?? 0)
+
+export const movingMedian =
+  (window: number): Method =>
+  (values) =>
+    median(values.slice(-window))
+
+/** Part of the way from the last value back to the mean of the window. */
+export const reverting =
+  (share: number, window: number): Method =>
+  (values) =>
+    (1 - share) * last(values) + share * mean(values.slice(-window))
+
+/** What the default weighs; the last value first. */
+const experts: ReadonlyArray<Method> = [
+  lastValue,
+  reverting(0.2, 20),
+  reverting(0.4, 20),
+  exponentialMean(0.7),
+  exponentialMean(0.4),
+  exponentialMean(0.15),
+  movingMedian(5),
+  movingMedian(9),
+]
+
+/** Values a forecast looks back on; more makes the band smoother and the weights slower. */
+const lookBack = 90
+/** Values before an origin that the methods see. */
+const memory = 30
+/** How fast evidence moves weight away from the last value: per relative error and past origin. */
+const learningRate = 0.35
+/** Prior: the last value counts as much as all others together. */
+const priorOfLast = 1
+
+interface Backtest {
+  /** For each past origin (oldest first) what each expert said, and what came. */
+  readonly said: ReadonlyArray<ReadonlyArray<number>>
+  readonly came: ReadonlyArray<number>
+}
+
+const backtest = (values: ReadonlyArray<number>, steps: number, methods: ReadonlyArray<Method>): Backtest => {
+  const said: Array<ReadonlyArray<number>> = []
+  const came: Array<number> = []
+  for (let origin = Math.min(4, values.length); origin + steps < values.length; origin++) {
+    const seen = values.slice(Math.max(0, origin + 1 - memory), origin + 1)
+    said.push(methods.map((m) => m(seen, steps)))
+    came.push(values[origin + steps] ?? 0)
+  }
+  return { said, came }
+}
+
+const weightsOf = (test: Backtest, count: number): ReadonlyArray<number> => {
+  const errors = Array.from({ length: count }, (_, k) =>
+    mean(test.said.map((s, i) => Math.abs((s[k] ?? 0) - (test.came[i] ?? 0)))),
+  )
+  const base = errors[0] ?? 0
+  const n = test.came.length
+  const raw = errors.map((error, k) => {
+    const prior = k === 0 ? priorOfLast : priorOfLast / (count - 1)
+    return prior * (base > 0 ? Math.exp(-learningRate * n * (error / base - 1)) : k === 0 ? 1 : 0)
+  })
+  const total = raw.reduce((a, b) => a + b, 0)
+  return raw.map((w) => w / total)
+}
+
+const blend = (said: ReadonlyArray<number>, weights: ReadonlyArray<number>): number =>
+  said.reduce((sum, v, k) => sum + v * (weights[k] ?? 0), 0)
+
+/** Without a past of its own a link's value stays within this factor, 5 % to 95 %: the traces' own at 1 s. */
+const assumedLow = 0.45
+const assumedHigh = 1.9
+/** Errors follow each other, so the past's quantiles are too narrow; set on traces (`bench predictor`). */
+const widening = 1.12
+
+const quantile = (sorted: ReadonlyArray<number>, rank: number): number =>
+  sorted[Math.max(0, Math.min(sorted.length - 1, rank))] ?? 0
+
+/** Log ratio of what came to what was said, with a floor so that an outage is not infinitely far away. */
+const band = (
+  value: number,
+  said: ReadonlyArray<number>,
+  came: ReadonlyArray<number>,
+  floor: number,
+): Forecast => {
+  const ratios = said.map((s, i) => Math.log(((came[i] ?? 0) + floor) / (s + floor))).sort((a, b) => a - b)
+  const n = ratios.length
+  const trust = n / (n + 8)
+  const low = trust * quantile(ratios, Math.floor((n + 1) * 0.05) - 1) + (1 - trust) * Math.log(assumedLow)
+  const high = trust * quantile(ratios, Math.ceil((n + 1) * 0.95) - 1) + (1 - trust) * Math.log(assumedHigh)
+  return {
+    value,
+    low: Math.max(0, (value + floor) * Math.exp(Math.min(0, low * widening)) - floor),
+    high: (value + floor) * Math.exp(Math.max(0, high * widening)) - floor,
+  }
+}
+
+/** Steps that a horizon is long, from the typical distance of the observations. */
+const stepsOf = (history: ReadonlyArray<Observation>, horizonMs: number): number => {
+  const gaps = history.slice(1).map((o, i) => o.atMs - (history[i]?.atMs ?? 0))
+  const step = gaps.length === 0 ? horizonMs : median(gaps)
+  return Math.max(1, Math.round(horizonMs / Math.max(1, step)))
+}
+
+const forecasterOf =
+  (methods: ReadonlyArray<Method>): Forecaster =>
+  (history, horizonMs) => {
+    if (history.length === 0) return undefined
+    const recent = history.slice(-lookBack)
+    const values = recent.map((o) => o.value)
+    const steps = stepsOf(recent, horizonMs)
+    const test = backtest(values, steps, methods)
+    const weights =
+      test.came.length < 4 ? methods.map((_, k) => (k === 0 ? 1 : 0)) : weightsOf(test, methods.length)
+    const now = methods.map((m) => m(values.slice(-memory), steps))
+    const floor = 0.03 * median(values) + 1e-3
+    const said = test.said.map((s) => blend(s, weights))
+    return band(blend(now, weights), said, test.came, floor)
+  }
+
+/** A single method with a band from its own errors. */
+export const single = (method: Method): Forecaster => forecasterOf([method])
+
+/** The default: methods weighed by their errors on this history. */
+export const adaptive: Forecaster = forecasterOf(experts)
+
+export const forecasters: Readonly<Record<string, Forecaster>> = {
+  "last value": single(lastValue),
+  "linear regression (paper)": single(linearRegression(10)),
+  "robust slope": single(robustSlope(10)),
+  holt: single(holt(0.5, 0.1)),
+  adaptive,
+}
+
+/** Horizons that a Predictor publishes, ms. */
+export const forecastHorizonsMs: ReadonlyArray<number> = [500, 1000, 2000, 5000]
