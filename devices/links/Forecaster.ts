@@ -114,8 +114,10 @@ const lookBack = 90
 const memory = 30
 /** How fast evidence moves weight away from the last value: per relative error and past origin. */
 const learningRate = 0.35
-/** Prior: the last value counts as much as all others together. */
-const priorOfLast = 1
+/** Weight of all others together before any evidence, the last value having 1. */
+const priorOfOthers = 0.5
+/** An expert must beat the last value by this share of its error before it gains: less is chance. */
+const margin = 0.04
 
 interface Backtest {
   /** For each past origin (oldest first) what each expert said, and what came. */
@@ -141,8 +143,9 @@ const weightsOf = (test: Backtest, count: number): ReadonlyArray<number> => {
   const base = errors[0] ?? 0
   const n = test.came.length
   const raw = errors.map((error, k) => {
-    const prior = k === 0 ? priorOfLast : priorOfLast / (count - 1)
-    return prior * (base > 0 ? Math.exp(-learningRate * n * (error / base - 1)) : k === 0 ? 1 : 0)
+    if (k === 0) return 1
+    const evidence = base > 0 ? -learningRate * n * (error / base - 1 + margin) : Number.NEGATIVE_INFINITY
+    return (priorOfOthers / (count - 1)) * Math.exp(evidence)
   })
   const total = raw.reduce((a, b) => a + b, 0)
   return raw.map((w) => w / total)
@@ -155,7 +158,7 @@ const blend = (said: ReadonlyArray<number>, weights: ReadonlyArray<number>): num
 const assumedLow = 0.45
 const assumedHigh = 1.9
 /** Errors follow each other, so the past's quantiles are too narrow; set on traces (`bench predictor`). */
-const widening = 1.12
+const widening = 1
 
 const quantile = (sorted: ReadonlyArray<number>, rank: number): number =>
   sorted[Math.max(0, Math.min(sorted.length - 1, rank))] ?? 0
@@ -169,7 +172,7 @@ const band = (
 ): Forecast => {
   const ratios = said.map((s, i) => Math.log(((came[i] ?? 0) + floor) / (s + floor))).sort((a, b) => a - b)
   const n = ratios.length
-  const trust = n / (n + 8)
+  const trust = Math.min(1, n / 30)
   const low = trust * quantile(ratios, Math.floor((n + 1) * 0.05) - 1) + (1 - trust) * Math.log(assumedLow)
   const high = trust * quantile(ratios, Math.ceil((n + 1) * 0.95) - 1) + (1 - trust) * Math.log(assumedHigh)
   return {
