@@ -15,6 +15,7 @@ import { LinkTable } from "./LinkTable.ts"
 import { Membership } from "./Membership.ts"
 import { Monitor } from "./Monitor.ts"
 import { Planner } from "./Planner.ts"
+import { Predictor } from "./Predictor.ts"
 import { Reconfig } from "./Reconfig.ts"
 import { Results } from "./Results.ts"
 import { defaultSchedulerOptions, Scheduler, type SchedulerOptions } from "./Scheduler.ts"
@@ -94,6 +95,7 @@ export const deviceLayer = (o: DeviceOptions) => {
     Layer.provideMerge(
       planner.pipe(Layer.provideMerge(Thinker.layer({ spec, profiles, artifact: o.artifact }))),
     ),
+    Layer.provideMerge(Predictor.layer()),
     Layer.provideMerge(Monitor.layer()),
     Layer.provideMerge(Layer.mergeAll(Executor.layer, Reconfig.layer)),
     Layer.provideMerge(Tiles.layer),

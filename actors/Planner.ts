@@ -11,12 +11,13 @@ import { type Condition, idealBandwidthMbps, type Slo } from "../policies/Condit
 import type { Decision } from "../policies/Decision.ts"
 import { encodeStrategy } from "../policies/Genome.ts"
 import { judge, type World } from "../policies/World.ts"
-import { planReply, planRequest } from "../subjects/Codecs.ts"
+import { forecastReport, planReply, planRequest } from "../subjects/Codecs.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
 import { type Refusal, refusal } from "../subjects/ErrorReply.ts"
 import type { Slo as WireSlo } from "../subjects/InferMessages.ts"
+import type { LinkForecast } from "../subjects/LinkMessages.ts"
 import type { PlanReply, PlanRequest } from "../subjects/PlanMessages.ts"
-import { serve } from "../subjects/Serve.ts"
+import { listen, serve } from "../subjects/Serve.ts"
 import * as Subjects from "../subjects/Subjects.ts"
 import { type Strategy, strategyId } from "../supernet/Strategy.ts"
 import { LinkTable } from "./LinkTable.ts"
@@ -213,6 +214,21 @@ const make = ({ world, decisionBudgetMs }: PlannerOptions) =>
         { discard: true },
       )
 
+    /** The condition of a forecast: what is there now, with the links that are expected. */
+    const expectedCondition = (links: ReadonlyArray<LinkForecast>): Condition => ({
+      devices: condition([]).devices.map((d) => {
+        const link = links.find((l) => l.peer === d.id)
+        return link === undefined
+          ? d
+          : { ...d, bandwidthMbps: Math.max(0.01, link.bandwidthMbps), delayMs: link.delayMs }
+      }),
+    })
+    yield* listen({
+      subject: Subjects.forecast(self.device),
+      input: forecastReport,
+      handle: ({ horizons }) =>
+        Effect.forEach(horizons, (h) => expect(expectedCondition(h.links)), { discard: true }),
+    })
     yield* serve({
       subject: Subjects.plan(self.device),
       input: planRequest,

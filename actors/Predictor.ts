@@ -1,0 +1,85 @@
+/**
+ * Looks a little ahead: keeps the recent past of every path and publishes what it expects at several horizons on
+ * `forecast.<device>`, with a band. The Planner thinks about those conditions before they come (paper, section 5).
+ */
+import { Context, Effect, Layer, Schedule } from "effect"
+import { adaptive, type Observation } from "../devices/links/Forecaster.ts"
+import { Bus } from "../subjects/Bus.ts"
+import { forecastReport } from "../subjects/Codecs.ts"
+import type { DeviceId } from "../subjects/DeviceId.ts"
+import type { ForecastReport, LinkForecast } from "../subjects/LinkMessages.ts"
+import * as Subjects from "../subjects/Subjects.ts"
+import { LinkTable } from "./LinkTable.ts"
+import { Self } from "./Self.ts"
+
+export interface PredictorOptions {
+  readonly everyMs: number
+  readonly horizonsMs: ReadonlyArray<number>
+  /** Observations per path that forecasts are made from. */
+  readonly window: number
+}
+
+export const defaultPredictorOptions: PredictorOptions = {
+  everyMs: 500,
+  horizonsMs: [500, 1000, 2000, 5000],
+  window: 60,
+}
+
+interface Past {
+  delay: ReadonlyArray<Observation>
+  bandwidth: ReadonlyArray<Observation>
+}
+
+const expected = (peer: DeviceId, past: Past, horizonMs: number): ReadonlyArray<LinkForecast> => {
+  const [delay, bandwidth] = [adaptive(past.delay, horizonMs), adaptive(past.bandwidth, horizonMs)]
+  if (delay === undefined || bandwidth === undefined) return []
+  const { value, low, high } = bandwidth
+  return [{ peer, delayMs: delay.value, bandwidthMbps: value, lowMbps: low, highMbps: high }]
+}
+
+const make = (options: PredictorOptions) =>
+  Effect.gen(function* () {
+    const bus = yield* Bus
+    const self = yield* Self
+    const table = yield* LinkTable
+    const pasts = new Map<DeviceId, Past>()
+    let seq = 0
+
+    const remember = () => {
+      const atMs = performance.now()
+      const states = table.all()
+      for (const peer of pasts.keys()) if (!states.some((s) => s.peer === peer)) pasts.delete(peer)
+      for (const { peer, delayMs, bandwidthMbps, source } of states) {
+        if (source === "assumed") continue
+        const past = pasts.get(peer) ?? { delay: [], bandwidth: [] }
+        pasts.set(peer, {
+          delay: [...past.delay, { atMs, value: delayMs }].slice(-options.window),
+          bandwidth: [...past.bandwidth, { atMs, value: bandwidthMbps }].slice(-options.window),
+        })
+      }
+    }
+    const report = (): ForecastReport => ({
+      device: self.device,
+      seq: seq++,
+      horizons: options.horizonsMs.map((inMs) => ({
+        inMs,
+        links: [...pasts].flatMap(([peer, past]) => expected(peer, past, inMs)),
+      })),
+    })
+    const step = Effect.suspend(() => {
+      remember()
+      if (pasts.size === 0) return Effect.void
+      return bus.publish(Subjects.forecast(self.device), forecastReport.encode(report())).pipe(Effect.ignore)
+    })
+    yield* Effect.forkScoped(step.pipe(Effect.repeat(Schedule.spaced(options.everyMs))))
+    return Predictor.of({ forecast: report })
+  })
+
+export interface PredictorShape {
+  readonly forecast: () => ForecastReport
+}
+
+export class Predictor extends Context.Service<Predictor, PredictorShape>()("actors/Predictor") {
+  static readonly layer = (options: PredictorOptions = defaultPredictorOptions) =>
+    Layer.effect(Predictor, make(options))
+}
