@@ -8,7 +8,7 @@ import type { Strategy } from "../supernet/Strategy.ts"
 import type { Condition, Slo } from "./Condition.ts"
 import { decodeGenome, encodeStrategy, type Genome } from "./Genome.ts"
 import { meetsSlo } from "./Objective.ts"
-import { improve, keepBest, search } from "./Search.ts"
+import { type Budget, improve, keepBest, search } from "./Search.ts"
 import { type Candidate, type Judge, judge, type World } from "./World.ts"
 
 /** A trained policy, ready to run. */
@@ -43,6 +43,8 @@ export interface DecisionOptions {
   readonly hints?: ReadonlyArray<Strategy>
   /** Fixes the random moves; default 1. */
   readonly seed?: number
+  /** A second bound beside the time, for results that do not depend on the machine's speed. */
+  readonly maxEvaluations?: number
 }
 
 export interface Decider {
@@ -83,7 +85,7 @@ const finish = (
 const checkAndRepair = (
   judged: Judge,
   proposals: ReadonlyArray<Genome>,
-  budgetMs: number,
+  budget: Required<Budget>,
   random: Random,
 ) => {
   const best = keepBest(6)
@@ -91,20 +93,20 @@ const checkAndRepair = (
   const proposed = best.kept[0]
   if (proposed === undefined) return undefined
   const met = proposed.score > 0
-  const improved = improve(
-    judged,
-    best.kept,
-    { milliseconds: met ? budgetMs * polishShare : budgetMs },
-    random,
-  )
+  const share = met ? polishShare : 1
+  const limits = { milliseconds: budget.milliseconds * share, evaluations: budget.evaluations * share }
+  const improved = improve(judged, best.kept, limits, random)
   return { best: improved, repaired: improved.score > proposed.score, met: improved.score > 0 }
 }
 
 export const makeDecider = (world: World, policies: ReadonlyArray<Proposer> = []): Decider => ({
   decide: async (condition, slo, budgetMs, options = {}) => {
     const startedMs = performance.now()
-    const left = () => Math.max(0, budgetMs - (performance.now() - startedMs))
     const judged = judge(world, condition, slo)
+    const left = (share: number) => ({
+      milliseconds: Math.max(0, share * (budgetMs - (performance.now() - startedMs))),
+      evaluations: share * ((options.maxEvaluations ?? Number.POSITIVE_INFINITY) - judged.evaluations()),
+    })
     const random = seededRandom(options.seed ?? 1)
     const ids = condition.devices.map((d) => d.id)
     const hints = (options.hints ?? [])
@@ -113,7 +115,7 @@ export const makeDecider = (world: World, policies: ReadonlyArray<Proposer> = []
     const policy = policies.find((p) => p.fits(condition, slo))
     if (policy !== undefined) {
       const proposals = await policy.propose(condition, slo)
-      const checked = checkAndRepair(judged, [...proposals, ...hints], left() / 2, random)
+      const checked = checkAndRepair(judged, [...proposals, ...hints], left(0.5), random)
       if (checked?.met === true) {
         return finish(
           world,
@@ -126,7 +128,7 @@ export const makeDecider = (world: World, policies: ReadonlyArray<Proposer> = []
       }
       if (checked !== undefined) hints.push(checked.best.genome)
     }
-    const found = search(judged, { milliseconds: left() }, random, hints)
+    const found = search(judged, left(1), random, hints)
     return finish(world, judged, found, "search", undefined, startedMs)
   },
 })

@@ -29,6 +29,8 @@ export interface Learner {
   readonly name: string
   /** Collects data, then updates the network. */
   readonly iterate: () => IterationReport
+  /** The best strategy that the learner remembers for a constraint, if it keeps such a memory. */
+  readonly recall?: (constraint: Constraint) => Genome | undefined
 }
 
 /** Learning rate that decays by a cosine from `rate` to a twentieth of it. */
@@ -55,7 +57,7 @@ export const imitate = (network: PolicyNetwork, examples: ReadonlyArray<Imitated
     loss -= (forward.logLikelihood[r] ?? 0) * weight
     dLogLikelihood[r] = -weight
   }
-  network.backward(dLogLikelihood)
+  network.backward({ dLogLikelihood })
   network.step(rate, 5)
   return loss
 }

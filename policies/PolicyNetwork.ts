@@ -1,20 +1,24 @@
 /**
  * The policy: a one-layer LSTM (256 units in the paper) whose output feeds one linear head per action type. This file runs
- * it: choosing strategies for a batch of constraints, and the likelihood of given strategies with its gradient. All heavy
- * work is in `kernels/`; what remains here are the heads, which are small.
+ * it: choosing strategies for a batch of constraints, and the likelihood of given strategies with its gradient by fused
+ * back-propagation through time. The heavy work is in `kernels/`, the heads are in `PolicyHeads.ts`.
  *
- * Steps of blocks that the chosen depths leave out are skipped, state untouched. Training packs the steps that run: genomes
- * are sorted by length, so the rows of one step are contiguous and a step's row r continues row r of the step before.
+ * Steps of blocks that the chosen depths leave out are skipped, the LSTM's state untouched.
  */
 import { normal, type Random } from "../supernet/Random.ts"
 import { type Genome, isActiveBlock } from "./Genome.ts"
-import { type Memory, loadKernels, type Pointer } from "./kernels/Kernels.ts"
+import { loadKernels, type Memory, type Pointer } from "./kernels/Kernels.ts"
+import {
+  type ChooseOptions,
+  chooseStep,
+  likelihoods,
+  logitGradients,
+  type LossGradient,
+} from "./PolicyHeads.ts"
+import { allocateBuffers, type Buffers, pack, type Packing, roundUp4 } from "./PolicyPacking.ts"
 import {
   geneAt,
-  type Head,
   headsAt,
-  isActiveStep,
-  isLegal,
   parameterCount,
   type ParameterName,
   parameterSizes,
@@ -42,14 +46,6 @@ export interface Forward {
   readonly value: Float32Array
 }
 
-export interface ChooseOptions {
-  /** Take the likeliest choice (deterministic), or draw from the distribution. */
-  readonly greedy: boolean
-  /** Chance, per head, of a uniformly random legal choice instead. */
-  readonly epsilon?: number
-  readonly random: Random
-}
-
 interface Parameters {
   readonly at: Readonly<Record<ParameterName, Pointer>>
   readonly start: Pointer
@@ -64,98 +60,6 @@ const layout = (shape: PolicyShape, start: Pointer): Parameters => {
     }),
   ) as Record<ParameterName, Pointer>
   return { at, start }
-}
-
-const roundUp4 = (n: number) => (n + 3) & ~3
-
-/** Buffers for batches of up to `capacity` genomes; `capacity` is a multiple of 4. */
-interface Buffers {
-  readonly features: Pointer
-  readonly constraintGates: Pointer
-  readonly inputs: Pointer
-  readonly gates: Pointer
-  readonly before: Pointer
-  readonly cellBefore: Pointer
-  readonly cell: Pointer
-  readonly squashed: Pointer
-  readonly hidden: Pointer
-  readonly logits: Pointer
-  readonly dHidden: Pointer
-  readonly dCell: Pointer
-  readonly dConstraintGates: Pointer
-  readonly transposed: Pointer
-  readonly scratch: Pointer
-}
-
-const allocateBuffers = (memory: Memory, shape: PolicyShape, capacity: number): Buffers => {
-  const { hidden, steps, columns, inputs, features } = shape
-  const rows = capacity * steps
-  const widest = Math.max(hidden * 4, inputs, features)
-  return {
-    features: memory.allocate(capacity * features),
-    constraintGates: memory.allocate(capacity * 4 * hidden),
-    inputs: memory.allocate(rows * inputs),
-    gates: memory.allocate(rows * 4 * hidden),
-    before: memory.allocate(rows * hidden),
-    cellBefore: memory.allocate(rows * hidden),
-    cell: memory.allocate(rows * hidden),
-    squashed: memory.allocate(rows * hidden),
-    hidden: memory.allocate(rows * hidden),
-    logits: memory.allocate(rows * columns),
-    dHidden: memory.allocate(rows * hidden),
-    dCell: memory.allocate(capacity * hidden),
-    dConstraintGates: memory.allocate(capacity * 4 * hidden),
-    transposed: memory.allocate(4 * hidden * hidden + columns * hidden),
-    scratch: memory.allocate(256 * (widest + 8)),
-  }
-}
-
-/** Where the packed rows of a batch lie. */
-interface Packing {
-  /** Genome indices, longest first. */
-  readonly order: Int32Array
-  /** First row of each packed step, and its rows (a multiple of 4). */
-  readonly start: Int32Array
-  readonly count: Int32Array
-  readonly lengths: number
-  readonly rows: number
-  /** Network step of each row; -1 for padding. */
-  readonly step: Int32Array
-  readonly genomeOf: Int32Array
-}
-
-const pack = (shape: PolicyShape, genomes: ReadonlyArray<Genome>): Packing => {
-  const active = genomes.map((g) => {
-    const list: Array<number> = []
-    for (let s = 0; s < shape.steps; s++) if (isActiveStep(shape, g, s)) list.push(s)
-    return list
-  })
-  const order = Int32Array.from(genomes.keys()).sort(
-    (a, b) => (active[b]?.length ?? 0) - (active[a]?.length ?? 0),
-  )
-  const lengths = active[order[0] ?? 0]?.length ?? 0
-  const start = new Int32Array(lengths)
-  const count = new Int32Array(lengths)
-  let rows = 0
-  for (let t = 0; t < lengths; t++) {
-    let n = 0
-    while (n < order.length && (active[order[n] ?? 0]?.length ?? 0) > t) n++
-    start[t] = rows
-    count[t] = roundUp4(n)
-    rows += roundUp4(n)
-  }
-  const step = new Int32Array(rows).fill(-1)
-  const genomeOf = new Int32Array(rows).fill(-1)
-  for (let t = 0; t < lengths; t++) {
-    for (let r = 0; r < (count[t] ?? 0); r++) {
-      const g = order[r]
-      const s = g === undefined ? undefined : active[g]?.[t]
-      if (g === undefined || s === undefined) continue
-      step[(start[t] ?? 0) + r] = s
-      genomeOf[(start[t] ?? 0) + r] = g
-    }
-  }
-  return { order, start, count, lengths, rows, step, genomeOf }
 }
 
 export class PolicyNetwork {
@@ -308,7 +212,16 @@ export class PolicyNetwork {
     k.product(b.hidden, this.#weights.at.output, b.logits, p.rows, shape.hidden, shape.columns, b.scratch, 0)
     this.#packing = p
     this.#batch = batch
-    return this.#likelihoods(b, p, batch)
+    const logits = this.#memory.view(b.logits, p.rows * shape.columns)
+    if (this.#probabilities.length < logits.length) this.#probabilities = new Float32Array(logits.length)
+    const weights = { bias: this.parameter("bias"), within: this.parameter("within") }
+    const present = batch.constraints.map((c) => presence(shape, c))
+    const judged = likelihoods(shape, p, batch.genomes, present, logits, weights, this.#probabilities)
+    const value = Float32Array.from(
+      p.genomeOf,
+      (_, row) => (logits[row * shape.columns + shape.actions] ?? 0) + (weights.bias[shape.actions] ?? 0),
+    )
+    return { rows: p.rows, genomeOf: p.genomeOf, ...judged, value }
   }
 
   #recur(b: Buffers, p: Packing): void {
@@ -351,95 +264,23 @@ export class PolicyNetwork {
     }
   }
 
-  /** Adds bias and the shifts of earlier choices to a head's logits, leaves its softmax in `out`; returns log-likelihood. */
-  #head(
-    logits: Float32Array,
-    row: number,
-    head: Head,
-    earlier: ReadonlyArray<number>,
-    legal: (value: number) => boolean,
-    weights: { readonly bias: Float32Array; readonly within: Float32Array },
-    out: Float32Array,
-  ): void {
-    const { columns } = this.shape
-    const base = row * columns
-    let max = Number.NEGATIVE_INFINITY
-    for (let v = 0; v < head.count; v++) {
-      const c = head.column + v
-      if (!legal(v)) {
-        out[base + c] = Number.NEGATIVE_INFINITY
-        continue
-      }
-      let x = (logits[base + c] ?? 0) + (weights.bias[c] ?? 0)
-      for (let e = 0; e < earlier.length; e++) x += weights.within[(earlier[e] ?? 0) * columns + c] ?? 0
-      out[base + c] = x
-      if (x > max) max = x
-    }
-    let sum = 0
-    for (let v = 0; v < head.count; v++) {
-      const e = Math.exp((out[base + head.column + v] ?? 0) - max)
-      out[base + head.column + v] = e
-      sum += e
-    }
-    for (let v = 0; v < head.count; v++) {
-      const at = base + head.column + v
-      out[at] = (out[at] ?? 0) / sum
-    }
-  }
-
-  #likelihoods(b: Buffers, p: Packing, batch: Batch): Forward {
-    const { shape } = this
-    const logits = this.#memory.view(b.logits, p.rows * shape.columns)
-    if (this.#probabilities.length < logits.length) this.#probabilities = new Float32Array(logits.length)
-    const weights = { bias: this.parameter("bias"), within: this.parameter("within") }
-    const present = batch.constraints.map((c) => presence(shape, c))
-    const logLikelihood = new Float32Array(p.rows)
-    const entropy = new Float32Array(p.rows)
-    const value = new Float32Array(p.rows)
-    for (let row = 0; row < p.rows; row++) {
-      const g = p.genomeOf[row] ?? -1
-      const genome = batch.genomes[g]
-      if (genome === undefined) continue
-      const step = p.step[row] ?? 0
-      const genes = geneAt(shape, step)
-      const earlier: Array<number> = []
-      for (const [i, head] of headsAt(shape, step).entries()) {
-        const chosen = head.column + (genome[genes + i] ?? 0)
-        this.#head(
-          logits,
-          row,
-          head,
-          earlier,
-          (v) => isLegal(shape, step, i, v, present[g] ?? 1),
-          weights,
-          this.#probabilities,
-        )
-        logLikelihood[row] =
-          (logLikelihood[row] ?? 0) +
-          Math.log(Math.max(1e-12, this.#probabilities[row * shape.columns + chosen] ?? 0))
-        for (let v = 0; v < head.count; v++) {
-          const q = this.#probabilities[row * shape.columns + head.column + v] ?? 0
-          if (q > 1e-12) entropy[row] = (entropy[row] ?? 0) - q * Math.log(q)
-        }
-        earlier.push(chosen)
-      }
-      value[row] = (logits[row * shape.columns + shape.actions] ?? 0) + (weights.bias[shape.actions] ?? 0)
-    }
-    return { rows: p.rows, genomeOf: p.genomeOf, logLikelihood, entropy, value }
-  }
-
-  /**
-   * Gradient of a loss of the last `forward`, given its derivatives by row: to the log-likelihood, to the entropy (one
-   * number for all rows), to the value. Overwrites the gradients.
-   */
-  backward(dLogLikelihood: Float32Array, dEntropy = 0, dValue?: Float32Array): void {
+  /** Gradient of a loss of the last `forward`, given its derivatives by row. Overwrites the gradients. */
+  backward(loss: LossGradient): void {
     const [b, p, batch] = [this.#buffers, this.#packing, this.#batch]
     if (b === undefined || p === undefined || batch === undefined)
       throw new RangeError("backward before forward")
     const { shape } = this
     const { hidden, columns } = shape
     const k = this.#memory.kernels
-    this.#logitGradients(b, p, batch, dLogLikelihood, dEntropy, dValue)
+    logitGradients(
+      shape,
+      p,
+      batch.genomes,
+      loss,
+      this.#probabilities,
+      this.#memory.view(b.logits, p.rows * columns),
+      { bias: this.gradient("bias"), within: this.gradient("within") },
+    )
     k.transposedProduct(b.hidden, b.logits, this.#gradients.at.output, p.rows, hidden, columns, b.scratch)
     const outputTransposed = b.transposed + 4 * hidden * hidden * 4
     k.transpose(this.#weights.at.output, outputTransposed, hidden, columns)
@@ -487,56 +328,6 @@ export class PolicyNetwork {
       gates,
       b.scratch,
     )
-  }
-
-  /** Overwrites the logits by the loss's gradient to them; fills the gradients of bias and within. */
-  #logitGradients(
-    b: Buffers,
-    p: Packing,
-    batch: Batch,
-    dLogLikelihood: Float32Array,
-    dEntropy: number,
-    dValue: Float32Array | undefined,
-  ): void {
-    const { shape } = this
-    const { columns } = shape
-    const d = this.#memory.view(b.logits, p.rows * columns)
-    d.fill(0)
-    const [dBias, dWithin] = [this.gradient("bias"), this.gradient("within")]
-    dBias.fill(0)
-    dWithin.fill(0)
-    const q = this.#probabilities
-    for (let row = 0; row < p.rows; row++) {
-      const genome = batch.genomes[p.genomeOf[row] ?? -1]
-      if (genome === undefined) continue
-      const step = p.step[row] ?? 0
-      const [genes, base] = [geneAt(shape, step), row * columns]
-      const weight = dLogLikelihood[row] ?? 0
-      const earlier: Array<number> = []
-      for (const [i, head] of headsAt(shape, step).entries()) {
-        const chosen = head.column + (genome[genes + i] ?? 0)
-        let entropy = 0
-        if (dEntropy !== 0) {
-          for (let c = head.column; c < head.column + head.count; c++) {
-            const pr = q[base + c] ?? 0
-            if (pr > 1e-12) entropy -= pr * Math.log(pr)
-          }
-        }
-        for (let c = head.column; c < head.column + head.count; c++) {
-          const pr = q[base + c] ?? 0
-          if (pr === 0) continue
-          let g = weight * ((c === chosen ? 1 : 0) - pr)
-          if (dEntropy !== 0 && pr > 1e-12) g -= dEntropy * pr * (Math.log(pr) + entropy)
-          d[base + c] = g
-          dBias[c] = (dBias[c] ?? 0) + g
-          for (const e of earlier) dWithin[e * columns + c] = (dWithin[e * columns + c] ?? 0) + g
-        }
-        earlier.push(chosen)
-      }
-      const dv = dValue?.[row] ?? 0
-      d[base + shape.actions] = dv
-      dBias[shape.actions] = (dBias[shape.actions] ?? 0) + dv
-    }
   }
 
   /** One Adam step along the last gradient, its norm clipped to `maxNorm`. Returns the norm before clipping. */
@@ -588,7 +379,7 @@ export class PolicyNetwork {
       const logits = this.#memory.view(b.logits, rows * columns)
       for (const [g, genome] of genomes.entries()) {
         if (step > 0 && !isActiveBlock(shape.space, genome, step - 1)) continue
-        this.#decode(logits, g, step, genome, present[g] ?? 1, weights, q, options)
+        chooseStep(shape, logits, g, step, genome, present[g] ?? 1, weights, q, options)
         last[g] = step
         for (const [source, target] of [
           [b.hidden, b.before],
@@ -601,57 +392,4 @@ export class PolicyNetwork {
     }
     return genomes
   }
-
-  #decode(
-    logits: Float32Array,
-    row: number,
-    step: number,
-    genome: Genome,
-    present: number,
-    weights: { readonly bias: Float32Array; readonly within: Float32Array },
-    q: Float32Array,
-    options: ChooseOptions,
-  ): void {
-    const { shape } = this
-    const genes = geneAt(shape, step)
-    const earlier: Array<number> = []
-    for (const [i, head] of headsAt(shape, step).entries()) {
-      const legal = (v: number) => isLegal(shape, step, i, v, present)
-      this.#head(logits, row, head, earlier, legal, weights, q)
-      const base = row * shape.columns + head.column
-      const explore = options.epsilon !== undefined && options.random.next() < options.epsilon
-      const value = choice(q, base, head.count, options.greedy, explore, legal, options.random)
-      genome[genes + i] = value
-      earlier.push(head.column + value)
-    }
-  }
-}
-
-/** The likeliest value, one drawn from the probabilities, or (exploring) one drawn evenly from the legal ones. */
-const choice = (
-  q: Float32Array,
-  base: number,
-  count: number,
-  greedy: boolean,
-  explore: boolean,
-  legal: (value: number) => boolean,
-  random: Random,
-): number => {
-  if (explore) {
-    const values = Array.from({ length: count }, (_, v) => v).filter(legal)
-    return values[Math.floor(random.next() * values.length)] ?? 0
-  }
-  let best = 0
-  if (greedy) {
-    for (let v = 1; v < count; v++) if ((q[base + v] ?? 0) > (q[base + best] ?? 0)) best = v
-    return best
-  }
-  let left = random.next()
-  for (let v = 0; v < count; v++) {
-    const p = q[base + v] ?? 0
-    if (p > 0) best = v
-    left -= p
-    if (left <= 0 && p > 0) return v
-  }
-  return best
 }

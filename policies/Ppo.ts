@@ -61,7 +61,7 @@ export const ppo = (context: LearnerContext, options: Partial<PpoSettings> = {})
       loss -= Math.min(ratio * advantage, clampRatio(ratio, settings.clip) * advantage) / before.rows
       dValue[r] = (settings.valueWeight * 2 * ((forward.value[r] ?? 0) - (rewards[g] ?? 0))) / before.rows
     }
-    network.backward(dLogLikelihood, -settings.entropy / before.rows, dValue)
+    network.backward({ dLogLikelihood, dEntropy: -settings.entropy / before.rows, dValue })
     network.step(cosineRate(settings.rate, progress()), settings.maxNorm)
     return { loss, old: before }
   }

@@ -26,6 +26,12 @@ export interface ReplaySettings {
   readonly sloPoints: number
   readonly share: boolean
   readonly prune: boolean
+  /**
+   * How much better than the best stricter trajectory a new one must be to be worth a place. The paper covers the constraint
+   * space with few critical strategies; without a margin, thousands that differ by nothing take turns as examples, and no
+   * network can tell them apart.
+   */
+  readonly margin: number
   /** Buckets at most; the one with the lowest reward goes first. */
   readonly capacity: number
 }
@@ -36,6 +42,7 @@ export const defaultReplay: ReplaySettings = {
   sloPoints: 37,
   share: true,
   prune: true,
+  margin: 0.004,
   capacity: 50_000,
 }
 
@@ -99,7 +106,8 @@ export class ReplayBuffer {
   add(trajectory: Trajectory): boolean {
     const point = this.#pointOf(trajectory.constraint)
     if (point === undefined || trajectory.reward <= 0) return false
-    if (this.settings.prune && (this.#tree.best(point)?.value ?? 0) > trajectory.reward) {
+    const rival = this.settings.prune ? this.#tree.best(point) : undefined
+    if (rival !== undefined && trajectory.reward < rival.value + this.settings.margin) {
       this.#pruned++
       return false
     }
@@ -107,7 +115,7 @@ export class ReplayBuffer {
     const bucket = this.#buckets.get(key)
     if (bucket === undefined) this.#open(key, point, trajectory)
     else if (!this.#insert(bucket, trajectory)) return false
-    if (this.settings.prune) this.#pruneBelow(point, trajectory.reward)
+    if (this.settings.prune) this.#pruneBelow(key, point, trajectory.reward + this.settings.margin / 2)
     if (this.#buckets.size > this.settings.capacity) this.#evict()
     return true
   }
@@ -136,8 +144,9 @@ export class ReplayBuffer {
   }
 
   /** Drops what a trajectory of this reward at this point makes pointless. */
-  #pruneBelow(point: Constraint, reward: number): void {
+  #pruneBelow(key: string, point: Constraint, reward: number): void {
     for (const { item } of this.#tree.dominated(point, reward)) {
+      if (item.key === key) continue
       this.#pruned += item.trajectories.length
       this.#drop(item)
     }

@@ -24,6 +24,8 @@ export interface SupremeSettings {
   readonly curriculum: number
   /** Start from the largest and the smallest submodel. */
   readonly bootstrap: boolean
+  /** Examples are drawn for an SLO stricter by this ease than the one shown: small errors of the network still comply. */
+  readonly safety: number
 }
 
 export const supremeDefaults: SupremeSettings = {
@@ -36,6 +38,7 @@ export const supremeDefaults: SupremeSettings = {
   replay: {},
   curriculum: 0.4,
   bootstrap: true,
+  safety: 0.01,
 }
 
 export const supreme = (context: LearnerContext, options: Partial<SupremeSettings> = {}): Learner => {
@@ -95,12 +98,15 @@ export const supreme = (context: LearnerContext, options: Partial<SupremeSetting
   const examples = (): ReadonlyArray<Imitated> =>
     Array.from({ length: settings.batch }, () => {
       const constraint = environment.draw(random, { varying: varying(), grid: random.next() < 0.5 })
-      const found = buffer.lookUp(constraint, random)
+      const stricter = constraint.slice()
+      stricter[0] = (constraint[0] ?? 0) - settings.safety
+      const found = buffer.lookUp(stricter, random) ?? buffer.lookUp(constraint, random)
       return found === undefined ? [] : [{ constraint, genome: found.genome }]
     }).flat()
 
   return {
     name: "supreme",
+    recall: (constraint) => buffer.lookUp(constraint)?.genome,
     iterate: () => {
       const rolloutReward = collect()
       mutateBuffer()

@@ -14,20 +14,26 @@ type Writer = InstanceType<typeof Writer>
 export const elementTypes = { float32: 1, uint8: 2, int64: 7, float16: 10 } as const
 export type ElementType = keyof typeof elementTypes
 
-export type Attribute = number | { readonly float: number } | ReadonlyArray<number>
+export type Attribute =
+  | number
+  | { readonly float: number }
+  /** Bytes of a GraphProto (see `subgraph`): the body of a Scan or Loop. */
+  | { readonly graph: Uint8Array }
+  | ReadonlyArray<number>
 
 export interface Node {
   readonly op: string
   readonly inputs: ReadonlyArray<string>
   readonly outputs: ReadonlyArray<string>
-  /** Integers, `{ float }`, or lists of integers. */
+  /** Integers, `{ float }`, `{ graph }`, or lists of integers. */
   readonly attributes?: Readonly<Record<string, Attribute>>
 }
 
 export interface Initializer {
   readonly name: string
   readonly shape: ReadonlyArray<number>
-  readonly data: Float32Array | Uint8Array | BigInt64Array
+  /** Half floats by their bits, as `Uint16Array`. */
+  readonly data: Float32Array | Uint16Array | Uint8Array | BigInt64Array
 }
 
 export interface Value {
@@ -46,7 +52,7 @@ const tag = (field: number, wire: number) => (field << 3) | wire
 const modelGraph = 7
 const graphNode = 1
 const graphInitializer = 5
-const [attributeFloat, attributeInt, attributeInts] = [1, 2, 7]
+const [attributeFloat, attributeInt, attributeGraph, attributeInts] = [1, 2, 5, 7]
 
 const writeAttribute = (writer: Writer, name: string, value: Attribute) => {
   writer.uint32(tag(1, delimited)).string(name)
@@ -56,6 +62,9 @@ const writeAttribute = (writer: Writer, name: string, value: Attribute) => {
   } else if ("float" in value) {
     writer.uint32(tag(2, fixed32)).float(value.float)
     writer.uint32(tag(20, varint)).int32(attributeFloat)
+  } else if ("graph" in value) {
+    writer.uint32(tag(6, delimited)).bytes(value.graph)
+    writer.uint32(tag(20, varint)).int32(attributeGraph)
   } else {
     for (const v of value) writer.uint32(tag(8, varint)).int64(v)
     writer.uint32(tag(20, varint)).int32(attributeInts)
@@ -79,7 +88,9 @@ const elementTypeOf = (data: Initializer["data"]): number =>
     ? elementTypes.float32
     : data instanceof BigInt64Array
       ? elementTypes.int64
-      : elementTypes.uint8
+      : data instanceof Uint16Array
+        ? elementTypes.float16
+        : elementTypes.uint8
 
 const writeInitializer = (writer: Writer, { name, shape, data }: Initializer) => {
   for (const side of shape) writer.uint32(tag(1, varint)).int64(side)
@@ -127,14 +138,7 @@ const irVersion = 8
 /** HardSwish came with opset 14; 17 is read by ONNX Runtime from 1.12 on. */
 const opsetVersion = 17
 
-/** Bytes of a ModelProto. */
-export const model = (parts: ModelParts): Uint8Array => {
-  const writer = Writer.create()
-  writer.uint32(tag(1, varint)).int64(irVersion)
-  writer.uint32(tag(2, delimited)).string("murmuration")
-  writer.uint32(tag(8, delimited)).fork()
-  writer.uint32(tag(2, varint)).int64(opsetVersion).ldelim()
-  writer.uint32(tag(modelGraph, delimited)).fork()
+const writeGraph = (writer: Writer, parts: Omit<ModelParts, "weights">) => {
   for (const node of parts.nodes) {
     writer.uint32(tag(graphNode, delimited)).fork()
     writeNode(writer, node)
@@ -152,6 +156,24 @@ export const model = (parts: ModelParts): Uint8Array => {
       writer.ldelim()
     }
   }
+}
+
+/** Bytes of a GraphProto: the body of a Scan or Loop. It sees the values of the graph around it by name. */
+export const subgraph = (parts: Omit<ModelParts, "weights">): Uint8Array => {
+  const writer = Writer.create()
+  writeGraph(writer, parts)
+  return writer.finish()
+}
+
+/** Bytes of a ModelProto. */
+export const model = (parts: ModelParts): Uint8Array => {
+  const writer = Writer.create()
+  writer.uint32(tag(1, varint)).int64(irVersion)
+  writer.uint32(tag(2, delimited)).string("murmuration")
+  writer.uint32(tag(8, delimited)).fork()
+  writer.uint32(tag(2, varint)).int64(opsetVersion).ldelim()
+  writer.uint32(tag(modelGraph, delimited)).fork()
+  writeGraph(writer, parts)
   return concatenate([writer.ldelim().finish(), ...parts.weights])
 }
 

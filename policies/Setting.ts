@@ -1,0 +1,55 @@
+/**
+ * A scenario with the models that belong to it: the space of its supernet, profiles of its devices, accuracy of its
+ * submodels. The one place that says which accuracy model stands for which supernet.
+ */
+import { Result } from "effect"
+import { profileNamed } from "../devices/profiles/Shipped.ts"
+import { imagenetResolutions } from "../supernet/imagenet/ImagenetAccuracy.ts"
+import { ofaMobileNetV3, type SupernetSpec } from "../supernet/Spec.ts"
+import { spaceOf } from "./Genome.ts"
+import { imagenetWorldAccuracy } from "./ImagenetWorldAccuracy.ts"
+import { modelWorld } from "./ModelWorld.ts"
+import { loadScenario, type Scenario } from "./Scenario.ts"
+import type { AccuracyModel, World } from "./World.ts"
+
+export interface Setting {
+  readonly scenario: Scenario
+  readonly world: World
+  /** Names the models, for caches and manifests. */
+  readonly models: string
+}
+
+const imagenetClasses = Array.from({ length: 1000 }, (_, i) => `class ${i}`)
+
+/** The space of OFA's published supernets, for scenarios where only latency is run for real. */
+export const imagenetSpec = (widthMultiplier: number): SupernetSpec =>
+  ofaMobileNetV3({
+    name: `ofa-mbv3-w${widthMultiplier}`,
+    version: "1",
+    widthMultiplier,
+    classes: imagenetClasses,
+    resolutions: imagenetResolutions,
+  })
+
+export const settingOf = (
+  scenario: Scenario,
+  spec: SupernetSpec,
+  accuracy: AccuracyModel,
+  models: string,
+): Setting => {
+  const types = [...new Set([scenario.local, ...scenario.remotes])]
+  const profiles = types.map((name) => Result.getOrThrow(profileNamed(name)))
+  return {
+    scenario,
+    world: modelWorld(spec, profiles, accuracy),
+    models: `${models}|${JSON.stringify(profiles)}`,
+  }
+}
+
+/** A shipped scenario by name, or a scenario file. */
+export const loadSetting = (name: string): Setting => {
+  const scenario = loadScenario(name)
+  const spec = imagenetSpec(scenario.widthMultiplier)
+  const width = scenario.widthMultiplier >= 1.2 ? "1.2" : "1.0"
+  return settingOf(scenario, spec, imagenetWorldAccuracy(spaceOf(spec), width), `imagenet-${width}`)
+}
