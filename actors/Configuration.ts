@@ -2,13 +2,18 @@
 import { Effect, Result, Schema } from "effect"
 import { profileNamed, type UnknownProfile } from "../devices/profiles/Shipped.ts"
 import { dilated } from "../devices/profiles/DeviceProfile.ts"
+import type { BusOptions } from "../subjects/Bus.ts"
+import { type BadCredentialsFile, busOptions, readCredentials } from "../subjects/Credentials.ts"
 import { deviceIdPattern, type DeviceId, isDeviceId } from "../subjects/DeviceId.ts"
 import { hubDomain } from "../subjects/Subjects.ts"
 import { type ArtifactError, defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
 import type { DeviceOptions } from "./Device.ts"
 
 export interface UpOptions {
+  /** Empty: the one in the credentials file. */
   readonly device: string
+  /** Path of a credentials file; empty: `nats`, `user` and `password` instead. */
+  readonly credentials: string
   readonly nats: string
   readonly user: string
   readonly password: string
@@ -33,7 +38,18 @@ export class BadDeviceId extends Schema.TaggedError<BadDeviceId>()("BadDeviceId"
   }
 }
 
-export type ConfigurationError = BadDeviceId | UnknownProfile | ArtifactError
+export type ConfigurationError = BadDeviceId | BadCredentialsFile | UnknownProfile | ArtifactError
+
+/** How the device gets onto the bus, and the id that its credentials are for. */
+const connection = Effect.fnUntraced(function* (o: UpOptions) {
+  if (o.credentials === "") {
+    const bus: BusOptions = { servers: o.nats, user: o.user, password: o.password, domain: hubDomain }
+    return { bus, device: o.device }
+  }
+  const read = yield* readCredentials(o.credentials)
+  const device = o.device === "" ? (read.device ?? "") : o.device
+  return { bus: { domain: hubDomain, ...busOptions(read, "murmuration") }, device }
+})
 
 /** Share of the memory that sessions may take; the rest is for waiting feature maps, the runtime and the system. */
 const sessionShare = 0.6
@@ -42,7 +58,8 @@ const deviceId = (given: string): Effect.Effect<DeviceId, BadDeviceId> =>
   isDeviceId(given) ? Effect.succeed(given) : Effect.fail(new BadDeviceId({ given }))
 
 export const deviceOptions = Effect.fnUntraced(function* (o: UpOptions) {
-  const device = yield* deviceId(o.device)
+  const { bus, device: named } = yield* connection(o)
+  const device = yield* deviceId(named)
   const profile = yield* Effect.fromResult(
     Result.map(profileNamed(o.profile), (p) => (o.slow === 1 ? p : dilated(p, o.slow))),
   )
@@ -50,13 +67,7 @@ export const deviceOptions = Effect.fnUntraced(function* (o: UpOptions) {
   const supernet = yield* readArtifact(artifact)
   const options: DeviceOptions = {
     device,
-    bus: {
-      servers: o.nats,
-      user: o.user,
-      password: o.password,
-      name: `murmuration ${device}`,
-      domain: hubDomain,
-    },
+    bus: { ...bus, name: `murmuration ${device}` },
     supernet,
     profile,
     emulate: o.emulate,

@@ -53,19 +53,22 @@ interface Job {
   readonly image: (resolution: number) => Effect.Effect<Uint8Array, Refusal>
 }
 
-/** Decodes the request's image once per resolution. */
-const imageOf = (request: InferRequest): Job["image"] => {
+/** Decodes the request's image once per resolution. An emulated device takes at least `heldMs` for it. */
+const imageOf = (request: InferRequest, heldMs: number): Job["image"] => {
   const scaled = new Map<number, Uint8Array>()
   return (resolution) =>
     Effect.gen(function* () {
       const known = scaled.get(resolution)
       if (known !== undefined) return known
+      const startMs = performance.now()
       const { image, tensor } = request
       const decode =
         tensor === undefined
           ? decodeImage(image ?? new Uint8Array(), resolution)
           : scaleImage(tensor, resolution)
       const pixels = yield* decode.pipe(Effect.mapError((e) => refusal(e._tag, e.message, e.hint)))
+      const leftMs = heldMs - (performance.now() - startMs)
+      if (leftMs > 0) yield* Effect.sleep(leftMs)
       scaled.set(resolution, pixels)
       return pixels
     })
@@ -167,7 +170,7 @@ const make = (options: SchedulerOptions) =>
           request,
           arrivedMs: arrival.arrivedMs,
           deadlineMs: arrival.arrivedMs + limitMs,
-          image: imageOf(request),
+          image: imageOf(request, self.emulated ? self.profile.decodeMs : 0),
         }
         const startedMs = performance.now()
         if (startedMs >= job.deadlineMs) return yield* deadlineExpired(job)

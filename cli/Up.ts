@@ -8,23 +8,27 @@ import { Self } from "../actors/Self.ts"
 
 const flags = {
   device: Flag.String("device").pipe(
-    Flag.withDescription("This device's id on the bus, such as pi-1; must be unique in the swarm"),
+    Flag.withDescription("This device's id on the bus, such as pi-1; default: the one in its credentials"),
     Flag.withFallbackConfig(Config.String("MURMURATION_DEVICE")),
+    Flag.withDefault(""),
+  ),
+  credentials: Flag.String("credentials").pipe(
+    Flag.withDescription("This device's credentials file, written by 'murmuration deploy init'"),
+    Flag.withFallbackConfig(Config.String("MURMURATION_CREDENTIALS")),
+    Flag.withDefault(""),
   ),
   nats: Flag.String("nats").pipe(
-    Flag.withDescription("The device's own leaf node"),
+    Flag.withDescription("The device's own leaf node, where no credentials file is given"),
     Flag.withFallbackConfig(Config.String("MURMURATION_NATS")),
     Flag.withDefault("nats://127.0.0.1:4222"),
   ),
   user: Flag.String("user").pipe(
-    Flag.withDescription("User at the leaf node"),
+    Flag.withDescription("User at the leaf node, where no credentials file is given"),
     Flag.withFallbackConfig(Config.String("MURMURATION_USER")),
     Flag.withDefault("device"),
   ),
   password: Flag.String("password").pipe(
-    Flag.withDescription(
-      "Password at the leaf node; better given as MURMURATION_PASSWORD than on the command line",
-    ),
+    Flag.withDescription("Its password; better given as MURMURATION_PASSWORD than on the command line"),
     Flag.withFallbackConfig(Config.String("MURMURATION_PASSWORD")),
     Flag.withDefault(""),
   ),
