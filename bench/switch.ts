@@ -17,9 +17,11 @@ const device = "bench"
 interface Switch {
   /** From the call of `prepare` to its answer. */
   readonly prepareMs: number
-  /** First run against the median of later ones, once fused. */
+  /** First run against the median of later ones on the same sessions. */
   readonly penaltyMs: number
   readonly steadyMs: number
+  /** Median run once the segment is fused. */
+  readonly fusedMs: number
   /** Processor time of the whole process for the same, which neighbours on the machine hardly change. */
   readonly cpuMs: number
   readonly built: number
@@ -49,19 +51,23 @@ const switchTo = Effect.fnUntraced(function* (engine: EngineShape, strategy: Str
     return engine.run({ requestId: "r", strategyId: prepared.strategyId, task: 0, pieces })
   })
   const first = yield* timed(run)
-  let outcome = first.value
-  for (let i = 0; i < 50 && outcome.timings.tier !== "fused"; i++) {
-    outcome = yield* run
-    yield* Effect.sleep("2 millis")
+  const repeated = Effect.fnUntraced(function* (count: number) {
+    const runs: Array<{ readonly ms: number; readonly cpu: number }> = []
+    for (let i = 0; i < count; i++) runs.push(yield* timed(run))
+    return { ms: median(runs.map((r) => r.ms)), cpu: median(runs.map((r) => r.cpu)) }
+  })
+  const steady = yield* repeated(9)
+  let { tier } = first.value.timings
+  for (let i = 0; i < 50 && tier !== "fused"; i++) {
+    yield* Effect.sleep("8 millis")
+    tier = (yield* run).timings.tier
   }
-  const later: Array<{ readonly ms: number; readonly cpu: number }> = []
-  for (let i = 0; i < 9; i++) later.push(yield* timed(run))
-  const steadyMs = median(later.map((l) => l.ms))
   const result: Switch = {
     prepareMs,
-    penaltyMs: first.ms - steadyMs,
-    steadyMs,
-    cpuMs: cpu + first.cpu - median(later.map((l) => l.cpu)),
+    penaltyMs: first.ms - steady.ms,
+    steadyMs: steady.ms,
+    fusedMs: (yield* repeated(9)).ms,
+    cpuMs: cpu + first.cpu - steady.cpu,
     built: prepared.timings.built,
   }
   return result
@@ -107,6 +113,7 @@ const rowOf = (name: string, result: Effect.Success<ReturnType<typeof switches>>
     "prepare p50 ms": median(of((s) => s.prepareMs)),
     "first-run penalty p50 ms": median(of((s) => s.penaltyMs)),
     "steady run p50 ms": median(of((s) => s.steadyMs)),
+    "fused run p50 ms": median(of((s) => s.fusedMs)),
     "sessions built p50": median(of((s) => s.built)),
     "prepare of a 5-device strategy p50 ms": median(result.spread),
     sessions: result.stats.sessions,
@@ -140,8 +147,8 @@ const run = async ({ quick, seed }: BenchOptions): Promise<BenchResult> => {
     notes: [
       `supernet ${name} ${version}${trained ? "" : " (untrained weights)"}, random submodels of all resolutions`,
       `load average of the machine at the end: ${loadavg()[0]?.toFixed(1)} on ${cpus().length} cores`,
-      "switch = prepare, from call to answer through the worker, plus first run minus steady run",
-      "steady run: call to answer, fused sessions; resident switches first run on block sessions, so their penalty includes it",
+      "switch = prepare, from call to answer through the worker, plus first run minus steady run on the same sessions",
+      "resident switches run on block sessions at first; the fused run is what the same strategy takes a little later",
     ],
   }
 }
