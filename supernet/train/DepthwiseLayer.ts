@@ -147,7 +147,7 @@ export const depthwiseForward = (
     const [, height = 0, width = 0, channels = 0, , , , outWidth = 0] = call.sizes
     const columns = paddedWidth(width, outWidth, kernel, stride)
     scratch(context, () => {
-      const padded = context.arena.allocate(height * columns * channels)
+      const padded = context.arena.allocate(height * columns * Math.min(16, channels))
       const run = context.kernels[kernelName("depthwise", kernel, stride)]
       run(call.start, chain.kernels.at(-1) ?? 0, call.outStart, padded, ...call.sizes, call.pad, columns)
     })
@@ -185,21 +185,21 @@ export const depthwiseBackward = (context: Context, tape: DepthwiseTape, dy: Poi
       const [outRow = 0, outImage = 0] = call.sizes.slice(8)
       const columns = paddedWidth(width, outWidth, kernel, stride)
       scratch(context, () => {
-        const padded = arena.allocate(height * columns * channels)
+        const padded = arena.allocate(height * columns * Math.min(16, channels))
         const filter = k[kernelName("depthwiseFilter", kernel, stride)]
         filter(call.start, call.outStart, dKernel, padded, ...call.sizes, call.pad, columns)
       })
       const dxStart = inputCalls[i]?.start ?? 0
       scratch(context, () => {
         if (stride === 1) {
-          const padded = arena.allocate(height * columns * channels)
+          const padded = arena.allocate(height * columns * Math.min(16, channels))
           const back = k[kernelName("depthwise", kernel, 1)]
           // The transpose of a stride-1 convolution is a convolution by the flipped kernel.
           const sizes = [images, outHeight, outWidth, channels, outRow, outImage, height, width, row, image]
           back(call.outStart, flipped, dxStart, padded, ...sizes, call.pad, columns)
         } else {
           const columnsBack = outWidth + 2 * kernel + 2
-          const padded = arena.allocate(outHeight * columnsBack * channels)
+          const padded = arena.allocate(outHeight * columnsBack * Math.min(16, channels))
           const back = k[kernelName("depthwiseInput", kernel, 2)]
           back(call.outStart, weights, dxStart, padded, ...call.sizes, call.pad, columnsBack)
         }

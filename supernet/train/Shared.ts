@@ -10,9 +10,9 @@ export interface SharedBuffers {
   readonly decays: SharedArrayBuffer
   /** One gradient vector per worker. */
   readonly gradients: ReadonlyArray<SharedArrayBuffer>
-  /** Int32: barrier count, barrier generation, stop request. */
+  /** Int32: barrier count, barrier generation, stop request, lock, then the counters of free workers. */
   readonly control: SharedArrayBuffer
-  /** Float64: learning rate and progress, written by the trainer before each step. */
+  /** Float64: what worker 0 tells the others before each update. */
   readonly schedule: SharedArrayBuffer
 }
 
@@ -26,7 +26,7 @@ export const sharedBuffers = (size: number, workers: number): SharedBuffers => {
     decays: new SharedArrayBuffer(size),
     gradients: Array.from({ length: workers }, floats),
     control: new SharedArrayBuffer(64),
-    schedule: new SharedArrayBuffer(64),
+    schedule: new SharedArrayBuffer((4 + 2 * workers) * 8),
   }
 }
 
@@ -38,7 +38,7 @@ export const optimizerState = (shared: SharedBuffers): OptimizerState => ({
   decays: new Uint8Array(shared.decays),
 })
 
-const [countAt, generationAt, stopAt] = [0, 1, 2] as const
+const [countAt, generationAt, stopAt, lockAt] = [0, 1, 2, 3] as const
 
 /** Blocks the calling thread until all workers are there. */
 export const barrier = (control: Int32Array, workers: number): void => {
@@ -50,6 +50,41 @@ export const barrier = (control: Int32Array, workers: number): void => {
     return
   }
   while (Atomics.load(control, generationAt) === generation) Atomics.wait(control, generationAt, generation)
+}
+
+/** Runs `f` while no other worker is inside `withLock`. Held for milliseconds; not reentrant. */
+export const withLock = <A>(control: Int32Array, f: () => A): A => {
+  while (Atomics.compareExchange(control, lockAt, 0, 1) !== 0) Atomics.wait(control, lockAt, 1)
+  try {
+    return f()
+  } finally {
+    Atomics.store(control, lockAt, 0)
+    Atomics.notify(control, lockAt, 1)
+  }
+}
+
+/** A number that workers count together. */
+export class Counter {
+  readonly #control: Int32Array
+  readonly #at: number
+
+  constructor(control: Int32Array, at: number) {
+    this.#control = control
+    this.#at = at
+  }
+
+  get value(): number {
+    return Atomics.load(this.#control, this.#at)
+  }
+
+  set(value: number): void {
+    Atomics.store(this.#control, this.#at, value)
+  }
+
+  /** Adds and returns the value before. */
+  add(n: number): number {
+    return Atomics.add(this.#control, this.#at, n)
+  }
 }
 
 export const requestStop = (control: Int32Array): void => {

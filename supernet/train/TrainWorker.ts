@@ -1,25 +1,33 @@
 /**
- * One data-parallel training worker (a thread). Each step: forward and backward of this step's submodels on its own images,
- * then both workers meet, and each updates its part of the shared weights from everybody's gradients. Worker 0 also keeps the
- * clock, the log and the checkpoints.
+ * One data-parallel training worker (a thread). Each step it takes images nobody else takes, and adds up the gradients of
+ * the step's submodels. Then, in step: all workers meet, and each updates its part of the shared weights from everybody's
+ * gradients. Or, free: each applies its own gradients at once (Niu et al. 2011, with a lock), which loses no time to waiting
+ * on a machine that others use too; with two workers a gradient is at most an update or two old.
  */
 import { parentPort, workerData } from "node:worker_threads"
 import type { ImageSet } from "../Data.ts"
-import { shuffled } from "../Random.ts"
 import type { SupernetSpec } from "../Spec.ts"
-import { maxSubmodel, minSubmodel } from "../Submodel.ts"
-import { sampleCrop, writeCrop, writeWhole } from "./Augment.ts"
 import { sortChannels } from "./ChannelSort.ts"
 import { type TrainingState, writeCheckpoint } from "./Checkpoint.ts"
-import { KernelNetwork, type NetworkPlan, plainPlan } from "./KernelNetwork.ts"
-import { correctCount, crossEntropy, mixTargets, smoothedLabels } from "./Loss.ts"
+import { KernelNetwork } from "./KernelNetwork.ts"
+import { Learner, type LearnResult } from "./Learner.ts"
 import { optimizerStep } from "./Optimizer.ts"
-import { learningRateAt, type Recipe, stepPlan, type StepPlan, streamFor } from "./Recipe.ts"
-import { barrier, optimizerState, shareOf, type SharedBuffers, stopRequested } from "./Shared.ts"
+import { learningRateAt, type Recipe, stepPlan, type StepPlan } from "./Recipe.ts"
+import {
+  barrier,
+  Counter,
+  optimizerState,
+  shareOf,
+  type SharedBuffers,
+  stopRequested,
+  withLock,
+} from "./Shared.ts"
 
 export interface TrainWorkerData {
   readonly index: number
   readonly workers: number
+  /** Workers wait for each other at every step. Reproducible; else see above. */
+  readonly inStep: boolean
   readonly spec: SupernetSpec
   readonly recipe: Recipe
   readonly shared: SharedBuffers
@@ -45,7 +53,6 @@ export interface StepReport {
   readonly resolution: number
   readonly learningRate: number
   readonly stepMs: number
-  /** Worker 0's mean loss per submodel, the largest first, and the share of its images that the largest got right. */
   readonly losses: ReadonlyArray<number>
   readonly correct: number
 }
@@ -62,176 +69,188 @@ export interface CheckReport {
 }
 
 const data = workerData as TrainWorkerData
-const { index, workers, spec, recipe, shared, levels } = data
-const classes = spec.classes.length
-const network = await KernelNetwork.make(spec)
+const { index, workers, spec, recipe, shared } = data
+const learner = new Learner(await KernelNetwork.make(spec), recipe, data.levels)
 const vectors = optimizerState(shared)
 const control = new Int32Array(shared.control)
-/** learning rate, updates, stop (1), check (1) and, from word 4 on, the correct counts of a check. */
+/** Learning rate, stop (1), check (1); correct counts of a check from word 4 on. Written by worker 0. */
 const schedule = new Float64Array(shared.schedule)
-const gradientSlots = shared.gradients.map((b) => new Float32Array(b))
-const ownGradient = gradientSlots[index]!
-const range = shareOf(vectors.parameters.length, index, workers)
-const count = levels[0]!.count
+const gradients = shared.gradients.map((b) => new Float32Array(b))
 const started = performance.now()
+const minutesNow = (): number => data.state.minutes + (performance.now() - started) / 60_000
+const progressAt = (minutes: number, step: number): number =>
+  Math.max(minutes / data.minutes, step / data.steps)
+let lastCheckpoint = data.state.minutes
+let lastCheck = data.state.minutes
 
 const send = (report: StepReport | CheckReport): void => {
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port, not a window
   parentPort?.postMessage(report)
 }
 
-let epochOrder: { epoch: number; order: ReadonlyArray<number> } = { epoch: -1, order: [] }
-const imageAt = (position: number): number => {
-  const epoch = Math.floor(position / count)
-  if (epochOrder.epoch !== epoch) {
-    const all = Array.from({ length: count }, (_, i) => i)
-    epochOrder = { epoch, order: shuffled(streamFor(recipe.seed, 1, epoch), all) }
-  }
-  return epochOrder.order[position % count]!
-}
-
-/** This worker's images of a step: augmented pixels and labels. */
-const batchOf = (step: number, firstImage: number, plan: StepPlan) => {
-  const { batch, resolution } = plan
-  const length = resolution * resolution * 3
-  const pixels = new Float32Array(batch * length)
-  const labels: Array<number> = []
-  for (let i = 0; i < batch; i++) {
-    const image = imageAt(firstImage + i)
-    labels.push(levels[0]!.labels[image]!)
-    const crop = sampleCrop(streamFor(recipe.seed, 2, step, index * 4096 + i), recipe.augment)
-    writeCrop(levels, image, crop, resolution, spec, pixels, i * length)
-  }
-  return { pixels, labels }
-}
-
-/** Adds the gradients of all submodels of the step; returns the losses, and how many images the largest got right. */
-const learn = (pixels: Float32Array, labels: ReadonlyArray<number>, plans: ReadonlyArray<NetworkPlan>) => {
-  const hard = smoothedLabels(labels, classes, recipe.labelSmoothing)
-  let targets = hard
-  let correct = 0
-  const losses = plans.map((plan, i) => {
-    const tape = network.forward(pixels, labels.length, plan)
-    const { loss, probabilities, dLogits } = crossEntropy(tape.logits, targets, classes, 1 / plans.length)
-    network.backward(tape, dLogits)
-    if (i === 0) {
-      correct = correctCount(tape.logits, labels, classes)
-      targets = mixTargets(probabilities, hard, recipe.teacherShare)
-    }
-    return loss
+const reportStep = (
+  state: TrainingState,
+  plan: StepPlan,
+  result: LearnResult,
+  learningRate: number,
+  begun: number,
+): void =>
+  send({
+    kind: "step",
+    step: state.step,
+    images: state.images,
+    minutes: state.minutes,
+    progress: progressAt(state.minutes, state.step),
+    resolution: plan.resolution,
+    learningRate,
+    stepMs: performance.now() - begun,
+    losses: result.losses,
+    correct: result.correct,
   })
-  return { losses, correct }
-}
 
-const quickCheck = (images: ImageSet): { largest: number; smallest: number } => {
-  network.parameters.set(vectors.average)
-  const length = images.size * images.size * 3
-  const batch = 50
-  const pixels = new Float32Array(batch * length)
-  const counts = [maxSubmodel(spec, images.size), minSubmodel(spec, images.size)].map((submodel) => {
-    let correct = 0
-    for (let at = index * batch; at + batch <= images.count; at += workers * batch) {
-      const labels = Array.from({ length: batch }, (_, i) => images.labels[at + i]!)
-      for (let i = 0; i < batch; i++) writeWhole(images, at + i, spec, pixels, i * length)
-      correct += correctCount(
-        network.forward(pixels, batch, plainPlan(spec, submodel)).logits,
-        labels,
-        classes,
-      )
-    }
-    return correct
+const reportCheck = (
+  state: TrainingState,
+  images: ImageSet,
+  of: number,
+  largest: number,
+  smallest: number,
+): void =>
+  send({
+    kind: "check",
+    step: state.step,
+    minutes: state.minutes,
+    resolution: images.size,
+    images: of,
+    largest: largest / of,
+    smallest: smallest / of,
   })
-  return { largest: counts[0]!, smallest: counts[1]! }
+
+const checkpointIfDue = (state: TrainingState): void => {
+  if (state.minutes - lastCheckpoint < data.checkpointMinutes) return
+  lastCheckpoint = state.minutes
+  writeCheckpoint(data.checkpointFile, state, vectors)
 }
 
-const runCheck = (step: number, minutes: number): void => {
-  if (data.check === undefined) return
-  const own = quickCheck(data.check)
-  schedule[4 + 2 * index] = own.largest
-  schedule[5 + 2 * index] = own.smallest
+const sortAll = (): void => {
+  const { parameters, momentum, variance, average } = vectors
+  sortChannels(spec, learner.network.layout, [parameters, momentum, variance, average])
+}
+
+const checkTogether = (state: TrainingState, images: ImageSet): void => {
+  const [largest, smallest] = learner.check(vectors.average, images, index, workers)
+  schedule[4 + 2 * index] = largest
+  schedule[5 + 2 * index] = smallest
   barrier(control, workers)
   if (index !== 0) return
-  const images = Math.floor(data.check.count / 50) * 50
   const sum = (first: number) =>
     Array.from({ length: workers }, (_, w) => schedule[first + 2 * w]!).reduce((a, b) => a + b)
-  const report: CheckReport = {
-    kind: "check",
-    step,
-    minutes,
-    resolution: data.check.size,
-    images,
-    largest: sum(4) / images,
-    smallest: sum(5) / images,
-  }
-  send(report)
+  reportCheck(state, images, Math.floor(images.count / 50) * 50, sum(4), sum(5))
 }
 
-const run = (): void => {
-  let { step, updates, images, sorted } = data.state
-  let lastCheckpoint = data.state.minutes
-  let lastCheck = data.state.minutes
+const runInStep = (): void => {
+  const range = shareOf(vectors.parameters.length, index, workers)
+  let state = data.state
   for (;;) {
     const begun = performance.now()
-    if (!sorted && step >= recipe.largestSteps) {
+    if (!state.sorted && state.step >= recipe.largestSteps) {
       barrier(control, workers)
-      const { parameters, momentum, variance, average } = vectors
-      if (index === 0) sortChannels(spec, network.layout, [parameters, momentum, variance, average])
+      if (index === 0) sortAll()
       barrier(control, workers)
-      sorted = true
+      state = { ...state, sorted: true }
     }
-    const plan = stepPlan(spec, recipe, step)
-    network.parameters.set(vectors.parameters)
-    network.zeroGradients()
-    const { pixels, labels } = batchOf(step, images + index * plan.batch, plan)
-    const { losses, correct } = learn(pixels, labels, plan.plans)
-    ownGradient.set(network.gradients)
-    const minutes = data.state.minutes + (performance.now() - started) / 60_000
-    const progress = Math.max(minutes / data.minutes, step / data.steps)
+    const plan = stepPlan(spec, recipe, state.step)
+    const result = learner.learn(vectors.parameters, plan, state.images + index * plan.batch)
+    gradients[index]!.set(learner.network.gradients)
+    const minutes = minutesNow()
     if (index === 0) {
-      schedule[0] = learningRateAt(recipe, updates + 1, progress)
-      schedule[2] = progress >= 1 || stopRequested(control) ? 1 : 0
-      schedule[3] = minutes - lastCheck >= data.checkMinutes ? 1 : 0
-      const state = { ...data.state, step, updates, images, minutes, sorted }
-      if (minutes - lastCheckpoint >= data.checkpointMinutes) {
-        writeCheckpoint(data.checkpointFile, state, vectors)
-        lastCheckpoint = minutes
-      }
+      // The others may not update before the barrier: the shared vectors are whole here.
+      const progress = progressAt(minutes, state.step)
+      schedule[0] = learningRateAt(recipe, state.updates + 1, progress)
+      schedule[1] = progress >= 1 || stopRequested(control) ? 1 : 0
+      schedule[2] = minutes - lastCheck >= data.checkMinutes ? 1 : 0
+      checkpointIfDue({ ...state, minutes })
     }
     barrier(control, workers)
-    const learningRate = schedule[0]!
-    const [stop, check] = [schedule[2] === 1, schedule[3] === 1]
-    updates++
-    optimizerStep(vectors, gradientSlots, 1 / workers, range, recipe.optimizer, learningRate, updates)
+    const [learningRate = 0, stop, check] = schedule
+    const updates = state.updates + 1
+    optimizerStep(vectors, gradients, 1 / workers, range, recipe.optimizer, learningRate, updates)
     barrier(control, workers)
-    step++
-    images += workers * plan.batch
-    if (check) {
+    const images = state.images + workers * plan.batch
+    state = { ...state, step: state.step + 1, updates, images, minutes }
+    if (index === 0) reportStep(state, plan, result, learningRate, begun)
+    if (check === 1) {
       lastCheck = minutes
-      runCheck(step, minutes)
+      if (data.check !== undefined) checkTogether(state, data.check)
     }
-    if (index === 0) {
-      const report: StepReport = {
-        kind: "step",
-        step,
-        images,
-        minutes,
-        progress,
-        resolution: plan.resolution,
-        learningRate,
-        stepMs: performance.now() - begun,
-        losses,
-        correct: correct / labels.length,
-      }
-      send(report)
-      if (stop)
-        writeCheckpoint(
-          data.checkpointFile,
-          { ...data.state, step, updates, images, minutes, sorted },
-          vectors,
-        )
+    if (stop === 1) {
+      if (index === 0) writeCheckpoint(data.checkpointFile, state, vectors)
+      return
     }
-    if (stop) return
   }
 }
 
-run()
+const stepCounter = new Counter(control, 4)
+const imageCounter = new Counter(control, 5)
+const updateCounter = new Counter(control, 6)
+const sortedCounter = new Counter(control, 7)
+
+/** The state as the shared counters have it; consistent under the lock. */
+const freeState = (): TrainingState => ({
+  ...data.state,
+  step: stepCounter.value,
+  images: imageCounter.value,
+  updates: updateCounter.value,
+  sorted: sortedCounter.value > 0,
+  minutes: minutesNow(),
+})
+
+/** One update; the state after it, or undefined when the channels were sorted meanwhile and the gradients fit no more. */
+const applyOwn = (sortedBefore: number, learningRate: number): TrainingState | undefined =>
+  withLock(control, () => {
+    if (sortedCounter.value !== sortedBefore) return undefined
+    const updates = updateCounter.add(1) + 1
+    const range = [0, vectors.parameters.length] as const
+    optimizerStep(vectors, [learner.network.gradients], 1, range, recipe.optimizer, learningRate, updates)
+    const state = freeState()
+    if (index === 0) checkpointIfDue(state)
+    return state
+  })
+
+const runFree = (): void => {
+  if (index === 0) {
+    stepCounter.set(data.state.step)
+    imageCounter.set(data.state.images)
+    updateCounter.set(data.state.updates)
+    sortedCounter.set(data.state.sorted ? 1 : 0)
+  }
+  barrier(control, workers)
+  while (!stopRequested(control) && progressAt(minutesNow(), stepCounter.value) < 1) {
+    const begun = performance.now()
+    const step = stepCounter.add(1)
+    withLock(control, () => {
+      if (step < recipe.largestSteps || sortedCounter.value > 0) return
+      sortAll()
+      sortedCounter.set(1)
+    })
+    const sortedBefore = sortedCounter.value
+    const plan = stepPlan(spec, recipe, step)
+    const parameters = withLock(control, () => vectors.parameters.slice())
+    const result = learner.learn(parameters, plan, imageCounter.add(plan.batch))
+    const learningRate = learningRateAt(recipe, updateCounter.value + 1, progressAt(minutesNow(), step))
+    const state = applyOwn(sortedBefore, learningRate)
+    if (state === undefined) continue
+    reportStep(state, plan, result, learningRate, begun)
+    if (index === 0 && data.check !== undefined && state.minutes - lastCheck >= data.checkMinutes) {
+      lastCheck = state.minutes
+      const average = withLock(control, () => vectors.average.slice())
+      // Every other batch: the other worker trains on meanwhile.
+      const [largest, smallest] = learner.check(average, data.check, 0, 2)
+      reportCheck(state, data.check, Math.ceil(Math.floor(data.check.count / 50) / 2) * 50, largest, smallest)
+    }
+  }
+  barrier(control, workers)
+  if (index === 0) writeCheckpoint(data.checkpointFile, freeState(), vectors)
+}
+
+if (data.inStep) runInStep()
+else runFree()

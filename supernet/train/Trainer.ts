@@ -22,6 +22,8 @@ export interface TrainOptions {
   readonly output: string
   readonly widthMultiplier: number
   readonly workers: number
+  /** Workers wait for each other at every step: reproducible. Free workers are faster on a busy machine. */
+  readonly inStep: boolean
   readonly minutes: number
   readonly steps: number
   readonly checkpointMinutes: number
@@ -34,6 +36,7 @@ export interface TrainOptions {
 export const defaultTrainOptions = {
   widthMultiplier: 0.5,
   workers: 2,
+  inStep: true,
   minutes: 60,
   steps: Number.POSITIVE_INFINITY,
   checkpointMinutes: 4,
@@ -110,10 +113,11 @@ export const train = async (options: TrainOptions): Promise<void> => {
   process.once("SIGTERM", stop)
   const workerOf = (index: number): Promise<void> =>
     new Promise((resolve, reject) => {
-      const { workers, minutes, steps, checkpointMinutes, checkMinutes, recipe } = options
+      const { workers, inStep, minutes, steps, checkpointMinutes, checkMinutes, recipe } = options
       const workerData: TrainWorkerData = {
         index,
         workers,
+        inStep,
         spec,
         recipe,
         shared,
