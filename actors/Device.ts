@@ -2,7 +2,7 @@
 import { Effect, Layer, Schedule } from "effect"
 import { Engine, type EngineOptions } from "../devices/engine/Engine.ts"
 import { taskMs, taskTime } from "../devices/profiles/BlockTime.ts"
-import type { DeviceProfile } from "../devices/profiles/DeviceProfile.ts"
+import { type DeviceProfile, dilated } from "../devices/profiles/DeviceProfile.ts"
 import { shippedProfile, shippedProfileNames } from "../devices/profiles/Shipped.ts"
 import { modelWorld } from "../policies/ModelWorld.ts"
 import { Bus, type BusOptions } from "../subjects/Bus.ts"
@@ -71,17 +71,23 @@ const leaveFirst = Layer.effectDiscard(
   }),
 )
 
+/** Profiles of peers that this device can plan with: the shipped ones, and in slow motion those of the same factor. */
+const knownProfiles = (own: DeviceProfile): ReadonlyArray<DeviceProfile> => {
+  const factor = Number(/-x([\d.]+)$/.exec(own.name)?.[1] ?? 1)
+  const shipped = shippedProfileNames.map(shippedProfile)
+  const all = factor === 1 ? shipped : [...shipped, ...shipped.map((p) => dilated(p, factor))]
+  return [own, ...all.filter((p) => p.name !== own.name)]
+}
+
 /** Everything of a running device; its scope's end is the device's end. */
 export const deviceLayer = (o: DeviceOptions) => {
   const { spec, manifest } = o.supernet
   const weightsSha256 = manifest.files["weights.safetensors"]?.sha256 ?? ""
   const self = Self.layer({ device: o.device, profile: o.profile, emulated: o.emulate, spec, weightsSha256 })
-  const profiles = [
-    o.profile,
-    ...shippedProfileNames.map(shippedProfile).filter((p) => p.name !== o.profile.name),
-  ]
+  const profiles = knownProfiles(o.profile)
   const planner = Planner.layer({
     world: modelWorld(spec, profiles, accuracyModel(spec, o.artifact)),
+    profiles: profiles.map((p) => p.name),
     decisionBudgetMs: o.decisionBudgetMs ?? defaultDecisionBudgetMs,
   })
   const scheduler = Scheduler.layer({ ...defaultSchedulerOptions, ...o.scheduler })

@@ -30,6 +30,8 @@ import { Thinker } from "./Thinker.ts"
 
 export interface PlannerOptions {
   readonly world: World
+  /** Device types that the world has times for; a device of another type is not planned with. */
+  readonly profiles: ReadonlyArray<string>
   /** Time for a decision, ms: what a request waits at most where nothing known meets its objective. */
   readonly decisionBudgetMs: number
 }
@@ -100,7 +102,7 @@ const planOf = (decision: Decision): Plan => ({
   feasible: decision.meetsSlo,
 })
 
-const make = ({ world, decisionBudgetMs }: PlannerOptions) =>
+const make = ({ world, profiles, decisionBudgetMs }: PlannerOptions) =>
   Effect.gen(function* () {
     const self = yield* Self
     const membership = yield* Membership
@@ -116,7 +118,7 @@ const make = ({ world, decisionBudgetMs }: PlannerOptions) =>
     const local = { id: self.device, type: self.profile.name, bandwidthMbps: idealBandwidthMbps, delayMs: 0 }
     const remote = (m: Member) => {
       const link = links.get(m.identity.device)
-      if (link === undefined) return []
+      if (link === undefined || !profiles.includes(m.identity.profile)) return []
       const { delayMs, bandwidthMbps } = link
       return [{ id: m.identity.device, type: m.identity.profile, bandwidthMbps, delayMs }]
     }
