@@ -15,16 +15,21 @@ export const BlobRef = Schema.Struct({
 })
 export type BlobRef = typeof BlobRef.Type
 
-/** Bucket `policies`, key = the scenario that it was trained for. */
+/** Bucket `policies`; see `policyKeys` for the keys. */
 export const PolicyManifest = Schema.Struct({
+  /** `<scenario>.<kind>`: one policy of a name is active at a time. */
   name: Schema.String,
   version: Schema.String,
   scenario: Schema.String,
+  /** The objective that it was trained for. */
+  kind: Schema.Literals(["latency", "accuracy"]),
+  /** Width of its network. */
+  hidden: Schema.Int,
   /** The policy only fits this supernet. */
   supernet: Schema.Struct({ name: Schema.String, version: Schema.String }),
-  /** Most remote devices that it can place tiles on. */
+  /** Most devices that it can place tiles on, the local one included. */
   maxDevices: Schema.Int,
-  /** The ONNX file, and its side files by name. */
+  /** The ONNX file, and its side files by name (`scenario.json`). */
   onnx: BlobRef,
   files: Schema.Record(Schema.String, BlobRef),
   /** What the trainer measured, such as compliance on held-out conditions. */
@@ -32,6 +37,13 @@ export const PolicyManifest = Schema.Struct({
   trainedBy: Schema.String,
 })
 export type PolicyManifest = typeof PolicyManifest.Type
+
+/** Keys of bucket `policies`: what is active, every version that was pushed, and what one device is pinned to. */
+export const policyKeys = {
+  active: (name: string): string => `active.${name}`,
+  version: (name: string, version: string): string => `version.${name}.${version}`,
+  pin: (device: DeviceId, name: string): string => `pin.${device}.${name}`,
+} as const
 
 /** Bucket `supernets`, key = its name. */
 export const SupernetManifest = Schema.Struct({

@@ -57,7 +57,7 @@ export const hubDomain = "hub"
 
 /** JetStream key-value buckets. Puts are acknowledged by the hub; watchers get the newest value after any cut. */
 export const buckets = {
-  /** key `<scenario>` -> PolicyManifest: operator -> devices. */
+  /** keys of `policyKeys` -> PolicyManifest: operator -> devices. */
   policies: "policies",
   /** key `<name>` -> SupernetManifest: operator -> devices. */
   supernets: "supernets",
