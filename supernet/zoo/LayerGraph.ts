@@ -183,9 +183,9 @@ export class NetworkBuilder {
   }
 
   /** Fully connected layer on a vector. */
-  linear(name: string, input: number, out: number): number {
+  linear(name: string, input: number, out: number, bias = true): number {
     const from = elements(this.shape(input))
-    const ops = linearOps(from, out)
+    const ops = linearOps(from, out, bias)
     const output = { channels: out, height: 1, width: 1 }
     return this.#add({ name, type: "linear", inputs: [input], output, ops, parameters: ops.parameters })
   }
