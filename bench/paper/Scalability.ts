@@ -1,0 +1,172 @@
+/**
+ * Figure 17: latency of ours with 1 to 9 Raspberry Pi 4 (1 Gbit/s, 2 ms) under accuracy SLOs, as a speed-up over one
+ * device, and what the critical path is made of: why it stops where it stops.
+ */
+import { besides, type Figure, xyChart } from "../Charts.ts"
+import type { Row } from "../Bench.ts"
+import { idealLink, symmetricLink } from "../../devices/latency/Condition.ts"
+import { timeline, type Timeline, type TransferSpan } from "../../devices/latency/Timeline.ts"
+import { shippedProfile } from "../../devices/profiles/Shipped.ts"
+import type { Condition } from "../../policies/Condition.ts"
+import { decodeGenome } from "../../policies/Genome.ts"
+import { imageSource } from "../../supernet/TaskGraph.ts"
+import type { Scale } from "./LatencySlo.ts"
+import { bestOffer, type Found, offers, OurPlanner, spec, swarm, world } from "./Methods.ts"
+
+const link = { bandwidthMbps: 1000, delayMs: 2 }
+const accuracySlos = [0.74, 0.76, 0.78, 0.79]
+export const deviceCounts: ReadonlyArray<number> = [1, 2, 3, 4, 5, 6, 7, 8, 9]
+
+/** What the way from the request to the reply that decides the latency is made of, ms. */
+interface CriticalPath {
+  readonly fixedMs: number
+  readonly headMs: number
+  readonly computeMs: number
+  readonly transferMs: number
+  readonly waitMs: number
+}
+
+const criticalPath = (t: Timeline): CriticalPath => {
+  const arrival = new Map<number, TransferSpan>()
+  for (const transfer of t.transfers) arrival.set(transfer.index, transfer)
+  let index = t.graph.tasks.length - 1
+  const last = t.tasks[index]
+  const headMs = last === undefined ? 0 : last.endMs - last.startMs
+  let [computeMs, transferMs, waitMs] = [0, 0, 0]
+  for (;;) {
+    const span = t.tasks[index]
+    if (span === undefined) break
+    if (index !== t.graph.tasks.length - 1) computeMs += span.endMs - span.startMs
+    waitMs += span.startMs - span.readyMs
+    // The input that came last made the task wait.
+    const inputs = span.task.inputs.map((e) => {
+      const edge = t.graph.edges[e]
+      const transfer = arrival.get(e)
+      const producedMs =
+        edge === undefined || edge.from === imageSource ? t.imageReadyMs : (t.tasks[edge.from]?.endMs ?? 0)
+      return { from: edge?.from ?? imageSource, producedMs, atMs: transfer?.arriveMs ?? producedMs }
+    })
+    const latest = inputs.reduce((a, b) => (b.atMs > a.atMs ? b : a))
+    transferMs += latest.atMs - latest.producedMs
+    if (latest.from === imageSource) break
+    index = latest.from
+  }
+  return { fixedMs: t.imageReadyMs + t.replyMs, headMs, computeMs, transferMs, waitMs }
+}
+
+const explain = (found: Found, condition: Condition): CriticalPath =>
+  criticalPath(
+    timeline({
+      spec,
+      strategy: decodeGenome(
+        world.space,
+        found.genome,
+        condition.devices.map((d) => d.id),
+      ),
+      condition: {
+        slo: { _tag: "Latency", maxMs: 1 },
+        devices: condition.devices.map((d, i) => ({
+          id: d.id,
+          profile: d.type,
+          link: i === 0 ? idealLink : symmetricLink(d.bandwidthMbps, d.delayMs),
+        })),
+      },
+      profileOf: () => shippedProfile("raspberry-pi-4"),
+    }),
+  )
+
+export interface ScalePoint {
+  readonly accuracySlo: number
+  readonly devices: number
+  readonly oursMs: number
+  readonly speedup: number
+  /** Best of ADCNN with a network that is accurate enough, over one device with the same. */
+  readonly adcnnSpeedup: number | undefined
+  readonly path: CriticalPath
+}
+
+export const figure17 = (scale: Scale): ReadonlyArray<ScalePoint> =>
+  accuracySlos.flatMap((accuracy) => {
+    const planner = new OurPlanner(scale.evaluations, scale.seed)
+    const slo = { kind: "accuracy", accuracy } as const
+    const adcnnMs = (condition: Condition) =>
+      bestOffer(
+        offers(condition).filter((o) => o.zoo && o.method === "ADCNN"),
+        slo,
+      )?.latencyMs
+    let [aloneMs, adcnnAloneMs]: [number, number | undefined] = [0, undefined]
+    return deviceCounts.map((devices) => {
+      const condition = swarm(Array.from({ length: devices - 1 }, () => link))
+      const found = planner.best(condition, slo)
+      const adcnn = adcnnMs(condition)
+      if (devices === 1) [aloneMs, adcnnAloneMs] = [found.latencyMs, adcnn]
+      return {
+        accuracySlo: accuracy,
+        devices,
+        oursMs: found.latencyMs,
+        speedup: aloneMs / found.latencyMs,
+        adcnnSpeedup: adcnn === undefined || adcnnAloneMs === undefined ? undefined : adcnnAloneMs / adcnn,
+        path: explain(found, condition),
+      }
+    })
+  })
+
+const round = (value: number): number => Number(value.toFixed(2))
+
+export const scaleRow = (p: ScalePoint): Row => ({
+  figure: "17",
+  accuracySlo: p.accuracySlo,
+  devices: p.devices,
+  oursMs: round(p.oursMs),
+  speedup: round(p.speedup),
+  ...(p.adcnnSpeedup === undefined ? {} : { adcnnSpeedup: round(p.adcnnSpeedup) }),
+  pathFixedMs: round(p.path.fixedMs),
+  pathHeadMs: round(p.path.headMs),
+  pathComputeMs: round(p.path.computeMs),
+  pathTransferMs: round(p.path.transferMs),
+  pathWaitMs: round(p.path.waitMs),
+})
+
+const labels = { subtitle: "", x: "Raspberry Pi 4 devices", width: 440, height: 320 }
+
+export const drawFigure17 = (points: ReadonlyArray<ScalePoint>, note: string): Figure => {
+  const series = (value: (p: ScalePoint) => number) =>
+    accuracySlos.map((accuracy) => ({
+      name: `accuracy SLO ${100 * accuracy} %`,
+      style: "both" as const,
+      points: points.filter((p) => p.accuracySlo === accuracy).map((p) => ({ x: p.devices, y: value(p) })),
+    }))
+  const subtitle = `1 Gbit/s, 2 ms; ${note}`
+  const strictest = points.filter((p) => p.accuracySlo === accuracySlos.at(-1))
+  const part = (name: string, of: (p: CriticalPath) => number) => ({
+    name,
+    style: "both" as const,
+    points: strictest.map((p) => ({ x: p.devices, y: of(p.path) })),
+  })
+  return besides(
+    [
+      xyChart(
+        { ...labels, title: "17. Latency of ours", subtitle, y: "latency, ms" },
+        series((p) => p.oursMs),
+        { y: { min: 0 } },
+      ),
+      xyChart(
+        { ...labels, title: "17. Speed-up over one device", subtitle, y: "times" },
+        series((p) => p.speedup),
+        { y: { min: 0 } },
+      ),
+      xyChart(
+        { ...labels, title: "17. Critical path at 79 %", subtitle, y: "ms" },
+        [
+          part("tiles and blocks", (p) => p.computeMs),
+          part("head (one device)", (p) => p.headMs),
+          part("transfer", (p) => p.transferMs),
+          part("decode, request, reply", (p) => p.fixedMs),
+          part("waiting for a device", (p) => p.waitMs),
+        ],
+        { y: { min: 0 } },
+      ),
+    ],
+    2,
+  )
+}
