@@ -32,7 +32,9 @@ const criticalPath = (t: Timeline): CriticalPath => {
   let index = t.graph.tasks.length - 1
   const last = t.tasks[index]
   const headMs = last === undefined ? 0 : last.endMs - last.startMs
-  let [computeMs, transferMs, waitMs] = [0, 0, 0]
+  const result = t.transfers.find((transfer) => transfer.what === "result")
+  let [computeMs, waitMs] = [0, 0]
+  let transferMs = result === undefined ? 0 : result.arriveMs - result.readyMs
   for (;;) {
     const span = t.tasks[index]
     if (span === undefined) break
