@@ -1,4 +1,5 @@
 /** What `murmuration up` needs to know, gathered from flags and environment into the options of a device. */
+import { fileURLToPath } from "node:url"
 import { Effect, Result, Schema } from "effect"
 import { profileNamed, type UnknownProfile } from "../devices/profiles/Shipped.ts"
 import { dilated } from "../devices/profiles/DeviceProfile.ts"
@@ -24,6 +25,8 @@ export interface UpOptions {
   readonly slow: number
   /** Artifact directory; empty: the default one. */
   readonly supernet: string
+  /** Empty: `.run/<device>` in the project's directory. */
+  readonly state: string
   readonly providers: ReadonlyArray<string>
   readonly threads: number
   readonly memoryMb: number
@@ -72,6 +75,7 @@ export const deviceOptions = Effect.fnUntraced(function* (o: UpOptions) {
     profile,
     emulate: o.emulate,
     artifact,
+    state: o.state === "" ? fileURLToPath(new URL(`../.run/${device}`, import.meta.url)) : o.state,
     runtime: { threads: o.threads, ...(o.providers.length === 0 ? {} : { providers: o.providers }) },
     engine: { sessionBudgetBytes: o.memoryMb * 1e6 * sessionShare },
     scheduler: { concurrency: o.concurrency },

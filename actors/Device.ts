@@ -1,4 +1,6 @@
 /** A device: the six actors and what they share, over one connection to the device's own leaf node. */
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import { Effect, Layer, Schedule } from "effect"
 import { Engine, type EngineOptions } from "../devices/engine/Engine.ts"
 import { taskMs, taskTime } from "../devices/profiles/BlockTime.ts"
@@ -15,6 +17,7 @@ import { LinkTable } from "./LinkTable.ts"
 import { Membership } from "./Membership.ts"
 import { Monitor } from "./Monitor.ts"
 import { Planner } from "./Planner.ts"
+import { Policies } from "./Policies.ts"
 import { Predictor } from "./Predictor.ts"
 import { Reconfig } from "./Reconfig.ts"
 import { Results } from "./Results.ts"
@@ -33,6 +36,8 @@ export interface DeviceOptions {
   readonly emulate: boolean
   /** Directory that the supernet was read from: its accuracy predictor lies there. */
   readonly artifact: string
+  /** Where this device keeps what must survive a restart without the hub; absent: nowhere. */
+  readonly state?: string
   readonly runtime?: RuntimeOptions
   readonly engine?: Partial<
     Pick<EngineOptions, "tier" | "preload" | "sessionBudgetBytes" | "activationBudgetBytes">
@@ -40,6 +45,9 @@ export interface DeviceOptions {
   readonly scheduler?: Partial<SchedulerOptions>
   readonly decisionBudgetMs?: number
 }
+
+/** The policies that come with the project. */
+const shippedPolicies = fileURLToPath(new URL("../policies/artifacts", import.meta.url))
 
 /** Time for a search where no policy fits: long enough to find good strategies, short enough not to miss beats. */
 const defaultDecisionBudgetMs = 40
@@ -90,6 +98,10 @@ export const deviceLayer = (o: DeviceOptions) => {
     profiles: profiles.map((p) => p.name),
     decisionBudgetMs: o.decisionBudgetMs ?? defaultDecisionBudgetMs,
   })
+  const policies = Policies.layer({
+    shipped: shippedPolicies,
+    ...(o.state === undefined ? {} : { kept: join(o.state, "policies") }),
+  })
   const scheduler = Scheduler.layer({ ...defaultSchedulerOptions, ...o.scheduler })
   const shared = Layer.mergeAll(Engine.layer(engineOptions(o)), LinkTable.layer).pipe(
     Layer.provideMerge(self),
@@ -98,6 +110,7 @@ export const deviceLayer = (o: DeviceOptions) => {
   // Shutting down goes from top to bottom: farewell, no new requests, no new plans, no new tiles.
   return leaveFirst.pipe(
     Layer.provideMerge(scheduler),
+    Layer.provideMerge(policies),
     Layer.provideMerge(
       planner.pipe(Layer.provideMerge(Thinker.layer({ spec, profiles, artifact: o.artifact }))),
     ),

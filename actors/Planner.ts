@@ -10,6 +10,8 @@ import { Context, Effect, Fiber, FiberMap, Layer, Option } from "effect"
 import { type Condition, idealBandwidthMbps, type Slo } from "../policies/Condition.ts"
 import type { Decision } from "../policies/Decision.ts"
 import { encodeStrategy } from "../policies/Genome.ts"
+import type { PolicyArtifact } from "../policies/PolicyArtifact.ts"
+import { fitCondition } from "../policies/Scenario.ts"
 import { judge, type World } from "../policies/World.ts"
 import { forecastReport, planReply, planRequest } from "../subjects/Codecs.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
@@ -55,14 +57,15 @@ const sloOf = (slo: WireSlo): Slo =>
 
 /**
  * Bucket of a condition: links count as the same within a tenth of a decade (26 %), delays within a quarter or half a
- * millisecond; SLOs exactly, because clients repeat them.
+ * millisecond; SLOs exactly, because clients repeat them. Another policy starts anew.
  */
-const bucketOf = (condition: Condition, slo: Slo): string => {
+const bucketOf = (condition: Condition, slo: Slo, policies: ReadonlyMap<string, PolicyArtifact>): string => {
+  const versions = [...policies.values()].map(({ manifest }) => `${manifest.name}@${manifest.version}`)
   const links = condition.devices.map(
     (d) =>
       `${d.id}:${d.type}:${Math.round(Math.log10(d.bandwidthMbps) * 10)}:${Math.round(Math.log1p(d.delayMs * 2) * 4)}`,
   )
-  return `${slo.kind}:${slo.kind === "latency" ? slo.latencyMs : slo.accuracy}|${links.join("|")}`
+  return `${slo.kind}:${slo.kind === "latency" ? slo.latencyMs : slo.accuracy}|${links.join("|")}|${versions.join(" ")}`
 }
 
 /** Decisions that are remembered. */
@@ -73,6 +76,12 @@ const slosRemembered = 4
 const maxPending = 4
 /** For making a new strategy ready on its devices, beside the requests. */
 const activateMs = 3000
+
+/** Whether a policy was trained for this: then a decision takes a few ms and is worth waiting for. */
+const fitsPolicy = (policies: ReadonlyMap<string, PolicyArtifact>, condition: Condition, slo: Slo): boolean =>
+  [...policies.values()].some(
+    (p) => p.manifest.kind === slo.kind && fitCondition(p.scenario, condition, slo) !== undefined,
+  )
 
 /** A bounded map that forgets what was not used for longest. */
 const lru = <A>(capacity: number) => {
@@ -114,6 +123,7 @@ const make = ({ world, profiles, decisionBudgetMs }: PlannerOptions) =>
     const decided = lru<Strategy>(cacheCapacity)
     const slos = lru<Slo>(slosRemembered)
     const thinking = yield* FiberMap.make<string, Plan, Refusal>()
+    const readying = yield* FiberMap.make<string, void>()
 
     const local = { id: self.device, type: self.profile.name, bandwidthMbps: idealBandwidthMbps, delayMs: 0 }
     const remote = (m: Member) => {
@@ -139,7 +149,7 @@ const make = ({ world, profiles, decisionBudgetMs }: PlannerOptions) =>
       }
     }
 
-    /** Decides, makes the outcome ready on its devices, and only then lets requests find it. */
+    /** Decides; makes the outcome ready on its devices, and only then lets other requests find it. */
     const think = Effect.fnUntraced(function* (
       now: Condition,
       slo: Slo,
@@ -149,9 +159,12 @@ const make = ({ world, profiles, decisionBudgetMs }: PlannerOptions) =>
       const near = known.best(now, slo)
       const hints = near === undefined ? [] : [near.strategy]
       const decision = yield* thinker.decide({ condition: now, slo, budgetMs: decisionBudgetMs, hints })
-      yield* Effect.ignore(reconfig.activate(decision.strategy, activateMs))
-      known.add(decision.strategy)
-      decided.set(bucket, decision.strategy)
+      const remember = Effect.sync(() => {
+        known.add(decision.strategy)
+        decided.set(bucket, decision.strategy)
+      })
+      const ready = Effect.ignore(reconfig.activate(decision.strategy, activateMs))
+      yield* FiberMap.run(readying, bucket, Effect.andThen(ready, remember), { onlyIfMissing: true })
       const plan = planOf(decision)
       return origin === "forecast" ? { ...plan, origin } : plan
     })
@@ -166,14 +179,15 @@ const make = ({ world, profiles, decisionBudgetMs }: PlannerOptions) =>
       const now = condition(request.exclude)
       const slo = sloOf(request.slo)
       slos.set(JSON.stringify(slo), slo)
-      const bucket = bucketOf(now, slo)
+      const bucket = bucketOf(now, slo, thinker.policies())
       const remembered = decided.get(bucket)
       const again = remembered === undefined ? undefined : judged(remembered, now, slo)
       if (remembered !== undefined && again?.meets === true) return remembers(remembered, again.outcome, true)
       const best = known.best(now, slo)
       const busy = thinker.pending() >= maxPending
       const fiber = busy && best !== undefined ? undefined : yield* thought(now, slo, bucket, "search")
-      if (best !== undefined && (best.meets || fiber === undefined))
+      const quick = fitsPolicy(thinker.policies(), now, slo)
+      if (best !== undefined && ((best.meets && !quick) || fiber === undefined))
         return remembers(best.strategy, best.outcome, best.meets)
       if (fiber === undefined)
         return yield* refusal("NoStrategy", "nothing can be run here", "is the supernet there?")
@@ -209,7 +223,7 @@ const make = ({ world, profiles, decisionBudgetMs }: PlannerOptions) =>
       Effect.forEach(
         slos.values(),
         (slo) => {
-          const bucket = bucketOf(expected, slo)
+          const bucket = bucketOf(expected, slo, thinker.policies())
           if (decided.get(bucket) !== undefined || thinker.pending() >= maxPending) return Effect.void
           return thought(expected, slo, bucket, "forecast")
         },

@@ -2,8 +2,11 @@
 import { parentPort, workerData } from "node:worker_threads"
 import type { DeviceProfile } from "../devices/profiles/DeviceProfile.ts"
 import type { Condition, Slo } from "../policies/Condition.ts"
-import { type Decision, makeDecider } from "../policies/Decision.ts"
+import { type Decision, makeDecider, type Proposer } from "../policies/Decision.ts"
 import { modelWorld } from "../policies/ModelWorld.ts"
+import type { PolicyArtifact } from "../policies/PolicyArtifact.ts"
+import { loadPolicy, policyProposer, shapeFor } from "../policies/PolicyRuntime.ts"
+import { dimensions } from "../policies/Scenario.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
 import type { Strategy } from "../supernet/Strategy.ts"
 import { accuracyModel } from "./AccuracyOf.ts"
@@ -16,6 +19,7 @@ export interface ThinkerSettings {
 }
 
 export interface Question {
+  readonly type: "decide"
   readonly id: number
   readonly condition: Condition
   readonly slo: Slo
@@ -23,23 +27,48 @@ export interface Question {
   readonly hints: ReadonlyArray<Strategy>
 }
 
+/** Use this policy from the next question on, instead of the one of the same name. */
+export interface Adopt {
+  readonly type: "adopt"
+  readonly id: number
+  readonly policy: PolicyArtifact
+}
+
 export type Answer =
-  | { readonly id: number; readonly decision: Decision }
-  | { readonly id: number; readonly failure: string }
+  | { readonly type: "decided"; readonly id: number; readonly decision: Decision }
+  | { readonly type: "adopted"; readonly id: number }
+  | { readonly type: "failed"; readonly id: number; readonly failure: string }
 
 const settings: ThinkerSettings = workerData
 const world = modelWorld(settings.spec, settings.profiles, accuracyModel(settings.spec, settings.artifact))
-const decider = makeDecider(world)
+const policies = new Map<string, Proposer>()
+let decider = makeDecider(world)
+
+/** Loads the network and decodes once, so that a policy that cannot run is refused and not found out by a request. */
+const adopt = async ({ manifest, onnx, scenario }: PolicyArtifact) => {
+  const shape = shapeFor(scenario, world.space, manifest.hidden)
+  const runtime = await loadPolicy(onnx, shape)
+  const proposer = policyProposer(runtime, world, { name: manifest.name, kind: manifest.kind, scenario })
+  await runtime.decode([new Float64Array(dimensions(scenario)).fill(0.5)])
+  policies.set(manifest.name, proposer)
+  decider = makeDecider(world, [...policies.values()])
+}
+
+const answerTo = async (message: Question | Adopt): Promise<Answer> => {
+  const { id } = message
+  try {
+    if (message.type === "adopt") {
+      await adopt(message.policy)
+      return { type: "adopted", id }
+    }
+    const { condition, slo, budgetMs, hints } = message
+    return { type: "decided", id, decision: await decider.decide(condition, slo, budgetMs, { hints }) }
+  } catch (cause) {
+    return { type: "failed", id, failure: cause instanceof Error ? cause.message : String(cause) }
+  }
+}
 
 let queue = Promise.resolve()
-parentPort?.on("message", ({ id, condition, slo, budgetMs, hints }: Question) => {
-  queue = queue.then(async () => {
-    let answer: Answer
-    try {
-      answer = { id, decision: await decider.decide(condition, slo, budgetMs, { hints }) }
-    } catch (cause) {
-      answer = { id, failure: cause instanceof Error ? cause.message : String(cause) }
-    }
-    parentPort?.postMessage(answer)
-  })
+parentPort?.on("message", (message: Question | Adopt) => {
+  queue = queue.then(async () => parentPort?.postMessage(await answerTo(message)))
 })

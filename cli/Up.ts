@@ -60,6 +60,13 @@ const flags = {
     ),
     Flag.atLeast(0),
   ),
+  state: Flag.String("state").pipe(
+    Flag.withDescription(
+      "Directory for what must survive a restart without the hub, such as the last good policies",
+    ),
+    Flag.withFallbackConfig(Config.String("MURMURATION_STATE")),
+    Flag.withDefault(""),
+  ),
   threads: Flag.Int("threads").pipe(Flag.withDescription("Threads of one inference"), Flag.withDefault(1)),
   memoryMb: Flag.Int("memory-mb").pipe(
     Flag.withDescription("Memory that models may take"),

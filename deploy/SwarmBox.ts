@@ -8,10 +8,11 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { Deferred, Effect, Schema, Scope } from "effect"
+import { Deferred, Effect, Layer, Schema, Scope } from "effect"
 import { linkChange, type ShapedLink, startShaper } from "../devices/links/ShaperProcess.ts"
 import type { Link } from "../devices/latency/Condition.ts"
-import type { BusOptions } from "../subjects/Bus.ts"
+import { createBuckets } from "../subjects/Buckets.ts"
+import { Bus, type BusOptions } from "../subjects/Bus.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
 import { freePort, type NatsProcess, natsProcess, type NatsServerFailed } from "./NatsProcess.ts"
 import { hubConfig, leafConfig, secretsOf } from "./ServerConfig.ts"
@@ -84,7 +85,7 @@ interface Running {
 }
 
 /** Starts `murmuration up` and resolves when it says that it is up. */
-const startDevice = (box: BoxOptions, device: BoxDevice, nats: string, password: string) =>
+const startDevice = (box: BoxOptions, device: BoxDevice, nats: string, password: string, state: string) =>
   Effect.callback<Running, DeviceFailed>((resume) => {
     const slow = device.slow === undefined ? [] : ["--slow", String(device.slow)]
     const supernet = box.supernet === undefined ? [] : ["--supernet", box.supernet]
@@ -103,7 +104,10 @@ const startDevice = (box: BoxOptions, device: BoxDevice, nats: string, password:
     const child = spawn(
       process.execPath,
       ["--disable-warning=ExperimentalWarning", commandLine, "up", ...flags, ...(device.flags ?? [])],
-      { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, MURMURATION_PASSWORD: password } },
+      {
+        stdio: ["ignore", "pipe", "pipe"],
+        env: { ...process.env, MURMURATION_PASSWORD: password, MURMURATION_STATE: state },
+      },
     )
     const log: Array<string> = []
     const exited = Deferred.makeUnsafe<number>()
@@ -197,7 +201,10 @@ export const swarmBox = (options: BoxOptions) =>
       const leaf = yield* restartable(scope, () => ["-c", leafFile])
       const url = `nats://${host}:${port}`
       const begin = Scope.provide(
-        Effect.acquireRelease(startDevice(options, device, url, secrets.devicePassword), stopDevice),
+        Effect.acquireRelease(
+          startDevice(options, device, url, secrets.devicePassword, join(directory, `${id}-state`)),
+          stopDevice,
+        ),
         scope,
       )
       let running = yield* begin
@@ -223,6 +230,13 @@ export const swarmBox = (options: BoxOptions) =>
       }
       return handle
     })
+    const operator: BusOptions = {
+      servers: `nats://${host}:${clientPort}`,
+      user: users.operator,
+      password: swarm.hub.operatorPassword,
+      firstConnectMs: 10_000,
+    }
+    yield* Effect.provide(createBuckets, Layer.fresh(Bus.layer(operator)))
     const devices = yield* Effect.forEach(options.devices, startOne, { concurrency: 2 })
     const box: SwarmBox = {
       swarm,
@@ -234,12 +248,7 @@ export const swarmBox = (options: BoxOptions) =>
       },
       hub: hub.current,
       startHub: hub.start,
-      operator: {
-        servers: `nats://${host}:${clientPort}`,
-        user: users.operator,
-        password: swarm.hub.operatorPassword,
-        firstConnectMs: 10_000,
-      },
+      operator,
     }
     return box
   })

@@ -1,0 +1,148 @@
+/**
+ * Keeps this device's policies current. It starts with the last good ones on disk, else with those that come with the
+ * project; then it watches the bucket: a policy that is put active is fetched, checked, tried in the planning thread, used
+ * from the next decision on, and written to disk. One that does not fit is refused and reported, and the old one stays.
+ */
+import { existsSync, readdirSync } from "node:fs"
+import { join } from "node:path"
+import { Context, Effect, Layer, Schedule, Stream } from "effect"
+import {
+  assemblePolicy,
+  type PolicyArtifact,
+  policyProblems,
+  PolicyRefused,
+  readPolicy,
+  writePolicy,
+} from "../policies/PolicyArtifact.ts"
+import { getBlob } from "../subjects/Blobs.ts"
+import { type Change, openBucket } from "../subjects/Buckets.ts"
+import { Bus } from "../subjects/Bus.ts"
+import { policyManifest } from "../subjects/Codecs.ts"
+import { policyKeys, type PolicyManifest } from "../subjects/Manifests.ts"
+import { Self } from "./Self.ts"
+import { Thinker } from "./Thinker.ts"
+
+export interface PoliciesOptions {
+  /** Directory of the policies that come with the project, one sub-directory each. */
+  readonly shipped: string
+  /** Where the last good policies are kept; absent: nowhere. */
+  readonly kept?: string
+}
+
+export interface PoliciesShape {
+  /** Policies in use, by name. */
+  readonly current: () => ReadonlyMap<string, PolicyManifest>
+  /** Uses a policy from the next decision on, if it fits. */
+  readonly adopt: (artifact: PolicyArtifact) => Effect.Effect<void, PolicyRefused>
+}
+
+const subdirectories = (path: string | undefined): ReadonlyArray<string> =>
+  path === undefined || !existsSync(path)
+    ? []
+    : readdirSync(path, { withFileTypes: true }).flatMap((e) => (e.isDirectory() ? [join(path, e.name)] : []))
+
+const make = (options: PoliciesOptions) =>
+  Effect.gen(function* () {
+    const self = yield* Self
+    const thinker = yield* Thinker
+    const bus = yield* Bus
+    const bucket = yield* openBucket("policies", policyManifest)
+    /** Names that this device is pinned to another version of. */
+    const pinned = new Set<string>()
+
+    const note = () => {
+      const [first] = thinker.policies().values()
+      const names = [...thinker.policies().keys()].join("+")
+      self.counters.policy =
+        first === undefined ? undefined : { name: names, version: first.manifest.version }
+    }
+    const adopt = Effect.fnUntraced(function* (artifact: PolicyArtifact) {
+      const { name, version } = artifact.manifest
+      const problems = policyProblems(artifact, self.spec)
+      if (problems.length > 0) return yield* new PolicyRefused({ policy: name, version, problems })
+      yield* thinker.adopt(artifact)
+      note()
+      if (options.kept !== undefined) writePolicy(join(options.kept, name), artifact)
+    })
+    const report = (e: PolicyRefused) =>
+      Effect.andThen(
+        Effect.sync(() => self.noteError("PolicyRefused", e.message)),
+        Effect.logWarning(`refused ${e.message}. ${e.hint}`),
+      )
+
+    const fetch = Effect.fnUntraced(function* (manifest: PolicyManifest) {
+      const scenario = manifest.files["scenario.json"]
+      const { name: policy, version } = manifest
+      if (scenario === undefined)
+        return yield* new PolicyRefused({ policy, version, problems: ["it has no scenario"] })
+      const [onnx, bytes] = yield* Effect.all([getBlob(manifest.onnx), getBlob(scenario)], { concurrency: 2 })
+      return yield* Effect.fromResult(assemblePolicy(manifest, onnx, bytes))
+    })
+    const isCurrent = ({ name, version, onnx }: PolicyManifest) => {
+      const now = thinker.policies().get(name)?.manifest
+      return now?.version === version && now.onnx.sha256 === onnx.sha256
+    }
+    const use = (manifest: PolicyManifest) =>
+      isCurrent(manifest)
+        ? Effect.void
+        : fetch(manifest).pipe(
+            // The hub may go away between the manifest and its objects; wrong bytes will not become right by trying again.
+            Effect.retry({
+              schedule: Schedule.spaced("1 second"),
+              while: (e) => e._tag === "BlobUnavailable" && e.reason === "Unreachable",
+            }),
+            Effect.catchTag("BlobUnavailable", (e) =>
+              Effect.fail(
+                new PolicyRefused({
+                  policy: manifest.name,
+                  version: manifest.version,
+                  problems: [e.message],
+                }),
+              ),
+            ),
+            Effect.flatMap(adopt),
+            Effect.andThen(Effect.logInfo(`policy ${manifest.name} ${manifest.version} is in use`)),
+            Effect.catchTag("PolicyRefused", report),
+          )
+    const onChange = (change: Change<PolicyManifest>) => {
+      if (change._tag === "Unreadable") {
+        const problems = [`its manifest is unreadable: ${change.error.message}`]
+        return report(new PolicyRefused({ policy: change.key, version: "", problems }))
+      }
+      const name = change.key.replace(/^(active|pin\.[^.]+)\./, "")
+      if (change.key === policyKeys.pin(self.device, name)) {
+        if (change._tag === "Put") pinned.add(name)
+        else pinned.delete(name)
+        return change._tag === "Put" ? use(change.value) : useActive(name)
+      }
+      const active = change.key === policyKeys.active(name) && change._tag === "Put" && !pinned.has(name)
+      return active ? use(change.value) : Effect.void
+    }
+    const useActive = (name: string) =>
+      bucket.get(policyKeys.active(name)).pipe(
+        Effect.flatMap((found) => (found._tag === "Some" ? use(found.value.value) : Effect.void)),
+        Effect.ignore,
+      )
+
+    const start = [...subdirectories(options.shipped), ...subdirectories(options.kept)]
+    for (const directory of start) {
+      // A shipped policy for another supernet is no fault: it is for those who run that one.
+      yield* readPolicy(directory).pipe(
+        Effect.flatMap(adopt),
+        Effect.catch((e) => Effect.logDebug(e.message)),
+      )
+    }
+    yield* bucket.changes.pipe(
+      Stream.mapEffect((change) => onChange(change).pipe(Effect.provideService(Bus, bus))),
+      Stream.runDrain,
+      Effect.forkScoped,
+    )
+    return Policies.of({
+      current: () => new Map([...thinker.policies()].map(([name, p]) => [name, p.manifest])),
+      adopt,
+    })
+  })
+
+export class Policies extends Context.Service<Policies, PoliciesShape>()("actors/Policies") {
+  static readonly layer = (options: PoliciesOptions) => Layer.effect(Policies, make(options))
+}
