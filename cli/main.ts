@@ -6,8 +6,10 @@ import { Cause, Console, Effect, type Runtime } from "effect"
 import { Command } from "effect/cli"
 import { versions } from "../actors/Self.ts"
 import { demoCommand } from "./Demo.ts"
+import { deployCommand } from "./DeployInit.ts"
 import { importCommand } from "./Import.ts"
 import { inferCommand } from "./Infer.ts"
+import { policyBucketCommands } from "./PolicyBucket.ts"
 import { swarmCommand } from "./SwarmView.ts"
 import { upCommand } from "./Up.ts"
 
@@ -16,9 +18,22 @@ const supernet = Command.make("supernet").pipe(
   Command.withSubcommands([importCommand]),
 )
 
+const policy = Command.make("policy").pipe(
+  Command.withDescription("Train policies, and say which ones the swarm decides with"),
+  Command.withSubcommands([...policyBucketCommands]),
+)
+
 const murmuration = Command.make("murmuration").pipe(
   Command.withDescription("Neural networks that answer in time, on a swarm of small devices"),
-  Command.withSubcommands([demoCommand, upCommand, inferCommand, swarmCommand, supernet]),
+  Command.withSubcommands([
+    demoCommand,
+    upCommand,
+    inferCommand,
+    swarmCommand,
+    supernet,
+    policy,
+    deployCommand,
+  ]),
 )
 
 /** A stop by signal is a clean end; every other failure has been printed and exits 1. */
