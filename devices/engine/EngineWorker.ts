@@ -118,6 +118,7 @@ const idle = async () => {
   if (working || holding || stopping) return
   working = true
   let more = false
+  const start = performance.now()
   try {
     more = await runner.tiers.improve()
   } catch {
@@ -125,7 +126,8 @@ const idle = async () => {
   }
   working = false
   if (stopping || prepares.length + runs.length > 0) return work()
-  if (more) setImmediate(() => void idle())
+  // As long a pause as the work took: building ahead takes half a core at most.
+  if (more) idleTimer = setTimeout(() => void idle(), performance.now() - start)
 }
 
 const work = async (): Promise<void> => {
@@ -175,13 +177,15 @@ const stats = (id: number) => {
 await runner.warmUp()
 send({ type: "started", providers: availableProviders() })
 port.on("message", (message: ToWorker) => {
-  if (message.type === "run") runs.push({ ...message, arrived: performance.now() })
-  else if (message.type === "prepare") prepares.push(message)
-  else if (message.type === "forget") strategies.delete(message.strategyId)
+  if (message.type === "forget") strategies.delete(message.strategyId)
   else if (message.type === "cancel") cancel(message.id)
   else if (message.type === "drop") drop(message.requestId)
   else if (message.type === "stats") stats(message.id)
-  else stopping = true
-  void work()
+  else {
+    if (message.type === "run") runs.push({ ...message, arrived: performance.now() })
+    else if (message.type === "prepare") prepares.push(message)
+    else stopping = true
+    void work()
+  }
 })
 void work()

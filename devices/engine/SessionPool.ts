@@ -64,11 +64,10 @@ export class SessionPool {
     return this.#entries.has(key)
   }
 
-  /** Whether one more block session fits without releasing anything. */
-  fits(block: ActiveBlock, resolution: number): boolean {
-    const cost = this.#cost(this.builder.encodedWeights(block, resolution).byteLength)
-    const blocks = this.#bytes - this.#fusedBytes + cost
-    return blocks <= this.#budgetBytes * blockShare && this.#bytes + cost <= this.#budgetBytes
+  /** Whether there is room for one more block session, without releasing anything. */
+  get hasRoom(): boolean {
+    const blocks = this.#bytes - this.#fusedBytes
+    return blocks < this.#budgetBytes * blockShare && this.#bytes < this.#budgetBytes
   }
 
   #cost(modelBytes: number): number {

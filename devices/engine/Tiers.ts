@@ -24,19 +24,28 @@ const fuseBusyAfterRuns = 24
 /** Segments whose runs are counted at once. */
 const maxToFuse = 512
 
-/** Every block of the supernet in every kernel and expand. */
-const blockVariants = (spec: SupernetSpec): ReadonlyArray<ActiveBlock> => {
+interface Variant {
+  readonly block: ActiveBlock
+  readonly resolution: number
+}
+
+/**
+ * Every block of the supernet in every kernel and expand, for every resolution, the given one first. Statistics, and so
+ * weights and sessions, may differ by resolution; where they do not, equal keys are built once.
+ */
+const blockVariants = (spec: SupernetSpec, first: number): ReadonlyArray<Variant> => {
+  const largest = maxSubmodel(spec)
+  const chosen = (v: number) => largest.kernels.map(() => v)
   const variants = new Map<string, ActiveBlock>()
   for (const kernel of spec.kernels) {
     for (const expand of spec.expands) {
-      const largest = maxSubmodel(spec)
-      const chosen = (v: number) => largest.kernels.map(() => v)
       for (const b of activeBlocks(spec, { ...largest, kernels: chosen(kernel), expands: chosen(expand) })) {
         variants.set(`${b.index} ${b.kernel} ${b.expand}`, b)
       }
     }
   }
-  return [...variants.values()]
+  const resolutions = [first, ...spec.resolutions.filter((r) => r !== first)]
+  return resolutions.flatMap((resolution) => [...variants.values()].map((block) => ({ block, resolution })))
 }
 
 const zeros = (segment: Segment, shape: ReadonlyArray<number>): OrtTensor => {
@@ -60,8 +69,8 @@ export class Tiers {
   readonly #warm = new Set<string>()
   /** Segments to fuse when there is time, with how often they ran on block sessions and the input to warm them with. */
   readonly #toFuse = new Map<string, ToFuse>()
-  /** Block variants still to be looked at in idle time, and the resolution they are for. */
-  #toPreload: Array<ActiveBlock> = []
+  /** Block variants still to be looked at in idle time, beginning with those of the resolution that was asked for last. */
+  #toPreload: Array<Variant> = []
   #preloadResolution = 0
 
   constructor(settings: WorkerSettings) {
@@ -71,11 +80,11 @@ export class Tiers {
     this.plan(Math.max(...settings.spec.resolutions))
   }
 
-  /** Which block variants to preload. Statistics, and so sessions, may differ by resolution: the last one asked for counts. */
+  /** Turns idle work to a resolution. */
   plan(resolution: number): void {
     if (resolution === this.#preloadResolution) return
     this.#preloadResolution = resolution
-    this.#toPreload = [...blockVariants(this.#settings.spec)]
+    this.#toPreload = [...blockVariants(this.#settings.spec, resolution)]
   }
 
   /**
@@ -120,11 +129,11 @@ export class Tiers {
 
   /** A block's session where the budget has room, else only its folded weights, which make building it later cheaper. */
   async #preloadOne(): Promise<boolean> {
-    const resolution = this.#preloadResolution
-    for (let block = this.#toPreload.shift(); block !== undefined; block = this.#toPreload.shift()) {
+    for (let next = this.#toPreload.shift(); next !== undefined; next = this.#toPreload.shift()) {
+      const { block, resolution } = next
       const segment = this.pool.segment([block], resolution)
       if (this.pool.has(segment.key)) continue
-      if (this.#settings.preload && this.pool.fits(block, resolution)) {
+      if (this.#settings.preload && this.pool.hasRoom) {
         await this.pool.block(segment, 0)
       } else if (!this.pool.builder.foldAhead(block, resolution)) {
         continue
