@@ -4,7 +4,15 @@
  */
 import { join } from "node:path"
 import { existsSync } from "node:fs"
-import { forecasters, forecastHorizonsMs } from "../devices/links/Forecaster.ts"
+import {
+  adaptive,
+  forecastHorizonsMs,
+  holt,
+  lastValue,
+  linearRegression,
+  type Method,
+  robustSlope,
+} from "../devices/links/Forecaster.ts"
 import { readTraces } from "../devices/links/TraceFiles.ts"
 import type { Trace } from "../devices/links/Traces.ts"
 import { seededRandom, shuffled } from "../supernet/Random.ts"
@@ -14,6 +22,13 @@ import { type BenchModule, type BenchOptions, type BenchResult, type Row } from 
 /** Origins start after this many values; shorter traces say nothing. */
 const warmUp = 20
 const lookBack = 90
+
+const methods: Readonly<Record<string, Method>> = {
+  "last value": lastValue,
+  "linear regression (paper)": linearRegression(10),
+  "robust slope": robustSlope(10),
+  holt: holt(0.5, 0.1),
+}
 
 interface Score {
   readonly absolute: Map<string, number>
@@ -31,12 +46,13 @@ const scoreTrace = (trace: Trace, horizonMs: number, origins: number, score: Sco
       .slice(begin, origin + 1)
       .map((value, i) => ({ atMs: (begin + i) * trace.stepMs, value }))
     const truth = trace.values[origin + steps] ?? 0
-    for (const [name, forecaster] of Object.entries(forecasters)) {
-      const f = forecaster(history, horizonMs)
-      if (f === undefined) continue
-      score.absolute.set(name, (score.absolute.get(name) ?? 0) + Math.abs(f.value - truth))
-      if (name === "adaptive" && truth >= f.low && truth <= f.high) score.covered++
-    }
+    const values = history.slice(-30).map((o) => o.value)
+    const add = (name: string, value: number) =>
+      score.absolute.set(name, (score.absolute.get(name) ?? 0) + Math.abs(value - truth))
+    for (const [name, method] of Object.entries(methods)) add(name, method(values, steps))
+    const ours = adaptive(history, horizonMs)
+    add("adaptive", ours?.value ?? Number.NaN)
+    if (ours !== undefined && truth >= ours.low && truth <= ours.high) score.covered++
     score.count++
   }
 }
@@ -66,7 +82,7 @@ const run = async ({ quick, seed }: BenchOptions): Promise<BenchResult> => {
     for (const horizonMs of forecastHorizonsMs) {
       const score: Score = { absolute: new Map(), covered: 0, count: 0 }
       for (const trace of traces)
-        scoreTrace(trace, horizonMs, quick ? 40 : Math.ceil(2400 / traces.length), score)
+        scoreTrace(trace, horizonMs, Math.ceil((quick ? 160 : 1600) / traces.length), score)
       const error = (method: string) => (score.absolute.get(method) ?? 0) / score.count
       const base = error("last value")
       rows.push({

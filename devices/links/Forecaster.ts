@@ -115,9 +115,9 @@ const memory = 30
 /** How fast evidence moves weight away from the last value: per relative error and past origin. */
 const learningRate = 0.35
 /** Weight of all others together before any evidence, the last value having 1. */
-const priorOfOthers = 0.5
-/** An expert must beat the last value by this share of its error before it gains: less is chance. */
-const margin = 0.04
+const priorOfOthers = 0.3
+/** An expert must beat the last value by this share of its error before it gains: on 20 classes of traces, less was chance. */
+const margin = 0.15
 
 interface Backtest {
   /** For each past origin (oldest first) what each expert said, and what came. */
