@@ -3,6 +3,8 @@ import type { DeviceId } from "../subjects/DeviceId.ts"
 import type { StrategySummary } from "../subjects/InferMessages.ts"
 import type { PreparedStrategy } from "../devices/engine/Engine.ts"
 
+type Placed = Pick<PreparedStrategy, "strategy" | "graph">
+
 const blockLabel = (graph: PreparedStrategy["graph"], position: number): string => {
   const b = graph.blocks[position]
   if (b === undefined) return "?"
@@ -10,7 +12,7 @@ const blockLabel = (graph: PreparedStrategy["graph"], position: number): string 
 }
 
 /** Consecutive blocks with the same grid and placement, as text. */
-const stretches = ({ strategy, graph }: PreparedStrategy): ReadonlyArray<string> => {
+const stretches = ({ strategy, graph }: Placed): ReadonlyArray<string> => {
   const out: Array<string> = []
   let first = 0
   for (let i = 1; i <= strategy.blocks.length; i++) {
@@ -28,7 +30,7 @@ const stretches = ({ strategy, graph }: PreparedStrategy): ReadonlyArray<string>
   return out
 }
 
-export const summarize = (entry: PreparedStrategy): StrategySummary => {
+export const summarize = (entry: Placed): StrategySummary => {
   const { submodel, devices } = entry.strategy
   const widths = submodel.expands.filter((e) => e > 0)
   const mean = widths.reduce((a, b) => a + b, 0) / Math.max(1, widths.length)

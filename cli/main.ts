@@ -9,7 +9,9 @@ import { demoCommand } from "./Demo.ts"
 import { deployCommand } from "./DeployInit.ts"
 import { importCommand } from "./Import.ts"
 import { inferCommand } from "./Infer.ts"
+import { planCommand } from "./Plan.ts"
 import { policyBucketCommands } from "./PolicyBucket.ts"
+import { profileCommand } from "./Profile.ts"
 import { swarmCommand } from "./SwarmView.ts"
 import { upCommand } from "./Up.ts"
 
@@ -29,6 +31,8 @@ const murmuration = Command.make("murmuration").pipe(
     demoCommand,
     upCommand,
     inferCommand,
+    planCommand,
+    profileCommand,
     swarmCommand,
     supernet,
     policy,

@@ -1,0 +1,237 @@
+/**
+ * `murmuration plan`: which strategy the models choose for devices and links that you name, how long it would take, and
+ * with --explain why. Needs no swarm: a way to try placements, objectives and links on paper.
+ */
+import { Console, Effect, FileSystem, Option, Result, Schema } from "effect"
+import { Command, Flag } from "effect/cli"
+import { accuracyModel } from "../actors/AccuracyOf.ts"
+import { summarize } from "../actors/Summary.ts"
+import { type Condition, idealLink, latencySlo, symmetricLink } from "../devices/latency/Condition.ts"
+import { explainText } from "../devices/latency/Explain.ts"
+import { ganttSvg } from "../devices/latency/Gantt.ts"
+import { type Timeline, timeline } from "../devices/latency/Timeline.ts"
+import type { DeviceProfile } from "../devices/profiles/DeviceProfile.ts"
+import { profileNamed } from "../devices/profiles/Shipped.ts"
+import { idealBandwidthMbps, type Slo } from "../policies/Condition.ts"
+import { makeDecider } from "../policies/Decision.ts"
+import { encodeStrategy, spaceOf } from "../policies/Genome.ts"
+import { modelWorld } from "../policies/ModelWorld.ts"
+import { defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
+import type { SupernetSpec } from "../supernet/Spec.ts"
+import { normalizeStrategy, Strategy, strategyId, strategyProblems } from "../supernet/Strategy.ts"
+import { bad, bold, dim, good, percent } from "./Text.ts"
+
+export class BadPlanInput extends Schema.TaggedError<BadPlanInput>()("BadPlanInput", {
+  what: Schema.String,
+  hint: Schema.String,
+}) {
+  override get message() {
+    return this.what
+  }
+}
+
+export interface PlannedDevice {
+  readonly profile: DeviceProfile
+  readonly mbps: number
+  readonly delayMs: number
+}
+
+const badInput = (what: string, hint: string) => Effect.fail(new BadPlanInput({ what, hint }))
+
+/** One number for all remotes, or one for each. */
+const perRemote = (given: string, remotes: number, flag: string) =>
+  Effect.gen(function* () {
+    const values = given.split(",").map(Number)
+    const hint = `give one number for all remote devices, or ${remotes} numbers: --${flag} 50,20`
+    if (values.some((v) => !Number.isFinite(v) || v < 0))
+      return yield* badInput(`--${flag} ${given} is not a list of numbers`, hint)
+    if (values.length !== 1 && values.length !== remotes) {
+      return yield* badInput(`--${flag} has ${values.length} numbers for ${remotes} remote devices`, hint)
+    }
+    return Array.from({ length: remotes }, (_, i) => values[values.length === 1 ? 0 : i] ?? 0)
+  })
+
+/** Devices from a list of profiles, the local one first, with the remotes' links. */
+export const plannedDevices = Effect.fnUntraced(function* (profiles: string, mbps: string, delay: string) {
+  const names = profiles.split(",").map((n) => n.trim())
+  const found = yield* Effect.forEach(names, (n) => Effect.fromResult(profileNamed(n)))
+  const rates = yield* perRemote(mbps, found.length - 1, "mbps")
+  const delays = yield* perRemote(delay, found.length - 1, "delay")
+  if (rates.some((r) => r <= 0))
+    return yield* badInput("a bandwidth of 0 Mbps", "leave the device out instead")
+  return found.map((profile, i): PlannedDevice => {
+    return { profile, mbps: rates[i - 1] ?? Infinity, delayMs: delays[i - 1] ?? 0 }
+  })
+})
+
+export const deviceName = (index: number): string => (index === 0 ? "local" : `remote-${index}`)
+
+const latencyCondition = (devices: ReadonlyArray<PlannedDevice>): Condition => ({
+  slo: latencySlo(1),
+  devices: devices.map((d, i) => ({
+    id: deviceName(i),
+    profile: d.profile.name,
+    link: i === 0 ? idealLink : symmetricLink(d.mbps, d.delayMs),
+  })),
+})
+
+/** The full timeline of a strategy on these devices; strategies name devices `local`, `remote-1`, ... */
+export const planTimeline = (
+  spec: SupernetSpec,
+  strategy: Strategy,
+  devices: ReadonlyArray<PlannedDevice>,
+): Timeline =>
+  timeline({
+    spec,
+    strategy,
+    condition: latencyCondition(devices),
+    profileOf: (name) => {
+      const device = devices.find((d) => d.profile.name === name)
+      if (device === undefined) throw new RangeError(`no device of profile ${name}`)
+      return device.profile
+    },
+  })
+
+const worldOf = (spec: SupernetSpec, artifact: string, devices: ReadonlyArray<PlannedDevice>) =>
+  modelWorld(
+    spec,
+    [...new Map(devices.map((d) => [d.profile.name, d.profile])).values()],
+    accuracyModel(spec, artifact),
+  )
+
+const choose = (
+  spec: SupernetSpec,
+  artifact: string,
+  devices: ReadonlyArray<PlannedDevice>,
+  slo: Slo,
+  budgetMs: number,
+) =>
+  Effect.promise(() =>
+    makeDecider(worldOf(spec, artifact, devices)).decide(
+      {
+        devices: devices.map((d, i) => ({
+          id: deviceName(i),
+          type: d.profile.name,
+          bandwidthMbps: i === 0 ? idealBandwidthMbps : d.mbps,
+          delayMs: d.delayMs,
+        })),
+      },
+      slo,
+      budgetMs,
+    ),
+  )
+
+const decodeStrategy = Schema.decodeUnknownResult(Schema.fromJsonString(Strategy))
+
+/** A strategy from a file, checked against the supernet and the devices. */
+const readStrategy = Effect.fnUntraced(function* (path: string, spec: SupernetSpec, devices: number) {
+  const fs = yield* FileSystem.FileSystem
+  const text = yield* fs
+    .readFileString(path)
+    .pipe(
+      Effect.catch(() => badInput(`${path} cannot be read`, "give a JSON file, as printed by 'plan --json'")),
+    )
+  const decoded = decodeStrategy(text)
+  if (Result.isFailure(decoded))
+    return yield* badInput(`${path}: ${decoded.failure.message}`, "see 'plan --json'")
+  const problems = strategyProblems(spec, decoded.success)
+  const known = Array.from({ length: devices }, (_, i) => deviceName(i))
+  const strangers = decoded.success.devices.filter((d) => !known.includes(d))
+  if (problems.length > 0 || strangers.length > 0) {
+    const what = [...problems, ...strangers.map((d) => `no device ${d}`)].join("; ")
+    return yield* badInput(`${path}: ${what}`, `devices are called ${known.join(", ")}`)
+  }
+  return normalizeStrategy(spec, decoded.success)
+})
+
+const sloOf = (latency: Option.Option<number>, accuracy: Option.Option<number>): Slo | undefined => {
+  if (Option.isSome(latency))
+    return Option.isSome(accuracy) ? undefined : { kind: "latency", latencyMs: latency.value }
+  return Option.isSome(accuracy) ? { kind: "accuracy", accuracy: accuracy.value } : undefined
+}
+
+const headline = (spec: SupernetSpec, t: Timeline, accuracy: number, slo: Slo | undefined): string => {
+  const met =
+    slo === undefined
+      ? ""
+      : (slo.kind === "latency" ? t.latencyMs <= slo.latencyMs : accuracy >= slo.accuracy)
+        ? good("  meets the SLO")
+        : bad("  misses the SLO: the nearest that was found")
+  const untrained = spec.trained ? "" : dim(" (accuracy of untrained weights is a stand-in)")
+  return `${bold(`${t.latencyMs.toFixed(1)} ms`)}, ${percent(accuracy)} top-1 predicted${met}${untrained}`
+}
+
+const flags = {
+  devices: Flag.String("devices").pipe(
+    Flag.withDescription("Profiles, the local device first: shipped names or files of 'murmuration profile'"),
+    Flag.withDefault("raspberry-pi-4,raspberry-pi-4,raspberry-pi-4,raspberry-pi-4,raspberry-pi-4"),
+  ),
+  mbps: Flag.String("mbps").pipe(
+    Flag.withDescription("Bandwidth of the remotes' links: one number, or one for each"),
+    Flag.withDefault("100"),
+  ),
+  delay: Flag.String("delay").pipe(
+    Flag.withDescription("One-way delay of the remotes' links, ms: one number, or one for each"),
+    Flag.withDefault("5"),
+  ),
+  latency: Flag.Finite("latency").pipe(
+    Flag.withDescription("SLO: answer within this many ms"),
+    Flag.optional,
+  ),
+  accuracy: Flag.Finite("accuracy").pipe(
+    Flag.withDescription("SLO: be right this often (top-1, 0 to 1), as fast as possible"),
+    Flag.optional,
+  ),
+  strategy: Flag.String("strategy").pipe(
+    Flag.withDescription("Evaluate this strategy (JSON file) instead of choosing one"),
+    Flag.optional,
+  ),
+  budgetMs: Flag.Finite("budget").pipe(
+    Flag.withDescription("Time for the search, ms"),
+    Flag.withDefault(400),
+  ),
+  explain: Flag.Boolean("explain").pipe(
+    Flag.withDescription("Print the timeline: critical path, what each device and link does, idle times"),
+    Flag.withDefault(false),
+  ),
+  svg: Flag.String("svg").pipe(Flag.withDescription("Write the timeline as a Gantt chart"), Flag.optional),
+  json: Flag.Boolean("json").pipe(
+    Flag.withDescription("Print only the strategy, as JSON"),
+    Flag.withDefault(false),
+  ),
+  supernet: Flag.String("supernet").pipe(
+    Flag.withDescription("Artifact directory; default: the one that comes with the project"),
+    Flag.withDefault(""),
+  ),
+}
+
+export const planCommand = Command.make("plan", flags, (given) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const devices = yield* plannedDevices(given.devices, given.mbps, given.delay)
+    const artifact = given.supernet === "" ? yield* defaultArtifact : given.supernet
+    const { spec } = yield* readArtifact(artifact)
+    const slo = sloOf(given.latency, given.accuracy)
+    if (slo === undefined && Option.isNone(given.strategy)) {
+      return yield* badInput(
+        "say what you want",
+        "exactly one of --latency MS and --accuracy A, or --strategy FILE",
+      )
+    }
+    const strategy = Option.isSome(given.strategy)
+      ? yield* readStrategy(given.strategy.value, spec, devices.length)
+      : (yield* choose(spec, artifact, devices, slo ?? { kind: "latency", latencyMs: 1 }, given.budgetMs))
+          .strategy
+    if (given.json) return yield* Console.log(JSON.stringify(strategy))
+    const t = planTimeline(spec, strategy, devices)
+    const names = devices.map((_, i) => deviceName(i))
+    const accuracy = accuracyModel(spec, artifact).accuracy(encodeStrategy(spaceOf(spec), strategy, names))
+    yield* Console.log(headline(spec, t, accuracy, slo))
+    yield* Console.log(`${summarize(t).text}\n${dim(`strategy ${strategyId(spec, strategy)}`)}`)
+    if (given.explain) yield* Console.log(`\n${explainText(t)}`)
+    if (Option.isSome(given.svg)) {
+      yield* fs.writeFileString(given.svg.value, ganttSvg(t))
+      yield* Console.log(dim(`wrote ${given.svg.value}`))
+    }
+  }),
+).pipe(Command.withDescription("Choose a strategy for devices and links that you name, and explain its time"))
