@@ -31,6 +31,9 @@ export interface Learner {
   readonly iterate: () => IterationReport
   /** The best strategy that the learner remembers for a constraint, if it keeps such a memory. */
   readonly recall?: (constraint: Constraint) => Genome | undefined
+  /** Everything remembered, for a checkpoint; and its way back: each is run again, since the models may have changed. */
+  readonly memory?: () => ReadonlyArray<Imitated>
+  readonly restore?: (memory: ReadonlyArray<Imitated>) => void
 }
 
 /** Learning rate that decays by a cosine from `rate` to a twentieth of it. */

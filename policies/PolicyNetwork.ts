@@ -121,6 +121,26 @@ export class PolicyNetwork {
     return this.#memory.view(this.#gradients.at[name], parameterSizes(this.shape)[name])
   }
 
+  /** Moves `average` towards the weights: average = decay average + (1 - decay) weights. */
+  averageInto(average: Float32Array, decay: number): void {
+    const weights = this.#memory.view(this.#weights.start, this.#count)
+    for (let i = 0; i < weights.length; i++) {
+      average[i] = decay * (average[i] ?? 0) + (1 - decay) * (weights[i] ?? 0)
+    }
+  }
+
+  /** Runs `body` with other weights in place, then puts the present ones back. */
+  withWeights<A>(weights: Float32Array, body: () => A): A {
+    const view = () => this.#memory.view(this.#weights.start, this.#count)
+    const own = view().slice()
+    view().set(weights)
+    try {
+      return body()
+    } finally {
+      view().set(own)
+    }
+  }
+
   /** All weights, then Adam's two moments, and the number of updates: what a checkpoint needs. */
   snapshot(): { readonly weights: Float32Array; readonly moments: Float32Array; readonly updates: number } {
     const weights = this.#memory.view(this.#weights.start, this.#count).slice()

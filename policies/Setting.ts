@@ -4,6 +4,7 @@
  */
 import { Result } from "effect"
 import { profileNamed } from "../devices/profiles/Shipped.ts"
+import { untrainedSpec } from "../supernet/Artifact.ts"
 import { imagenetResolutions } from "../supernet/imagenet/ImagenetAccuracy.ts"
 import { ofaMobileNetV3, type SupernetSpec } from "../supernet/Spec.ts"
 import { spaceOf } from "./Genome.ts"
@@ -15,7 +16,9 @@ import type { AccuracyModel, World } from "./World.ts"
 export interface Setting {
   readonly scenario: Scenario
   readonly world: World
-  /** Names the models, for caches and manifests. */
+  /** Where accuracy comes from, in words. */
+  readonly accuracyName: string
+  /** Names all models with their numbers: a key for caches. */
   readonly models: string
 }
 
@@ -35,21 +38,36 @@ export const settingOf = (
   scenario: Scenario,
   spec: SupernetSpec,
   accuracy: AccuracyModel,
-  models: string,
+  accuracyName: string,
 ): Setting => {
   const types = [...new Set([scenario.local, ...scenario.remotes])]
   const profiles = types.map((name) => Result.getOrThrow(profileNamed(name)))
   return {
     scenario,
     world: modelWorld(spec, profiles, accuracy),
-    models: `${models}|${JSON.stringify(profiles)}`,
+    accuracyName,
+    models: `${spec.name} ${spec.version}|${accuracyName}|${JSON.stringify(profiles)}`,
   }
 }
 
 /** A shipped scenario by name, or a scenario file. */
 export const loadSetting = (name: string): Setting => {
   const scenario = loadScenario(name)
+  if (scenario.widthMultiplier < 1) {
+    const accuracy = imagenetWorldAccuracy(spaceOf(untrainedSpec), "1.0")
+    return settingOf(
+      scenario,
+      untrainedSpec,
+      accuracy,
+      "untrained supernet: the shape of OFA's ImageNet accuracy at width 1.0",
+    )
+  }
   const spec = imagenetSpec(scenario.widthMultiplier)
   const width = scenario.widthMultiplier >= 1.2 ? "1.2" : "1.0"
-  return settingOf(scenario, spec, imagenetWorldAccuracy(spaceOf(spec), width), `imagenet-${width}`)
+  return settingOf(
+    scenario,
+    spec,
+    imagenetWorldAccuracy(spaceOf(spec), width),
+    `ImageNet top-1 of OFA at width ${width}, regression of its published predictor`,
+  )
 }

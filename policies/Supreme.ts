@@ -106,6 +106,10 @@ export const supreme = (context: LearnerContext, options: Partial<SupremeSetting
 
   return {
     name: "supreme",
+    memory: () => buffer.trajectories(),
+    restore: (memory) => {
+      for (const { constraint, genome } of memory) explore(constraint, genome)
+    },
     recall: (constraint) => buffer.lookUp(constraint)?.genome,
     iterate: () => {
       const rolloutReward = collect()

@@ -7,7 +7,7 @@ import { seededRandom } from "../supernet/Random.ts"
 import type { SloKind } from "./Condition.ts"
 import { type Environment, makeEnvironment } from "./Environment.ts"
 import { gcsl } from "./Gcsl.ts"
-import type { Learner, LearnerContext } from "./Learner.ts"
+import type { Imitated, Learner, LearnerContext } from "./Learner.ts"
 import { cachedOracle, defaultOracle, type OracleOptions } from "./Oracle.ts"
 import { PolicyNetwork } from "./PolicyNetwork.ts"
 import { policyShape } from "./PolicyShape.ts"
@@ -30,6 +30,13 @@ export interface TrainOptions {
   /** Trajectories per update. */
   readonly batch: number
   readonly hidden: number
+  /**
+   * Decay of the running average of the weights, which is what is validated and shipped: it steadies a policy whose
+   * targets still change. The same for all algorithms.
+   */
+  readonly averaging: number
+  /** Start from the weights of another training's checkpoint (same shape), such as one with an older accuracy model. */
+  readonly startFrom?: string
   /** Validate after every so many iterations. */
   readonly validateEvery: number
   readonly validationCount: number
@@ -51,9 +58,10 @@ export const trainDefaults: TrainOptions = {
   stepsPerIteration: 128,
   batch: 128,
   hidden: 256,
+  averaging: 0.99,
   validateEvery: 50,
   validationCount: 128,
-  oracle: defaultOracle,
+  oracle: { ...defaultOracle, searchEvaluations: 6000, polishEvaluations: 4000 },
   supreme: {},
   cacheFolder: ".cache/policies",
 }
@@ -76,6 +84,7 @@ export interface ValidationReport {
 
 export interface Training {
   readonly environment: Environment
+  /** Holds the averaged weights. */
   readonly network: PolicyNetwork
   readonly curve: ReadonlyArray<ValidationReport>
   readonly validation: ReadonlyArray<Constraint>
@@ -134,6 +143,8 @@ export const train = async (setting: Setting, options: TrainOptions): Promise<Tr
     options.oracle,
   ).score
   const resumed = options.checkpoint === undefined ? undefined : readCheckpoint(options.checkpoint, network)
+  const earlier = resumed ?? startFrom(options, network)
+  const average = resumed?.average ?? network.snapshot().weights
   const curve: Array<ValidationReport> = [...(resumed?.curve ?? [])]
   const begin = resumed?.iteration ?? 0
   const before = curve.at(-1)
@@ -142,12 +153,16 @@ export const train = async (setting: Setting, options: TrainOptions): Promise<Tr
     { environment, network, random, progress: () => iteration / options.iterations },
     options,
   )
+  learner.restore?.(earlier?.memory ?? [])
   const started = performance.now()
   for (iteration = begin; iteration < options.iterations;) {
     const done = learner.iterate()
     iteration++
+    // A short memory at first, so that the first weights are soon forgotten.
+    network.averageInto(average, Math.min(options.averaging, iteration / (iteration + 10)))
     if (iteration % options.validateEvery !== 0 && iteration !== options.iterations) continue
-    const score = scoreStrategies(environment, validation, decodeAll(network, validation))
+    const decoded = network.withWeights(average, () => decodeAll(network, validation))
+    const score = scoreStrategies(environment, validation, decoded)
     const report: ValidationReport = {
       iteration,
       steps: (before?.steps ?? 0) + environment.steps(),
@@ -159,31 +174,71 @@ export const train = async (setting: Setting, options: TrainOptions): Promise<Tr
     }
     curve.push(report)
     options.onReport?.(report)
-    if (options.checkpoint !== undefined) writeCheckpoint(options.checkpoint, network, iteration, curve)
+    if (options.checkpoint !== undefined)
+      writeCheckpoint(options.checkpoint, network, average, learner, iteration, curve)
   }
+  network.restore({ weights: average })
   return { environment, network, curve, validation, oracle }
 }
 
-interface Checkpoint {
+interface CheckpointHeader {
   readonly iteration: number
   readonly curve: ReadonlyArray<ValidationReport>
   readonly updates: number
   readonly sizes: readonly [number, number]
+  /** What the learner remembers: constraints, and genomes in base64. */
+  readonly memory: ReadonlyArray<readonly [ReadonlyArray<number>, string]>
 }
 
-/** One JSON line, then the weights and Adam's moments as raw float32. */
+interface Checkpoint extends Omit<CheckpointHeader, "memory"> {
+  readonly average: Float32Array
+  readonly memory: ReadonlyArray<Imitated>
+}
+
+const packed = (memory: ReadonlyArray<Imitated>): CheckpointHeader["memory"] =>
+  memory.map(({ constraint, genome }) => [[...constraint], Buffer.from(genome).toString("base64")])
+
+const unpacked = (memory: CheckpointHeader["memory"]): ReadonlyArray<Imitated> =>
+  memory.map(([constraint, genome]) => ({
+    constraint: Float64Array.from(constraint),
+    genome: Uint8Array.from(Buffer.from(genome, "base64")),
+  }))
+
+/** Weights and memory of another training, not its progress. */
+const startFrom = (options: TrainOptions, network: PolicyNetwork): Checkpoint | undefined => {
+  if (options.startFrom === undefined) return undefined
+  const other = readCheckpoint(options.startFrom, network)
+  if (other === undefined) throw new RangeError(`there is no checkpoint ${options.startFrom}`)
+  network.restore({ weights: other.average })
+  return other
+}
+
+/** One JSON line, then the weights, their average, and Adam's moments as raw float32. */
 const writeCheckpoint = (
   file: string,
   network: PolicyNetwork,
+  average: Float32Array,
+  learner: Learner,
   iteration: number,
   curve: ReadonlyArray<ValidationReport>,
 ) => {
   const { weights, moments, updates } = network.snapshot()
-  const header: Checkpoint = { iteration, curve, updates, sizes: [weights.length, moments.length] }
+  const header: CheckpointHeader = {
+    iteration,
+    curve,
+    updates,
+    sizes: [weights.length, moments.length],
+    memory: packed(learner.memory?.() ?? []),
+  }
   const bytes = (a: Float32Array) => Buffer.from(a.buffer, a.byteOffset, a.byteLength)
   writeFileSync(
     file,
-    Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`), bytes(weights), bytes(moments)]),
+    Buffer.concat([
+      Buffer.from(`${JSON.stringify(header)}\n`),
+      bytes(weights),
+      bytes(average),
+      bytes(moments),
+    ]),
   )
 }
 
@@ -195,7 +250,7 @@ const readCheckpoint = (file: string, network: PolicyNetwork): Checkpoint | unde
     return undefined
   }
   const end = data.indexOf("\n")
-  const header = JSON.parse(data.subarray(0, end).toString()) as Checkpoint
+  const header = JSON.parse(data.subarray(0, end).toString()) as CheckpointHeader
   const [weights, moments] = header.sizes
   if (weights !== network.snapshot().weights.length) {
     throw new RangeError(
@@ -206,8 +261,8 @@ const readCheckpoint = (file: string, network: PolicyNetwork): Checkpoint | unde
     new Float32Array(Uint8Array.from(data.subarray(from, from + 4 * count)).buffer)
   network.restore({
     weights: floats(end + 1, weights),
-    moments: floats(end + 1 + 4 * weights, moments),
+    moments: floats(end + 1 + 8 * weights, moments),
     updates: header.updates,
   })
-  return header
+  return { ...header, memory: unpacked(header.memory), average: floats(end + 1 + 4 * weights, weights) }
 }

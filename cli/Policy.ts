@@ -1,0 +1,143 @@
+/**
+ * `murmuration policy train`: a policy for a scenario, trained where the command runs, with its learning curve. Interrupted,
+ * it goes on from its last checkpoint when the same command is given again.
+ */
+import { join } from "node:path"
+import { Console, Effect, FileSystem, Schema } from "effect"
+import { Command, Flag } from "effect/cli"
+import { learningCurves } from "../bench/LearningCurves.ts"
+import { packageNames, readPackage, shippedPolicies, writePackage } from "../policies/PolicyStore.ts"
+import { packageTraining } from "../policies/Publish.ts"
+import { scenarioNames } from "../policies/Scenario.ts"
+import { loadSetting } from "../policies/Setting.ts"
+import {
+  algorithms,
+  train,
+  trainDefaults,
+  type TrainOptions,
+  type ValidationReport,
+} from "../policies/Train.ts"
+import { columns, percent, progressBar } from "./Text.ts"
+
+export class TrainingFailed extends Schema.TaggedError<TrainingFailed>()("TrainingFailed", {
+  scenario: Schema.String,
+  reason: Schema.String,
+  retryable: Schema.Boolean,
+  hint: Schema.String,
+}) {
+  override get message() {
+    return `training for ${this.scenario} failed: ${this.reason}`
+  }
+}
+
+const progressLine = (r: ValidationReport, iterations: number): string =>
+  [
+    progressBar(r.iteration / iterations),
+    `${r.steps} steps`,
+    `reward ${percent(r.overOracle.reward)}`,
+    `compliance ${percent(r.overOracle.compliance)} of the oracle's`,
+    `${Math.round(r.seconds)} s`,
+  ].join("  ")
+
+const trainCommand = Command.make(
+  "train",
+  {
+    scenario: Flag.String("scenario").pipe(
+      Flag.withDescription(`A shipped scenario (${scenarioNames.join(", ")}) or a scenario file (.json)`),
+    ),
+    algorithm: Flag.Literals("algorithm", algorithms).pipe(Flag.withDefault("supreme" as const)),
+    slo: Flag.Literals("slo", ["latency", "accuracy"]).pipe(Flag.withDefault("latency" as const)),
+    seed: Flag.Int("seed").pipe(Flag.withDefault(1)),
+    iterations: Flag.Int("iterations").pipe(Flag.withDefault(trainDefaults.iterations)),
+    hidden: Flag.Int("hidden").pipe(
+      Flag.withDescription("Units of the LSTM, a multiple of 8"),
+      Flag.withDefault(trainDefaults.hidden),
+    ),
+    batch: Flag.Int("batch").pipe(Flag.withDefault(trainDefaults.batch)),
+    from: Flag.String("from").pipe(
+      Flag.withDescription("Checkpoint to start from, such as one trained with another accuracy model"),
+      Flag.withDefault(""),
+    ),
+    out: Flag.String("out").pipe(
+      Flag.withDescription("Directory for the policy, its curve and its checkpoint"),
+      Flag.withDefault(".train/policies"),
+    ),
+  },
+  Effect.fn(function* (flags) {
+    const fs = yield* FileSystem.FileSystem
+    const setting = yield* Effect.try({
+      try: () => loadSetting(flags.scenario),
+      catch: (cause) =>
+        new TrainingFailed({
+          scenario: flags.scenario,
+          reason: cause instanceof Error ? cause.message : String(cause),
+          retryable: false,
+          hint: `Shipped scenarios: ${scenarioNames.join(", ")}.`,
+        }),
+    })
+    const run = `${setting.scenario.name}-${flags.slo}-${flags.algorithm}-${flags.seed}`
+    const folder = join(flags.out, run)
+    yield* fs.makeDirectory(folder, { recursive: true })
+    yield* Console.log(
+      `${setting.scenario.description}\nAccuracy: ${setting.accuracyName}. Searching for the oracle ...`,
+    )
+    const options: TrainOptions = {
+      ...trainDefaults,
+      algorithm: flags.algorithm,
+      kind: flags.slo,
+      seed: flags.seed,
+      iterations: flags.iterations,
+      hidden: flags.hidden,
+      batch: flags.batch,
+      checkpoint: join(folder, "checkpoint.bin"),
+      ...(flags.from === "" ? {} : { startFrom: flags.from }),
+      onReport: (r) => console.log(progressLine(r, flags.iterations)),
+    }
+    const training = yield* Effect.tryPromise({
+      try: () => train(setting, options),
+      catch: (cause) =>
+        new TrainingFailed({
+          scenario: flags.scenario,
+          reason: cause instanceof Error ? cause.message : String(cause),
+          retryable: true,
+          hint: `Give the same command again to go on from ${options.checkpoint ?? "the start"}.`,
+        }),
+    })
+    const { curve } = training
+    writePackage(folder, packageTraining(setting, options, training))
+    const title = `${setting.scenario.name}, ${flags.slo} SLO`
+    const svg = learningCurves(title, `${flags.algorithm}, seed ${flags.seed}, modelled`, [
+      { name: flags.algorithm, curves: [curve] },
+    ])
+    yield* fs.writeFileString(join(folder, "curve.svg"), svg)
+    yield* fs.writeFileString(join(folder, "curve.json"), `${JSON.stringify(curve)}\n`)
+    yield* Console.log(`Policy, manifest and curve are in ${folder}.`)
+  }),
+).pipe(Command.withDescription("Train a policy for a scenario; the same command again resumes it"))
+
+const showCommand = Command.make(
+  "shipped",
+  {},
+  Effect.fn(function* () {
+    const rows = packageNames(shippedPolicies).flatMap((name) => {
+      const read = readPackage(join(shippedPolicies, name))
+      if (read._tag === "Failure") return [[name, read.failure.message]]
+      const { manifest } = read.success
+      const share = (metric: string) => percent(manifest.metrics[metric] ?? 0)
+      return [
+        [
+          manifest.name,
+          manifest.version,
+          `${manifest.supernet.name} ${manifest.supernet.version}`,
+          share("rewardOverOracle"),
+          share("complianceOverOracle"),
+        ],
+      ]
+    })
+    yield* Console.log(
+      columns([["policy", "version", "supernet", "reward", "compliance (of the oracle's)"], ...rows]),
+    )
+  }),
+).pipe(Command.withDescription("Policies that come with the project, and how good they are"))
+
+export const policyTrainingCommands = [trainCommand, showCommand] as const
