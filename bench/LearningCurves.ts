@@ -31,8 +31,8 @@ export const learningCurves = (title: string, subtitle: string, all: ReadonlyArr
   }
   return svgDocument(
     besides(
-      chart("reward", (r) => r.overOracle.reward),
-      chart("compliance", (r) => r.overOracle.compliance),
+      [chart("reward", (r) => r.overOracle.reward), chart("compliance", (r) => r.overOracle.compliance)],
+      2,
     ),
   )
 }

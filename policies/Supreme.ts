@@ -22,6 +22,11 @@ export interface SupremeSettings {
   readonly replay: Partial<ReplaySettings>
   /** Share of the training after which all dimensions of the constraint space vary; 0 turns the curriculum off. */
   readonly curriculum: number
+  /**
+   * Share of the training after which the buffer rests and only imitation goes on: a network cannot settle on targets
+   * that keep changing. 1: explore to the end.
+   */
+  readonly explore: number
   /** Start from the largest and the smallest submodel. */
   readonly bootstrap: boolean
   /** Examples are drawn for an SLO stricter by this ease than the one shown: small errors of the network still comply. */
@@ -36,7 +41,8 @@ export const supremeDefaults: SupremeSettings = {
   rate: 2e-3,
   epsilon: 0.05,
   replay: {},
-  curriculum: 0.4,
+  curriculum: 0.3,
+  explore: 0.7,
   bootstrap: true,
   safety: 0.01,
 }
@@ -112,8 +118,9 @@ export const supreme = (context: LearnerContext, options: Partial<SupremeSetting
     },
     recall: (constraint) => buffer.lookUp(constraint)?.genome,
     iterate: () => {
-      const rolloutReward = collect()
-      mutateBuffer()
+      const exploring = progress() < settings.explore
+      const rolloutReward = exploring ? collect() : 0
+      if (exploring) mutateBuffer()
       let loss = 0
       for (let u = 0; u < settings.updates; u++) {
         loss += imitate(network, examples(), cosineRate(settings.rate, progress())) / settings.updates
