@@ -6,8 +6,8 @@ import { join } from "node:path"
 import { Console, Effect, FileSystem, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import { learningCurves } from "../bench/LearningCurves.ts"
-import { packageNames, readPackage, shippedPolicies, writePackage } from "../policies/PolicyStore.ts"
-import { packageTraining } from "../policies/Publish.ts"
+import { writePolicy } from "../policies/PolicyArtifact.ts"
+import { publishTraining } from "../policies/Publish.ts"
 import { scenarioNames } from "../policies/Scenario.ts"
 import { loadSetting } from "../policies/Setting.ts"
 import {
@@ -17,7 +17,7 @@ import {
   type TrainOptions,
   type ValidationReport,
 } from "../policies/Train.ts"
-import { columns, percent, progressBar } from "./Text.ts"
+import { percent, progressBar } from "./Text.ts"
 
 export class TrainingFailed extends Schema.TaggedError<TrainingFailed>()("TrainingFailed", {
   scenario: Schema.String,
@@ -104,40 +104,17 @@ const trainCommand = Command.make(
         }),
     })
     const { curve } = training
-    writePackage(folder, packageTraining(setting, options, training))
+    writePolicy(folder, publishTraining(setting, options, training))
     const title = `${setting.scenario.name}, ${flags.slo} SLO`
     const svg = learningCurves(title, `${flags.algorithm}, seed ${flags.seed}, modelled`, [
       { name: flags.algorithm, curves: [curve] },
     ])
     yield* fs.writeFileString(join(folder, "curve.svg"), svg)
     yield* fs.writeFileString(join(folder, "curve.json"), `${JSON.stringify(curve)}\n`)
-    yield* Console.log(`Policy, manifest and curve are in ${folder}.`)
+    yield* Console.log(
+      `Policy and curve are in ${folder}. Give it to a swarm: murmuration policy push ${folder}`,
+    )
   }),
 ).pipe(Command.withDescription("Train a policy for a scenario; the same command again resumes it"))
 
-const showCommand = Command.make(
-  "shipped",
-  {},
-  Effect.fn(function* () {
-    const rows = packageNames(shippedPolicies).flatMap((name) => {
-      const read = readPackage(join(shippedPolicies, name))
-      if (read._tag === "Failure") return [[name, read.failure.message]]
-      const { manifest } = read.success
-      const share = (metric: string) => percent(manifest.metrics[metric] ?? 0)
-      return [
-        [
-          manifest.name,
-          manifest.version,
-          `${manifest.supernet.name} ${manifest.supernet.version}`,
-          share("rewardOverOracle"),
-          share("complianceOverOracle"),
-        ],
-      ]
-    })
-    yield* Console.log(
-      columns([["policy", "version", "supernet", "reward", "compliance (of the oracle's)"], ...rows]),
-    )
-  }),
-).pipe(Command.withDescription("Policies that come with the project, and how good they are"))
-
-export const policyTrainingCommands = [trainCommand, showCommand] as const
+export const policyTrainingCommands = [trainCommand] as const

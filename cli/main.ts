@@ -10,6 +10,7 @@ import { deployCommand } from "./DeployInit.ts"
 import { importCommand } from "./Import.ts"
 import { inferCommand } from "./Infer.ts"
 import { planCommand } from "./Plan.ts"
+import { policyTrainingCommands } from "./Policy.ts"
 import { policyBucketCommands } from "./PolicyBucket.ts"
 import { profileCommand } from "./Profile.ts"
 import { swarmCommand } from "./SwarmView.ts"
@@ -22,7 +23,7 @@ const supernet = Command.make("supernet").pipe(
 
 const policy = Command.make("policy").pipe(
   Command.withDescription("Train policies, and say which ones the swarm decides with"),
-  Command.withSubcommands([...policyBucketCommands]),
+  Command.withSubcommands([...policyTrainingCommands, ...policyBucketCommands]),
 )
 
 const murmuration = Command.make("murmuration").pipe(
