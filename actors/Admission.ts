@@ -17,46 +17,53 @@ export interface Admission {
 
 /** Answers that are remembered. */
 const window = 64
+/** Fewer intervals say too little about the rate. */
+const enough = 8
+/** With this many still in flight there is always work: the time to the next answer shows how fast the device is. */
+const busyLevel = 4
 /** A try may take twice what it usually takes compared to its prediction, plus a hiccup of a loaded Pi. */
 const patienceFactor = 2
 const patienceFloorMs = 250
 
-export const admission = (concurrency: number): Admission => {
+export const admission = (concurrency: number, clock: () => number = () => performance.now()): Admission => {
   const ratios: Array<number> = []
-  const finished: Array<number> = []
+  const intervals: Array<number> = []
   let inFlight = 0
+  /** The last answer, if the device has been busy ever since. */
+  let busySinceMs: number | undefined
   const rememberIn = (list: Array<number>, value: number) => {
     list.push(value)
     if (list.length > window) list.shift()
   }
-  /** ms between two answers while there is always work. */
-  const intervalMs = () => {
-    const [first, last] = [finished[0], finished.at(-1)]
-    return first === undefined || last === undefined || finished.length < 8
-      ? 0
-      : (last - first) / (finished.length - 1)
+  const finish = (answered: boolean) => {
+    const now = clock()
+    inFlight--
+    // Only answers count: when everything times out, the rate of timeouts says nothing about the device.
+    if (answered && busySinceMs !== undefined) rememberIn(intervals, now - busySinceMs)
+    if (inFlight < busyLevel) busySinceMs = undefined
+    else if (answered) busySinceMs = now
   }
+  /** ms between two answers while there is always work; undefined until it is known. */
+  const intervalMs = () =>
+    intervals.length < enough ? undefined : intervals.reduce((a, b) => a + b, 0) / intervals.length
   const usualRatio = () => {
     const sorted = [...ratios].sort((a, b) => a - b)
     return Math.max(1, sorted[Math.floor(sorted.length * 0.9)] ?? 1)
   }
   return {
     inFlight: () => inFlight,
-    // Below a handful in flight the interval shows how rarely clients ask, not how fast the device is.
-    predictedWaitMs: () => (inFlight < Math.min(8, concurrency) ? 0 : inFlight * intervalMs()),
+    predictedWaitMs: () =>
+      inFlight < Math.min(2 * busyLevel, concurrency) ? 0 : inFlight * (intervalMs() ?? 0),
     run: (effect) =>
       Effect.suspend(() => {
         inFlight++
         return effect
-      }).pipe(
-        Effect.ensuring(
-          Effect.sync(() => {
-            inFlight--
-            rememberIn(finished, performance.now())
-          }),
-        ),
-      ),
+      }).pipe(Effect.onExit((exit) => Effect.sync(() => finish(exit._tag === "Success")))),
     observe: (predictedMs, tookMs) => rememberIn(ratios, tookMs / Math.max(1, predictedMs)),
-    patienceMs: (predictedMs) => patienceFactor * usualRatio() * predictedMs + patienceFloorMs,
+    // A try waits behind the others in flight: that is no reason to give up on anybody.
+    patienceMs: (predictedMs) =>
+      patienceFactor * usualRatio() * predictedMs +
+      patienceFloorMs +
+      Math.max(0, inFlight - 1) * (intervalMs() ?? predictedMs),
   }
 }

@@ -72,15 +72,17 @@ const awaitLogits = <E>(actors: AttemptActors, prepared: PreparedStrategy, o: At
   const remotes = remotesOf(prepared)
   const answered = Deferred.await(open.logits).pipe(
     Effect.mapError((e: AttemptFailed) => {
-      if (e.error.tag === "UnknownStrategy") actors.reconfig.deactivate(e.device, prepared.strategyId)
-      const blame = remotes.includes(e.device) ? [e.device] : remotes
-      return lost(prepared, blame, `${e.device}: ${e.error.tag}: ${e.error.message}`)
+      if (e.error.tag === "UnknownStrategy") actors.reconfig.deactivate(e.blame, prepared.strategyId)
+      const blame = remotes.includes(e.blame) ? [e.blame] : remotes
+      return lost(prepared, blame, `${e.blame}: ${e.error.tag}: ${e.error.message}`)
     }),
   )
   const abandoned = actors.membership
     .awaitLoss(remotes)
     .pipe(Effect.flatMap((device) => Effect.fail(lost(prepared, [device], `${device} was lost`))))
-  const waited = Math.min(o.patienceMs, o.deadlineMs - performance.now())
+  // Without other devices there is nobody to give up on: a slow try is still the fastest way to an answer.
+  const patienceMs = remotes.length === 0 ? Infinity : o.patienceMs
+  const waited = Math.min(patienceMs, o.deadlineMs - performance.now())
   return (remotes.length === 0 ? answered : Effect.raceFirst(answered, abandoned)).pipe(
     Effect.timeoutOrElse({
       duration: Math.max(1, waited),

@@ -17,6 +17,7 @@ import { logitsBytes, type ResultMessage } from "../subjects/PlanMessages.ts"
 import * as Subjects from "../subjects/Subjects.ts"
 import type { Tile } from "../subjects/TileCodec.ts"
 import { makeTileReceiver } from "../subjects/TileReceiver.ts"
+import type { TileSendError } from "../subjects/TileSender.ts"
 import { regionHeight, regionWidth } from "../supernet/Partition.ts"
 import { type Edge, imageSource } from "../supernet/TaskGraph.ts"
 import { type RequestWork, requestWork } from "./RequestWork.ts"
@@ -60,8 +61,9 @@ export interface ExecutorShape {
 const maxRunning = 512
 /** Kept this long beyond the request's budget: a slow link may still bring what is missing. */
 const graceMs = 2000
-/** For tiles without a budget. */
+/** For tiles without a budget, and the most that a tile can claim. */
 const defaultBudgetMs = 30_000
+const maxBudgetMs = 600_000
 
 const keyOf = (requestId: string, attempt: number): string => `${requestId}/${attempt}`
 
@@ -77,6 +79,12 @@ const tileProblem = ({ graph, device }: PreparedStrategy, tile: Tile): string =>
     return `shape ${c}x${h}x${w} for edge ${edge.index}, which carries ${edge.channels}x${height}x${width}`
   }
   return tile.bits === edge.bits ? "" : `${tile.bits} bits for edge ${edge.index}, which carries ${edge.bits}`
+}
+
+/** What the receiver said, or that there is no receiver (any more). */
+const sendError = (e: TileSendError, to: DeviceId): ErrorBody => {
+  if (e._tag === "Refused") return { tag: e.tag, message: e.detail, retryable: e.retryable, hint: e.hint }
+  return errorBodyOf(refusal("DeviceLost", `${to} did not take a tile: ${e.message}`, "", true))
 }
 
 const ownBytes = (bytes: Uint8Array): ArrayBuffer => Uint8Array.from(bytes).buffer
@@ -106,10 +114,9 @@ const make = Effect.gen(function* () {
     attempt: r.attempt,
     device: me,
   })
-  const fail = (r: Running, task: number, cause: unknown) => {
-    const error = errorBody(cause)
+  const fail = (r: Running, task: number, error: ErrorBody, blame: DeviceId = me) => {
     self.noteError(error.tag, error.message)
-    return Effect.andThen(forget(r), report(r, { _tag: "TaskFailed", ...head(r), task, error }))
+    return Effect.andThen(forget(r), report(r, { _tag: "TaskFailed", ...head(r), task, blame, error }))
   }
   const forget = (r: Running) =>
     Effect.suspend(() => {
@@ -134,7 +141,8 @@ const make = Effect.gen(function* () {
       work: requestWork(prepared.graph, prepared.device),
       pieces: new Map(),
       firstInputMs: new Map(),
-      expiresMs: performance.now() + (budgetMs > 0 ? budgetMs : defaultBudgetMs) + graceMs,
+      expiresMs:
+        performance.now() + (budgetMs > 0 ? Math.min(budgetMs, maxBudgetMs) : defaultBudgetMs) + graceMs,
     }
     running.set(key, started)
     return started
@@ -162,9 +170,18 @@ const make = Effect.gen(function* () {
     self.counters.tasksQueued++
     const exit = yield* engine
       .run({ requestId: r.key, strategyId: r.prepared.strategyId, task, pieces })
-      .pipe(Effect.result, Effect.ensuring(Effect.sync(() => self.counters.tasksQueued--)))
-    if (exit._tag === "Failure") return yield* fail(r, task, exit.failure)
-    const outcome = exit.success
+      .pipe(
+        Effect.timeoutOption(Math.max(1, r.expiresMs - performance.now())),
+        Effect.result,
+        Effect.ensuring(Effect.sync(() => self.counters.tasksQueued--)),
+      )
+    if (exit._tag === "Failure") return yield* fail(r, task, errorBody(exit.failure))
+    if (exit.success._tag === "None") {
+      // Nobody waits for it any more; the worker was told to skip it.
+      self.counters.dropped++
+      return yield* forget(r)
+    }
+    const outcome = exit.success.value
     self.counters.tasks++
     self.counters.computeMs += outcome.timings.computeMs + outcome.timings.heldMs
     const timing = timingOf(me, task, r, readyMs, outcome, bytesIn)
@@ -200,7 +217,8 @@ const make = Effect.gen(function* () {
           budgetMs: Math.max(1, r.expiresMs - graceMs - performance.now()),
           bytes: new Uint8Array(piece.data),
         }
-        return tiles.send(to as DeviceId, tile).pipe(Effect.catch((e) => fail(r, task, e)))
+        const peer = to as DeviceId
+        return tiles.send(peer, tile).pipe(Effect.catch((e) => fail(r, task, sendError(e, peer), peer)))
       },
       { concurrency: "unbounded", discard: true },
     )

@@ -115,14 +115,25 @@ const make = (times: MembershipTimes) =>
       if (message._tag === "Hello" && !message.reply && !leaving)
         yield* say({ _tag: "Hello", ...describe(), reply: true })
     })
-    /** Another process speaks under this device's id. Both log it; the later one to start gives up (see `up`). */
-    const checkOwnId = (message: Exclude<SwarmMessage, { _tag: "Farewell" }>) => {
-      if (message.identity.nonce === self.identity.nonce) return Effect.void
-      const other = `${message.identity.hostname} (pid ${message.identity.pid})`
+    let intruder = ""
+    /** Another process speaks under this device's id: the one that started later hears of it and gives up (see `up`). */
+    const checkOwnId = Effect.fnUntraced(function* (message: Exclude<SwarmMessage, { _tag: "Farewell" }>) {
+      const { nonce, hostname, pid } = message.identity
+      if (nonce === self.identity.nonce) return
+      const other = `${hostname} (pid ${pid})`
       const mine = `${self.identity.hostname} (pid ${self.identity.pid})`
       self.noteError("DuplicateId", `${other} also calls itself ${me}`)
-      return PubSub.publish(events, { _tag: "DuplicateIdSeen", device: me, hosts: [mine, other] } as const)
-    }
+      const lead = self.status([], 0, 0).upMs - message.status.upMs
+      if (lead < 0 || (lead === 0 && nonce < self.identity.nonce)) {
+        yield* PubSub.publish(events, { _tag: "DuplicateIdSeen", device: me, hosts: [mine, other] })
+        return
+      }
+      // It learns of this device from the next beat at the latest; better before it does anything.
+      yield* beat
+      if (nonce !== intruder)
+        yield* Effect.logError(`${other} started as ${me}, which is this device, ${mine}`)
+      intruder = nonce
+    })
 
     yield* listen({
       subject: Subjects.swarm(Subjects.anyDevice),
@@ -131,8 +142,14 @@ const make = (times: MembershipTimes) =>
     })
     yield* say({ _tag: "Hello", ...describe(), reply: false })
     yield* Effect.forkScoped(beat.pipe(Effect.repeat(Schedule.spaced(times.beatEveryMs)), Effect.ignore))
-    const watch = Effect.suspend(() => apply(aged(table, performance.now(), times)))
-    yield* Effect.forkScoped(watch.pipe(Effect.repeat(Schedule.spaced(times.beatEveryMs / 2))))
+    const watchEveryMs = times.beatEveryMs / 2
+    const watchLag = lagMeter()
+    const watch = Effect.suspend(() => {
+      // After a pause of this process (a busy thread, SIGSTOP) the others' beats are still to be read: they were not silent.
+      if (watchLag(watchEveryMs) > times.beatEveryMs) return Effect.void
+      return apply(aged(table, performance.now(), times))
+    })
+    yield* Effect.forkScoped(watch.pipe(Effect.repeat(Schedule.spaced(watchEveryMs))))
 
     const leave = (reason: string, drainMs: number) =>
       Effect.suspend(() => {

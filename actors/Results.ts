@@ -4,7 +4,7 @@
  */
 import { Context, Deferred, Effect, Layer } from "effect"
 import type { DeviceId, RequestId } from "../subjects/DeviceId.ts"
-import type { ErrorBody } from "../subjects/ErrorReply.ts"
+import { type ErrorBody, errorBodyOf, refusal } from "../subjects/ErrorReply.ts"
 import type { TaskTiming } from "../subjects/InferMessages.ts"
 import { logitsOf, type ResultMessage } from "../subjects/PlanMessages.ts"
 import { Self } from "./Self.ts"
@@ -12,7 +12,8 @@ import { Self } from "./Self.ts"
 /** An attempt ended because a device could not run its task. */
 export interface AttemptFailed {
   readonly _tag: "AttemptFailed"
-  readonly device: DeviceId
+  /** The device that is at fault: the one that failed, or the one that it could not send to. */
+  readonly blame: DeviceId
   readonly task: number
   readonly error: ErrorBody
 }
@@ -30,6 +31,13 @@ export interface ResultsShape {
   readonly deliver: (message: ResultMessage) => Effect.Effect<void>
 }
 
+const failed = (blame: DeviceId, task: number, error: ErrorBody): AttemptFailed => ({
+  _tag: "AttemptFailed",
+  blame,
+  task,
+  error,
+})
+
 const make = Effect.gen(function* () {
   const self = yield* Self
   const open = new Map<RequestId, OpenAttempt>()
@@ -39,11 +47,17 @@ const make = Effect.gen(function* () {
       return Effect.void
     }
     if (message._tag === "Logits") {
+      const logits = logitsOf(message.logits)
+      if (logits.length !== self.spec.classes.length || !logits.every(Number.isFinite)) {
+        const detail = `${logits.length} logits, finite or not, where ${self.spec.classes.length} finite ones belong`
+        const error = errorBodyOf(refusal("Internal", detail, "", true))
+        return Deferred.fail(waiting.logits, failed(message.device, -1, error))
+      }
       waiting.timings.push(message.timing)
-      return Deferred.succeed(waiting.logits, logitsOf(message.logits))
+      return Deferred.succeed(waiting.logits, logits)
     }
-    const { device, task, error } = message
-    return Deferred.fail(waiting.logits, { _tag: "AttemptFailed", device, task, error } as const)
+    const { device, blame = device, task, error } = message
+    return Deferred.fail(waiting.logits, failed(blame, task, error))
   }
   return Results.of({
     open: (requestId, attempt) => {

@@ -12,7 +12,7 @@ import { type InferReply, type InferRequest, refuseInfer } from "../subjects/Inf
 import type { PlanReply } from "../subjects/PlanMessages.ts"
 import { type Arrival, listen, serve } from "../subjects/Serve.ts"
 import * as Subjects from "../subjects/Subjects.ts"
-import type { Strategy } from "../supernet/Strategy.ts"
+import { type Strategy, strategyProblems } from "../supernet/Strategy.ts"
 import { admission, type Admission } from "./Admission.ts"
 import { type AttemptLost, type AttemptOutcome, runAttempt } from "./Attempt.ts"
 import { Executor } from "./Executor.ts"
@@ -46,7 +46,10 @@ type Plan = Omit<PlanReply, "strategyId" | "planMs">
 
 /** A request on its way through the Scheduler. */
 interface Job {
+  /** The client's name for it, if it gave one: only for the reply. Two clients may choose the same. */
   readonly id: RequestId
+  /** Names it between devices: unique in the swarm. */
+  readonly key: RequestId
   readonly request: InferRequest
   readonly arrivedMs: number
   readonly deadlineMs: number
@@ -92,7 +95,7 @@ const make = (options: SchedulerOptions) =>
     const plan = Effect.fnUntraced(function* (job: Job, exclude: ReadonlyArray<DeviceId>) {
       const budgetMs = job.deadlineMs - performance.now()
       const message = planRequest.encode({
-        requestId: job.id,
+        requestId: job.key,
         slo: job.request.slo,
         budgetMs,
         exclude: [...exclude],
@@ -104,10 +107,18 @@ const make = (options: SchedulerOptions) =>
     /** The planner's own answer, or, where the bus is down, the planner asked without it. */
     const planFor = (job: Job, exclude: ReadonlyArray<DeviceId>): Effect.Effect<Plan, Refusal> =>
       plan(job, exclude).pipe(
-        Effect.catch(() => planner.plan({ requestId: job.id, slo: job.request.slo, exclude: [...exclude] })),
+        Effect.catch(() => planner.plan({ requestId: job.key, slo: job.request.slo, exclude: [...exclude] })),
       )
-    const given = (strategy: Strategy): Effect.Effect<Plan, Refusal> =>
-      strategy.devices[0] === self.device
+    const given = (strategy: Strategy): Effect.Effect<Plan, Refusal> => {
+      const problems = strategyProblems(self.spec, strategy)
+      if (problems.length > 0) {
+        const { name, version } = self.spec
+        const detail = problems.slice(0, 3).join("; ")
+        return Effect.fail(
+          refusal("NoStrategy", detail, `it must be a strategy of supernet ${name} ${version}`),
+        )
+      }
+      return strategy.devices[0] === self.device
         ? planner.predict(strategy).pipe(
             Effect.map((predicted) => ({
               strategy,
@@ -123,15 +134,18 @@ const make = (options: SchedulerOptions) =>
               `send it to infer.${strategy.devices[0] ?? "<device>"}.request`,
             ),
           )
+    }
 
     const attempt = (job: Job, planned: Plan, number: number) =>
       runAttempt(actors, {
-        requestId: job.id,
+        requestId: job.key,
         attempt: number,
         strategy: planned.strategy,
         image: job.image,
         deadlineMs: job.deadlineMs,
-        patienceMs: admitted.patienceMs(planned.predicted.latencyMs),
+        // Nothing can take the place of a strategy that the client insists on.
+        patienceMs:
+          job.request.strategy === undefined ? admitted.patienceMs(planned.predicted.latencyMs) : Infinity,
       })
 
     const others = () => [...membership.table().keys()].filter((d) => d !== self.device)
@@ -164,9 +178,10 @@ const make = (options: SchedulerOptions) =>
     const infer = (request: InferRequest, arrival: Arrival): Effect.Effect<InferReply, Refusal> =>
       Effect.gen(function* () {
         const limitMs = request.deadlineMs ?? options.defaultDeadlineMs
-        const id = request.id ?? RequestId.make(`${self.device}-${self.identity.nonce}-${counter++}`)
+        const key = RequestId.make(`${self.device}-${self.identity.nonce}-${counter++}`)
         const job: Job = {
-          id,
+          id: request.id ?? key,
+          key,
           request,
           arrivedMs: arrival.arrivedMs,
           deadlineMs: arrival.arrivedMs + limitMs,
@@ -208,7 +223,11 @@ const make = (options: SchedulerOptions) =>
       input: resultMessage,
       capacity: 4096,
       whenFull: "drop-newest",
-      handle: (message) => {
+      handle: (message, { subject }) => {
+        // The bus vouches for the sender in the subject; a message that claims another one is a lie.
+        if (subject !== Subjects.result(self.device, message.device)) {
+          return Effect.sync(() => void self.counters.dropped++)
+        }
         membership.heard(message.device)
         return actors.results.deliver(message)
       },

@@ -93,7 +93,7 @@ const refuseSecond = Effect.gen(function* () {
         ? Deferred.fail(
             conflict,
             new Error(
-              `${self.device} is taken: ${e.hosts[1]} already uses this id; choose another with --device`,
+              `${self.device} is taken: ${e.hosts[1]} already uses this id, so ${e.hosts[0]} needs another: choose one with --device`,
             ),
           )
         : Effect.void,

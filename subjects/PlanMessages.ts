@@ -65,7 +65,13 @@ export const ResultMessage = Schema.Union([
   /** A task that is not the head finished: for the timeline, for the latency model, and as a sign of life. */
   Schema.TaggedStruct("TaskDone", { ...resultHead, timing: TaskTiming }),
   /** A task cannot be run: the Scheduler plans anew at once instead of waiting for a deadline. */
-  Schema.TaggedStruct("TaskFailed", { ...resultHead, task: Schema.Int, error: ErrorBody }),
+  Schema.TaggedStruct("TaskFailed", {
+    ...resultHead,
+    task: Schema.Int,
+    /** The device that the outputs could not be sent to, where that is what failed. */
+    blame: Schema.optionalKey(DeviceId),
+    error: ErrorBody,
+  }),
 ]).pipe(Schema.toTaggedUnion("_tag"))
 export type ResultMessage = typeof ResultMessage.Type
 

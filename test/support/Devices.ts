@@ -20,6 +20,7 @@ import { normalizeStrategy, type Strategy } from "../../supernet/Strategy.ts"
 import { image, livelyWeights, tinySpec } from "../supernet/Tiny.ts"
 import { connectAs, on } from "./Buses.ts"
 import { waitUntil } from "./Wait.ts"
+import { afterAll, beforeAll } from "vitest"
 
 const weights = livelyWeights(tinySpec, 5)
 export const tinySupernet: Supernet = {
@@ -67,6 +68,7 @@ const startDevice = (swarm: LocalSwarm, device: DeviceId, more: Partial<DeviceOp
       profile: shippedProfile("raspberry-pi-4"),
       emulate: false,
       accuracy: untrainedAccuracy(spaceOf(tinySpec)),
+      decisionBudgetMs: 5,
       ...more,
     }
     const built = yield* Layer.buildWithScope(Layer.fresh(deviceLayer(options)), scope)
@@ -101,12 +103,7 @@ export interface SwarmOptions {
   readonly device?: Partial<DeviceOptions>
 }
 
-/** Starts servers and devices, runs the test, ends everything. */
-export const withDevices = <A, E>(
-  count: number,
-  test: (swarm: TestSwarm) => Effect.Effect<A, E, Scope.Scope>,
-  options: SwarmOptions = {},
-) =>
+const testSwarm = (count: number, options: SwarmOptions) =>
   Effect.gen(function* () {
     const ids = Array.from({ length: count }, (_, i) => DeviceId.make(`pi-${i + 1}`))
     const servers = yield* localSwarm([...ids, ...(options.later ?? [])])
@@ -116,11 +113,37 @@ export const withDevices = <A, E>(
     const devices = yield* Effect.forEach(ids, (id) => start(id), { concurrency: "unbounded" })
     yield* acquainted(devices)
     const clients = yield* Effect.forEach(ids, (id) => connectAs(servers.clientBus(id)))
-    return yield* test({ servers, devices, clients, start })
-  }).pipe(Effect.scoped)
+    const swarm: TestSwarm = { servers, devices, clients, start }
+    return swarm
+  })
+
+/** Starts servers and devices, runs the test, ends everything. */
+export const withDevices = <A, E>(
+  count: number,
+  test: (swarm: TestSwarm) => Effect.Effect<A, E, Scope.Scope>,
+  options: SwarmOptions = {},
+) => testSwarm(count, options).pipe(Effect.flatMap(test), Effect.scoped)
+
+/** One swarm for all tests of a file that leave it as they found it. */
+export const sharedDevices = (count: number, options: SwarmOptions = {}) => {
+  const scope = Scope.makeUnsafe()
+  let swarm: TestSwarm | undefined
+  beforeAll(async () => {
+    swarm = await Effect.runPromise(Scope.provide(testSwarm(count, options), scope))
+  })
+  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+  return <A, E>(test: (swarm: TestSwarm) => Effect.Effect<A, E, Scope.Scope>) =>
+    Effect.suspend(() =>
+      swarm === undefined ? Effect.die(new Error("the swarm did not start")) : test(swarm),
+    ).pipe(Effect.scoped)
+}
 
 const reference = new Reference(tinySpec, weights)
-export const tensorOf = (size: number, seed: number) => ({ width: size, height: size, data: image(size, seed) })
+export const tensorOf = (size: number, seed: number) => ({
+  width: size,
+  height: size,
+  data: image(size, seed),
+})
 
 /** What the strategy answers in one process, for a picture of the strategy's own size. */
 export const expectedLogits = (strategy: Strategy, seed: number): Effect.Effect<Float32Array> => {
@@ -129,8 +152,14 @@ export const expectedLogits = (strategy: Strategy, seed: number): Effect.Effect<
   return Effect.promise(() => reference.evaluate(normalizeStrategy(tinySpec, strategy), batch))
 }
 
+/** A client that is there: for tests that name their swarm's clients by destructuring. */
+const given = (client: BusShape | undefined): BusShape => {
+  if (client === undefined) throw new RangeError("the swarm has fewer devices")
+  return client
+}
+
 export const ask = (
-  client: BusShape,
+  client: BusShape | undefined,
   input: Partial<InferInput>,
 ): Effect.Effect<InferReply, { readonly _tag: string; readonly tag?: string; readonly message: string }> =>
-  on(client)(infer({ slo: { latencyMs: 500 }, ...input }))
+  on(given(client))(infer({ slo: { latencyMs: 500 }, ...input }))
