@@ -8,8 +8,6 @@ import { Planner, type PlannerShape } from "../../actors/Planner.ts"
 import { Self, type SelfShape } from "../../actors/Self.ts"
 import { localSwarm, type LocalSwarm } from "../../deploy/LocalSwarm.ts"
 import { shippedProfile } from "../../devices/profiles/Shipped.ts"
-import { spaceOf } from "../../policies/Genome.ts"
-import { untrainedAccuracy } from "../../policies/UntrainedAccuracy.ts"
 import { Bus, type BusShape } from "../../subjects/Bus.ts"
 import { infer, type InferInput } from "../../subjects/Client.ts"
 import { DeviceId } from "../../subjects/DeviceId.ts"
@@ -67,7 +65,7 @@ const startDevice = (swarm: LocalSwarm, device: DeviceId, more: Partial<DeviceOp
       supernet: tinySupernet,
       profile: shippedProfile("raspberry-pi-4"),
       emulate: false,
-      accuracy: untrainedAccuracy(spaceOf(tinySpec)),
+      artifact: "",
       decisionBudgetMs: 5,
       ...more,
     }
