@@ -4,7 +4,7 @@
  */
 import { cpus, loadavg } from "node:os"
 import { Effect } from "effect"
-import { Engine, type EngineOptions, type EngineShape } from "../devices/engine/Engine.ts"
+import { Engine, settled, type EngineOptions, type EngineShape } from "../devices/engine/Engine.ts"
 import { imagePiece } from "../devices/engine/Pieces.ts"
 import { defaultArtifact, readArtifact, type Supernet } from "../supernet/Artifact.ts"
 import { type Random, seededRandom } from "../supernet/Random.ts"
@@ -77,12 +77,7 @@ const switchTo = Effect.fnUntraced(function* (engine: EngineShape, strategy: Str
 const switches = (supernet: Supernet, options: Partial<EngineOptions>, count: number, random: Random) =>
   Effect.gen(function* () {
     const engine = yield* Engine
-    let sessions = -1
-    // Idle work is done when nothing has been built for a while.
-    for (let stats = yield* engine.stats; stats.sessions !== sessions; stats = yield* engine.stats) {
-      sessions = stats.sessions
-      yield* Effect.sleep("200 millis")
-    }
+    yield* settled(engine)
     const done: Array<Switch> = []
     for (let i = 0; i < count; i++) {
       const strategy = localStrategy(supernet.spec, sampleSubmodel(supernet.spec, random), device)

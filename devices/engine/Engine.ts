@@ -8,7 +8,7 @@
  * The Executor calls `run` when all inputs of a task are there: its remote pieces have arrived and the tasks at its local
  * edges have run (`TaskOutcome.kept` names those edges).
  */
-import { Context, Effect, Layer, Schema } from "effect"
+import { Context, Effect, Layer, Schedule, Schema } from "effect"
 import { normalizeStrategy, type Strategy, strategyId, strategyProblems } from "../../supernet/Strategy.ts"
 import { type Task, taskGraph, type TaskGraph } from "../../supernet/TaskGraph.ts"
 import type { SupernetSpec } from "../../supernet/Spec.ts"
@@ -235,6 +235,13 @@ export const engineOver = (host: EngineHost, options: EngineOptions): EngineShap
     ),
   }
 }
+
+/** Waits until the engine has nothing left to build ahead: for benches and tests, which want no work beside theirs. */
+export const settled = (engine: EngineShape): Effect.Effect<void, EngineUnavailable> =>
+  engine.stats.pipe(
+    Effect.repeat({ until: (s) => s.ahead === 0, schedule: Schedule.spaced("20 millis") }),
+    Effect.asVoid,
+  )
 
 /** Starts a worker; refuses execution providers that this installation of ONNX Runtime lacks. */
 export const startHost = (options: EngineOptions): Effect.Effect<EngineHost, EngineUnavailable> =>

@@ -87,6 +87,8 @@ export interface TaskOutcome {
 export interface EngineStats extends PoolStats {
   readonly strategies: number
   readonly queued: number
+  /** Sessions and folded weights that idle time may still build. */
+  readonly ahead: number
   readonly waitingRequests: number
   readonly waitingBytes: number
   readonly evictedRequests: number

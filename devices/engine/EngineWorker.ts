@@ -169,7 +169,8 @@ const drop = (requestId: string) => {
 
 const stats = (id: number) => {
   const { requests, bytes, evicted } = runner.activations.stats
-  const counts = { strategies: strategies.size, queued: runs.length + prepares.length }
+  const queued = runs.length + prepares.length
+  const counts = { strategies: strategies.size, queued, ahead: runner.tiers.ahead }
   const waiting = { waitingRequests: requests, waitingBytes: bytes, evictedRequests: evicted }
   send({ type: "stats", id, stats: { ...runner.tiers.pool.stats, ...counts, ...waiting } })
 }

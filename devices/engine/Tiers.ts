@@ -127,6 +127,12 @@ export class Tiers {
     return this.#preloadOne()
   }
 
+  /** Pieces of work that `improve` may still find. */
+  get ahead(): number {
+    const toFuse = [...this.#toFuse.values()].filter((f) => f.runs >= fuseIdleAfterRuns)
+    return toFuse.length + this.#toPreload.length
+  }
+
   /** A block's session where the budget has room, else only its folded weights, which make building it later cheaper. */
   async #preloadOne(): Promise<boolean> {
     for (let next = this.#toPreload.shift(); next !== undefined; next = this.#toPreload.shift()) {
