@@ -60,7 +60,7 @@ export const bench: BenchModule = {
       rows,
       notes: [
         `checkpoints and logits ${logits.about}; tiny widths, random weights, disturbed batch norm and kernel transforms`,
-        "the published OFA weight files could not be had, so no full-size checkpoint was tried",
+        "the published OFA weight files could not be had, so none of them was tried",
       ],
     }
   },
