@@ -36,7 +36,9 @@ export const barChart = (
   options: ScaleOptions = {},
 ): Figure => {
   const entries = series.map((s, i) => ({ name: s.name, color: s.color ?? colorAt(i) }))
-  const { plot, width, height, body } = frame(labels, series.length > 1 ? entries : [])
+  const { plot: whole, width, height, body } = frame(labels, series.length > 1 ? entries : [])
+  // Room for the value above the highest bar.
+  const plot = { ...whole, top: whole.top + 12 }
   const values = series.flatMap((s) =>
     s.values.flatMap((v, c) => (v === null ? [] : [v + (s.errors?.[c] ?? 0)])),
   )

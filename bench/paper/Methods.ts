@@ -27,7 +27,7 @@ import { meetsSlo, type Outcome } from "../../policies/Objective.ts"
 import { search } from "../../policies/Search.ts"
 import { judge, type World } from "../../policies/World.ts"
 import { imagenetAccuracy, imagenetResolutions } from "../../supernet/imagenet/ImagenetAccuracy.ts"
-import { seededRandom } from "../../supernet/Random.ts"
+import { type Random, seededRandom } from "../../supernet/Random.ts"
 import { ofaMobileNetV3 } from "../../supernet/Spec.ts"
 import { maxSubmodel, minSubmodel, type Submodel, uniformSubmodel } from "../../supernet/Submodel.ts"
 import type { Network } from "../../supernet/zoo/LayerGraph.ts"
@@ -113,14 +113,14 @@ export interface Found extends Outcome {
 /** Strategies for one condition after the other, each search starting from what was found for those before it. */
 export class OurPlanner {
   readonly #evaluations: number
-  readonly #seed: number
+  readonly #random: Random
   readonly #known: Array<Genome> = []
   /** The search starts from this many of the strategies known so far, the best for the new condition. */
   static readonly starts = 8
 
   constructor(evaluations: number, seed: number) {
     this.#evaluations = evaluations
-    this.#seed = seed
+    this.#random = seededRandom(seed)
   }
 
   best(condition: Condition, slo: Slo): Found {
@@ -130,7 +130,7 @@ export class OurPlanner {
       .sort((a, b) => b.score - a.score)
       .slice(0, OurPlanner.starts)
       .map((c) => c.genome)
-    const { genome } = search(judged, { evaluations: this.#evaluations }, seededRandom(this.#seed), starts)
+    const { genome } = search(judged, { evaluations: this.#evaluations }, this.#random, starts)
     this.#known.push(genome)
     const outcome = judged.outcome(genome)
     return { ...outcome, genome, meets: meetsSlo(slo, outcome) }

@@ -5,14 +5,17 @@
 import { besides, type Figure, xyChart } from "../Charts.ts"
 import type { Row } from "../Bench.ts"
 import { idealLink, symmetricLink } from "../../devices/latency/Condition.ts"
-import { timeline, type Timeline, type TransferSpan } from "../../devices/latency/Timeline.ts"
+import { type TaskSpan, timeline, type Timeline, type TransferSpan } from "../../devices/latency/Timeline.ts"
 import { shippedProfile } from "../../devices/profiles/Shipped.ts"
+import { blockMs } from "../../devices/profiles/BlockTime.ts"
+import { taskTile } from "../../supernet/Cost.ts"
 import type { Condition } from "../../policies/Condition.ts"
 import { decodeGenome } from "../../policies/Genome.ts"
 import { imageSource } from "../../supernet/TaskGraph.ts"
 import type { Scale } from "./LatencySlo.ts"
 import { bestOffer, type Found, offers, OurPlanner, spec, swarm, world } from "./Methods.ts"
 
+const pi = shippedProfile("raspberry-pi-4")
 const link = { bandwidthMbps: 1000, delayMs: 2 }
 const accuracySlos = [0.74, 0.76, 0.78, 0.79]
 export const deviceCounts: ReadonlyArray<number> = [1, 2, 3, 4, 5, 6, 7, 8, 9]
@@ -26,19 +29,26 @@ interface CriticalPath {
   readonly waitMs: number
 }
 
+/** The head alone, without the blocks before it in the same task, ms. */
+const headBlockMs = (t: Timeline, last: TaskSpan): number => {
+  const head = t.graph.blocks.at(-1)
+  const [height, width] = taskTile(t.graph, last.task, last.task.last)
+  return head === undefined ? 0 : blockMs(pi, spec, head, height, width)
+}
+
 const criticalPath = (t: Timeline): CriticalPath => {
   const arrival = new Map<number, TransferSpan>()
   for (const transfer of t.transfers) arrival.set(transfer.index, transfer)
   let index = t.graph.tasks.length - 1
   const last = t.tasks[index]
-  const headMs = last === undefined ? 0 : last.endMs - last.startMs
+  const headMs = last === undefined ? 0 : headBlockMs(t, last)
   const result = t.transfers.find((transfer) => transfer.what === "result")
   let [computeMs, waitMs] = [0, 0]
   let transferMs = result === undefined ? 0 : result.arriveMs - result.readyMs
   for (;;) {
     const span = t.tasks[index]
     if (span === undefined) break
-    if (index !== t.graph.tasks.length - 1) computeMs += span.endMs - span.startMs
+    computeMs += span.endMs - span.startMs - (span === last ? headMs : 0)
     waitMs += span.startMs - span.readyMs
     // The input that came last made the task wait.
     const inputs = span.task.inputs.map((e) => {
@@ -73,7 +83,7 @@ const explain = (found: Found, condition: Condition): CriticalPath =>
           link: i === 0 ? idealLink : symmetricLink(d.bandwidthMbps, d.delayMs),
         })),
       },
-      profileOf: () => shippedProfile("raspberry-pi-4"),
+      profileOf: () => pi,
     }),
   )
 
