@@ -1,11 +1,16 @@
 /** `murmuration deploy init DIR --hub HOST --device pi-1 --device pi-2`: configurations and secrets for real devices. */
-import { Console, Effect, Option, Schema } from "effect"
+import { Console, Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { CannotDeploy, initDeployment, type InitReport } from "../deploy/Init.ts"
 import type { TlsFiles } from "../deploy/Swarm.ts"
-import { DeviceId } from "../subjects/DeviceId.ts"
+import { BadDeviceId } from "../actors/Configuration.ts"
+import { type DeviceId, isDeviceId } from "../subjects/DeviceId.ts"
+import { deployBucketsCommand } from "./DeployBuckets.ts"
 
-const decodeDevices = Schema.decodeUnknownEffect(Schema.Array(DeviceId))
+const deviceIds = (given: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<DeviceId>, BadDeviceId> =>
+  Effect.forEach(given, (id) =>
+    isDeviceId(id) ? Effect.succeed(id) : Effect.fail(new BadDeviceId({ given: id })),
+  )
 
 /** What a person does next, as text. */
 export const nextSteps = (directory: string, report: InitReport): string => {
@@ -70,10 +75,13 @@ export const deployInitCommand = Command.make(
     ),
     hubTls: certificates("hub", "the hub"),
     leafTls: certificates("leaf", "every device"),
-    json: Flag.Boolean("json").pipe(Flag.withDescription("print what was written as JSON, without secrets")),
+    json: Flag.Boolean("json").pipe(
+      Flag.withDescription("print what was written as JSON, without secrets"),
+      Flag.withDefault(false),
+    ),
   },
   Effect.fn("deployInit")(function* (a) {
-    const devices = yield* decodeDevices(a.devices)
+    const devices = yield* deviceIds(a.devices)
     const hubTls = yield* tlsOf("hub", a.hubTls)
     const leafTls = yield* tlsOf("leaf", a.leafTls)
     const report = yield* initDeployment({
@@ -95,5 +103,5 @@ export const deployInitCommand = Command.make(
 
 export const deployCommand = Command.make("deploy").pipe(
   Command.withDescription("Prepare real devices"),
-  Command.withSubcommands([deployInitCommand]),
+  Command.withSubcommands([deployInitCommand, deployBucketsCommand]),
 )

@@ -7,6 +7,7 @@ import { Command } from "effect/cli"
 import { versions } from "../actors/Self.ts"
 import { demoCommand } from "./Demo.ts"
 import { deployCommand } from "./DeployInit.ts"
+import { doctorCommand } from "./Doctor.ts"
 import { importCommand } from "./Import.ts"
 import { inferCommand } from "./Infer.ts"
 import { planCommand } from "./Plan.ts"
@@ -35,6 +36,7 @@ const murmuration = Command.make("murmuration").pipe(
     planCommand,
     profileCommand,
     swarmCommand,
+    doctorCommand,
     supernet,
     policy,
     deployCommand,

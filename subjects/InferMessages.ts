@@ -23,7 +23,7 @@ const SloFields = Schema.Struct({
   accuracy: Schema.optionalKey(Fraction),
 }).check(
   Schema.makeFilter((slo) => (slo.latencyMs === undefined) !== (slo.accuracy === undefined), {
-    description: "exactly one of latencyMs and accuracy",
+    expected: "exactly one of latencyMs and accuracy",
   }),
 )
 export const Slo = SloFields as unknown as Schema.Codec<Slo, Slo>
@@ -35,7 +35,7 @@ export const PixelTensor = Schema.Struct({
   data: Schema.Uint8Array,
 }).check(
   Schema.makeFilter((t) => t.data.length === t.width * t.height * 3, {
-    description: "width * height * 3 bytes of RGB",
+    expected: "width * height * 3 bytes of RGB",
   }),
 )
 
@@ -62,7 +62,7 @@ export const InferRequest = Schema.Struct({
   strategy: Schema.optionalKey(WireStrategy),
 }).check(
   Schema.makeFilter((r) => (r.image === undefined) !== (r.tensor === undefined), {
-    description: "exactly one of image and tensor",
+    expected: "exactly one of image and tensor",
   }),
 )
 export type InferRequest = typeof InferRequest.Type

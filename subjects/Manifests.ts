@@ -4,7 +4,7 @@ import { DeviceId, StrategyId, WireStrategy } from "./DeviceId.ts"
 import { Slo } from "./InferMessages.ts"
 
 export const Sha256 = Schema.String.check(
-  Schema.isPattern(/^[0-9a-f]{64}$/, { description: "a SHA-256 digest in hexadecimal" }),
+  Schema.isPattern(/^[0-9a-f]{64}$/, { expected: "a SHA-256 digest in hexadecimal" }),
 )
 
 /** A blob in the object store. */
