@@ -1,0 +1,193 @@
+/**
+ * Fits the accuracy predictor on a table of measured strategies: squared error, Adam, weight decay chosen by cross-validation,
+ * the whole table as one batch. A few hundred rows take some seconds.
+ */
+import {
+  AccuracyPredictor,
+  type AccuracyQuery,
+  FeatureSpace,
+  type PredictorData,
+} from "./AccuracyPredictor.ts"
+import { normal, seededRandom, shuffled } from "./Random.ts"
+import type { SupernetSpec } from "./Spec.ts"
+
+export interface MeasuredStrategy extends AccuracyQuery {
+  /** Top-1 accuracy 0..1. */
+  readonly top1: number
+}
+
+export interface FitOptions {
+  readonly hidden: number
+  readonly steps: number
+  readonly learningRate: number
+  /** Candidates for the weight decay. */
+  readonly decays: ReadonlyArray<number>
+  /** Share of the table kept out of the fit, to report the error on. */
+  readonly heldOutShare: number
+  readonly seed: number
+}
+
+export const defaultFit: FitOptions = {
+  hidden: 12,
+  steps: 1500,
+  learningRate: 3e-3,
+  decays: [1e-5, 1e-4, 1e-3, 1e-2],
+  heldOutShare: 0.2,
+  seed: 1,
+}
+
+/** Kendall's tau-b: agreement of two rankings, ties allowed. */
+export const kendallTau = (a: ReadonlyArray<number>, b: ReadonlyArray<number>): number => {
+  let [agree, tiesA, tiesB, pairs] = [0, 0, 0, 0]
+  for (let i = 0; i < a.length; i++) {
+    for (let j = 0; j < i; j++) {
+      const [x, y] = [Math.sign(a[i]! - a[j]!), Math.sign(b[i]! - b[j]!)]
+      pairs++
+      agree += x * y
+      if (x === 0) tiesA++
+      if (y === 0) tiesB++
+    }
+  }
+  return agree / Math.sqrt((pairs - tiesA) * (pairs - tiesB))
+}
+
+const mean = (values: ReadonlyArray<number>): number => values.reduce((a, b) => a + b, 0) / values.length
+
+interface Row {
+  readonly features: ReadonlyArray<number>
+  readonly top1: number
+}
+
+/** Parameters as one vector: [features][1 + hidden], bias [1 + hidden], output [hidden]. */
+const gradientOf = (
+  p: Float64Array,
+  g: Float64Array,
+  rows: ReadonlyArray<Row>,
+  size: number,
+  hidden: number,
+): void => {
+  const stride = 1 + hidden
+  const [biasAt, outputAt] = [size * stride, (size + 1) * stride]
+  const sum = new Float64Array(stride)
+  g.fill(0)
+  for (const { features, top1 } of rows) {
+    for (let j = 0; j < stride; j++) sum[j] = p[biasAt + j]!
+    for (const f of features) for (let j = 0; j < stride; j++) sum[j]! += p[f * stride + j]!
+    let value = sum[0]!
+    for (let j = 0; j < hidden; j++) value += Math.max(0, sum[j + 1]!) * p[outputAt + j]!
+    const d = (value - top1) / rows.length
+    for (let j = 0; j < hidden; j++) {
+      const h = sum[j + 1]!
+      g[outputAt + j]! += d * Math.max(0, h)
+      sum[j + 1] = h > 0 ? d * p[outputAt + j]! : 0
+    }
+    sum[0] = d
+    for (let j = 0; j < stride; j++) g[biasAt + j]! += sum[j]!
+    for (const f of features) for (let j = 0; j < stride; j++) g[f * stride + j]! += sum[j]!
+  }
+}
+
+const round = (v: number): number => Number(v.toPrecision(6))
+
+const fitRows = (
+  spec: SupernetSpec,
+  rows: ReadonlyArray<Row>,
+  decay: number,
+  options: FitOptions,
+): Omit<PredictorData, "heldOut"> => {
+  const size = new FeatureSpace(spec).size
+  const { hidden } = options
+  const stride = 1 + hidden
+  const random = seededRandom(options.seed)
+  const length = (size + 1) * stride + hidden
+  const p = Float64Array.from({ length }, (_, i) =>
+    i < size * stride && i % stride === 0 ? 0 : 0.02 * normal(random),
+  )
+  p[size * stride] = mean(rows.map((r) => r.top1))
+  for (let j = 0; j < hidden; j++) p[(size + 1) * stride + j] = 0.1 * normal(random)
+  const [g, m, v] = [new Float64Array(length), new Float64Array(length), new Float64Array(length)]
+  for (let step = 1; step <= options.steps; step++) {
+    gradientOf(p, g, rows, size, hidden)
+    const rate = options.learningRate * 0.5 * (1 + Math.cos((Math.PI * step) / options.steps))
+    for (let i = 0; i < length; i++) {
+      // The bias keeps its freedom: decay pulls towards the mean accuracy, not towards zero.
+      const gi = g[i]! + (i === size * stride ? 0 : decay * p[i]!)
+      m[i] = 0.9 * m[i]! + 0.1 * gi
+      v[i] = 0.99 * v[i]! + 0.01 * gi * gi
+      p[i]! -= (rate * (m[i]! / (1 - 0.9 ** step))) / (Math.sqrt(v[i]! / (1 - 0.99 ** step)) + 1e-9)
+    }
+  }
+  const slice = (at: number, n: number) => Array.from(p.subarray(at, at + n), round)
+  return {
+    format: "murmuration-accuracy-1",
+    supernet: `${spec.name} ${spec.version}`,
+    hidden,
+    features: Array.from({ length: size }, (_, f) => slice(f * stride, stride)),
+    bias: slice(size * stride, stride),
+    output: slice((size + 1) * stride, hidden),
+  }
+}
+
+const unknownError = { strategies: 0, meanAbsoluteError: 0, kendallTau: 0 }
+
+const errorOn = (
+  spec: SupernetSpec,
+  fitted: Omit<PredictorData, "heldOut">,
+  table: ReadonlyArray<MeasuredStrategy>,
+): PredictorData["heldOut"] => {
+  const predictor = new AccuracyPredictor(spec, { ...fitted, heldOut: unknownError })
+  const predicted = table.map((q) => predictor.predict(q))
+  return {
+    strategies: table.length,
+    meanAbsoluteError: round(mean(table.map((q, i) => Math.abs(q.top1 - predicted[i]!)))),
+    kendallTau: round(
+      kendallTau(
+        table.map((q) => q.top1),
+        predicted,
+      ),
+    ),
+  }
+}
+
+const folds = 4
+
+/** The weight decay with the least cross-validated error on the part of the table that is fitted. */
+const chooseDecay = (
+  spec: SupernetSpec,
+  table: ReadonlyArray<MeasuredStrategy>,
+  options: FitOptions,
+): number => {
+  const space = new FeatureSpace(spec)
+  const rows = table.map((q) => ({ features: space.of(q), top1: q.top1 }))
+  const quick = { ...options, steps: Math.ceil(options.steps / 3) }
+  const errors = options.decays.map((decay) => {
+    const each = Array.from({ length: folds }, (_, fold) => {
+      const fitted = fitRows(
+        spec,
+        rows.filter((_row, i) => i % folds !== fold),
+        decay,
+        quick,
+      )
+      const outside = table.filter((_row, i) => i % folds === fold)
+      return errorOn(spec, fitted, outside).meanAbsoluteError
+    })
+    return mean(each)
+  })
+  return options.decays[errors.indexOf(Math.min(...errors))] ?? 0
+}
+
+/** Fits on a random part of the table; error and rank correlation are those of the rest. */
+export const fitPredictor = (
+  spec: SupernetSpec,
+  table: ReadonlyArray<MeasuredStrategy>,
+  options: FitOptions = defaultFit,
+): PredictorData => {
+  const mixed = shuffled(seededRandom(options.seed), table)
+  const outside = Math.round(mixed.length * options.heldOutShare)
+  const [heldOut, fitted] = [mixed.slice(0, outside), mixed.slice(outside)]
+  const decay = chooseDecay(spec, fitted, options)
+  const space = new FeatureSpace(spec)
+  const rows = fitted.map((q) => ({ features: space.of(q), top1: q.top1 }))
+  const result = fitRows(spec, rows, decay, options)
+  return { ...result, heldOut: errorOn(spec, result, heldOut) }
+}
