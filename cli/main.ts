@@ -14,12 +14,13 @@ import { planCommand } from "./Plan.ts"
 import { policyTrainingCommands } from "./Policy.ts"
 import { policyBucketCommands } from "./PolicyBucket.ts"
 import { profileCommand } from "./Profile.ts"
+import { supernetCommands } from "./Supernet.ts"
 import { swarmCommand } from "./SwarmView.ts"
 import { upCommand } from "./Up.ts"
 
 const supernet = Command.make("supernet").pipe(
   Command.withDescription("Train, measure and import supernets"),
-  Command.withSubcommands([importCommand]),
+  Command.withSubcommands([...supernetCommands, importCommand]),
 )
 
 const policy = Command.make("policy").pipe(

@@ -217,6 +217,27 @@ export const writeArtifact = (
     return manifest
   })
 
+/** Names further files of an artifact (tables, predictors, logs) in its manifest, with size and SHA-256. */
+export const recordFiles = Effect.fn("recordFiles")(function* (
+  directory: string,
+  names: ReadonlyArray<string>,
+) {
+  const path = join(directory, "manifest.json")
+  const manifest = yield* decodeJson(
+    path,
+    yield* readBytes(path),
+    Manifest,
+    "a murmuration-supernet-1 manifest",
+  )
+  const files = { ...manifest.files }
+  for (const name of names) {
+    const bytes = yield* readBytes(join(directory, name))
+    files[name] = { bytes: bytes.byteLength, sha256: sha256(bytes) }
+  }
+  const text = `${JSON.stringify({ ...manifest, files }, null, 1)}\n`
+  yield* Effect.promise(() => writeFile(path, text))
+})
+
 const projectRoot = dirname(dirname(fileURLToPath(import.meta.url)))
 
 export const imagenetteClasses: ReadonlyArray<string> = [

@@ -16,7 +16,7 @@ import { sampleGrids } from "./Recipe.ts"
 export interface CalibrateOptions {
   /** Random submodels per resolution; beside them the largest and the smallest run too. */
   readonly submodels: number
-  /** Images per submodel. */
+  /** Images per submodel at 128 pixels or less; fewer above, for the same number of pixels. */
   readonly batch: number
   /** Share of the submodels that run on random grids. */
   readonly gridShare: number
@@ -25,6 +25,9 @@ export interface CalibrateOptions {
 }
 
 export const defaultCalibration: CalibrateOptions = { submodels: 72, batch: 64, gridShare: 0.25, seed: 1 }
+
+const imagesAt = (options: CalibrateOptions, resolution: number): number =>
+  Math.ceil((options.batch * Math.min(1, (128 / resolution) ** 2)) / 4) * 4
 
 /** Running average of a layer's mean and variance. */
 class Moments {
@@ -146,10 +149,17 @@ export const calibrate = async (
       const plain = plainPlan(spec, submodel)
       const cut = random.next() < options.gridShare
       const plan = cut ? { ...plain, grids: sampleGrids(spec, submodel, random) } : plain
-      observePlan(network, plan, set, options.batch, random, (block, layer, mean, variance) => {
-        average.add(statisticsOwner(block, submodel), layer, mean, variance)
-        if (submodel === ends[0] && resolution === middle) base.add(block, layer, mean, variance)
-      })
+      observePlan(
+        network,
+        plan,
+        set,
+        imagesAt(options, resolution),
+        random,
+        (block, layer, mean, variance) => {
+          average.add(statisticsOwner(block, submodel), layer, mean, variance)
+          if (submodel === ends[0] && resolution === middle) base.add(block, layer, mean, variance)
+        },
+      )
       options.onProgress?.(++done, total)
       await new Promise<void>((resume) => setImmediate(resume))
     }

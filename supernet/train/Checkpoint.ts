@@ -33,23 +33,38 @@ export const writeCheckpoint = (file: string, state: TrainingState, vectors: Opt
   renameSync(`${file}.partial`, file)
 }
 
+interface Opened {
+  readonly state: TrainingState
+  readonly size: number
+  readonly bytes: Buffer
+  /** Byte at which the vectors begin. */
+  readonly start: number
+}
+
+const open = (file: string): Opened => {
+  const bytes = readFileSync(file)
+  const end = bytes.indexOf(10, magic.length)
+  if (bytes.subarray(0, magic.length).toString() !== magic || end < 0) {
+    throw new TypeError(`${file} is no training state`)
+  }
+  const header = JSON.parse(bytes.subarray(magic.length, end).toString()) as TrainingState & { size: number }
+  const { size, ...state } = header
+  return { state, size, bytes, start: end + 1 }
+}
+
+/** The state of a checkpoint without its vectors. */
+export const readState = (file: string): TrainingState => open(file).state
+
 /** Reads a checkpoint into the shared vectors; undefined when there is none. */
 export const readCheckpoint = (file: string, vectors: OptimizerState): TrainingState | undefined => {
   if (!existsSync(file)) return undefined
-  const bytes = readFileSync(file)
-  const end = bytes.indexOf(10, magic.length)
-  if (bytes.subarray(0, magic.length).toString() !== magic || end < 0)
-    throw new TypeError(`${file} is no training state`)
-  const { size, ...state } = JSON.parse(bytes.subarray(magic.length, end).toString()) as TrainingState & {
-    size: number
-  }
-  if (size !== vectors.parameters.length)
+  const { state, size, bytes, start } = open(file)
+  if (size !== vectors.parameters.length) {
     throw new TypeError(`${file} is of another supernet (${size} parameters)`)
+  }
   for (const [i, name] of vectorNames.entries()) {
-    const start = end + 1 + i * size * 4
-    vectors[name].set(
-      new Float32Array(bytes.buffer.slice(bytes.byteOffset + start, bytes.byteOffset + start + size * 4)),
-    )
+    const at = bytes.byteOffset + start + i * size * 4
+    vectors[name].set(new Float32Array(bytes.buffer.slice(at, at + size * 4)))
   }
   return state
 }

@@ -10,6 +10,7 @@ import { seededRandom, shuffled } from "../Random.ts"
 import { ofaMobileNetV3, type SupernetSpec } from "../Spec.ts"
 import { randomWeights } from "../Weights.ts"
 import { readCheckpoint, type TrainingState } from "./Checkpoint.ts"
+import { artifactState } from "./Export.ts"
 import { decayMask, packParameters, parameterLayout } from "./Parameters.ts"
 import { defaultRecipe, type Recipe } from "./Recipe.ts"
 import { optimizerState, requestStop, type SharedBuffers, sharedBuffers } from "./Shared.ts"
@@ -20,6 +21,8 @@ export interface TrainOptions {
   readonly data: string
   /** Where checkpoint and log go. */
   readonly output: string
+  /** Artifact whose weights to train on, where `output` has no checkpoint. */
+  readonly continueFrom?: string
   readonly widthMultiplier: number
   readonly workers: number
   /** Workers wait for each other at every step: reproducible. Free workers are faster on a busy machine. */
@@ -64,17 +67,25 @@ const checkImages = async (folder: string): Promise<ImageSet> => {
   return await loadImages({ ...all, files }, 128)
 }
 
-const initialise = (
+/** From the run's own checkpoint, else from an artifact to continue, else from random weights. */
+const initialise = async (
   shared: SharedBuffers,
   spec: SupernetSpec,
-  recipe: Recipe,
+  options: TrainOptions,
   file: string,
-): TrainingState => {
+): Promise<TrainingState> => {
+  const { recipe } = options
   const layout = parameterLayout(spec)
   const vectors = optimizerState(shared)
   vectors.decays.set(decayMask(layout))
   const resumed = readCheckpoint(file, vectors)
   if (resumed !== undefined) return { ...resumed, recipe }
+  if (options.continueFrom !== undefined) {
+    const { parameters, state } = await artifactState(options.continueFrom)
+    vectors.parameters.set(parameters)
+    vectors.average.set(parameters)
+    return { ...state, recipe }
+  }
   const weights = packParameters(layout, randomWeights(spec, recipe.seed))
   vectors.parameters.set(weights)
   vectors.average.set(weights)
@@ -95,7 +106,7 @@ export const train = async (options: TrainOptions): Promise<void> => {
   const check = await checkImages(join(options.data, "val"))
   const shared = sharedBuffers(parameterLayout(spec).size, options.workers)
   const checkpointFile = join(options.output, "state.bin")
-  const state = initialise(shared, spec, options.recipe, checkpointFile)
+  const state = await initialise(shared, spec, options, checkpointFile)
   mkdirSync(options.output, { recursive: true })
   const log = (entry: object) =>
     appendFileSync(join(options.output, "log.jsonl"), `${JSON.stringify(entry)}\n`)

@@ -1,0 +1,163 @@
+/**
+ * `murmuration supernet eval|table|fit`: an artifact's accuracy, measured by ONNX Runtime on held-out images, and the predictor
+ * fitted on it. Every command ends by naming the next one.
+ */
+import { readFile, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { Console, Effect, Option } from "effect"
+import { Command, Flag } from "effect/cli"
+import { defaultFit, fitPredictor } from "../supernet/AccuracyFit.ts"
+import { readArtifact, recordFiles } from "../supernet/Artifact.ts"
+import {
+  type AccuracyTable,
+  HeldOutImages,
+  measureTable,
+  strategyAccuracy,
+  tableStrategies,
+  treatedStrategy,
+} from "../supernet/Evaluate.ts"
+import { seededRandom } from "../supernet/Random.ts"
+import { Reference } from "../supernet/Reference.ts"
+import type { SupernetSpec } from "../supernet/Spec.ts"
+import { maxSubmodel, minSubmodel, sampleSubmodel, type Submodel } from "../supernet/Submodel.ts"
+import {
+  artifactFlag,
+  artifactFolder,
+  dataFlag,
+  dataFolder,
+  imagesFlag,
+  progress,
+  seedFlag,
+  timeLeft,
+} from "./SupernetFlags.ts"
+import { exportCommand, trainCommand } from "./SupernetTrain.ts"
+import { percent } from "./Text.ts"
+
+export const accuracyTableFile = "accuracy-table.json"
+export const accuracyPredictorFile = "accuracy-predictor.json"
+
+const evalFlags = {
+  data: dataFlag,
+  artifact: artifactFlag,
+  images: imagesFlag,
+  submodel: Flag.Literals("submodel", ["ends", "largest", "smallest", "random"]).pipe(
+    Flag.withDescription("Which submodel; ends = the largest and the smallest"),
+    Flag.withDefault("ends" as const),
+  ),
+  resolution: Flag.Int("resolution").pipe(
+    Flag.withDescription("Pixels; default all of the supernet's"),
+    Flag.optional,
+  ),
+  grid: Flag.Literals("grid", ["1x1", "1x2", "2x1", "2x2"]).pipe(
+    Flag.withDescription("Grid of the blocks that are cut"),
+    Flag.withDefault("1x1" as const),
+  ),
+  cut: Flag.Literals("cut", ["early", "all"]).pipe(
+    Flag.withDescription("Blocks that are cut: the first half, or all"),
+    Flag.withDefault("early" as const),
+  ),
+  bits: Flag.Literals("bits", ["32", "16", "8"]).pipe(
+    Flag.withDescription("Width of every block's input on the bus"),
+    Flag.withDefault("32" as const),
+  ),
+  seed: seedFlag,
+}
+
+const wantedSubmodels = (
+  spec: SupernetSpec,
+  kind: string,
+  resolution: number,
+  seed: number,
+): ReadonlyArray<Submodel> => {
+  if (kind === "random") return [{ ...sampleSubmodel(spec, seededRandom(seed)), resolution }]
+  const [largest, smallest] = [maxSubmodel(spec, resolution), minSubmodel(spec, resolution)]
+  return kind === "largest" ? [largest] : kind === "smallest" ? [smallest] : [largest, smallest]
+}
+
+const describe = (s: Submodel): string =>
+  `${s.resolution} px, depths ${s.depths.join("")}, kernels ${s.kernels.join("")}, expands ${s.expands.join("")}`
+
+const evalCommand = Command.make("eval", evalFlags, (given) =>
+  Effect.gen(function* () {
+    const data = yield* dataFolder(given.data)
+    const folder = yield* artifactFolder(given.artifact)
+    const { spec, weights } = yield* readArtifact(folder)
+    const images = new HeldOutImages(data, Option.getOrUndefined(given.images))
+    const reference = new Reference(spec, weights)
+    const { grid, cut } = given
+    const bits = Number(given.bits) as 8 | 16 | 32
+    yield* Console.log(
+      `${spec.name} ${spec.version}${spec.trained ? "" : " (untrained weights)"}, ${images.count} images`,
+    )
+    for (const resolution of Option.match(given.resolution, {
+      onNone: () => spec.resolutions,
+      onSome: (r) => [r],
+    })) {
+      for (const submodel of wantedSubmodels(spec, given.submodel, resolution, given.seed)) {
+        const strategy = treatedStrategy(spec, submodel, { grid, cut, bits })
+        const top1 = yield* Effect.promise(() => strategyAccuracy(reference, strategy, images))
+        yield* Console.log(`top-1 ${percent(top1)}  ${describe(submodel)}`)
+      }
+    }
+  }),
+).pipe(
+  Command.withDescription(
+    "Accuracy on the held-out images, by ONNX Runtime with the graphs that devices run",
+  ),
+)
+
+const tableCommand = Command.make(
+  "table",
+  {
+    data: dataFlag,
+    artifact: artifactFlag,
+    images: imagesFlag,
+    strategies: Flag.Int("strategies").pipe(
+      Flag.withDescription("Strategies to measure"),
+      Flag.withDefault(300),
+    ),
+    seed: seedFlag,
+  },
+  (given) =>
+    Effect.gen(function* () {
+      const data = yield* dataFolder(given.data)
+      const folder = yield* artifactFolder(given.artifact)
+      const { spec, weights } = yield* readArtifact(folder)
+      const images = new HeldOutImages(data, Option.getOrUndefined(given.images))
+      const strategies = tableStrategies(spec, given.strategies, given.seed)
+      const [show, started] = [progress(), performance.now()]
+      const table = yield* Effect.promise(() =>
+        measureTable(new Reference(spec, weights), strategies, images, given.seed, (row, done) => {
+          const share = done / strategies.length
+          show(share, `top-1 ${percent(row.top1)} · ${timeLeft(share, started)}`)
+        }),
+      )
+      const rows = table.rows.map((r) => JSON.stringify(r)).join(",\n")
+      const text = JSON.stringify({ ...table, rows: [] }, null, 1).replace(
+        '"rows": []',
+        () => `"rows": [\n${rows}\n]`,
+      )
+      yield* Effect.promise(() => writeFile(join(folder, accuracyTableFile), `${text}\n`))
+      yield* recordFiles(folder, [accuracyTableFile])
+      yield* Console.log(`Next: murmuration supernet fit --artifact ${folder}`)
+    }),
+).pipe(Command.withDescription("Measure the accuracy of a few hundred sampled strategies"))
+
+const fitCommand = Command.make("fit", { artifact: artifactFlag, seed: seedFlag }, (given) =>
+  Effect.gen(function* () {
+    const folder = yield* artifactFolder(given.artifact)
+    const { spec } = yield* readArtifact(folder)
+    const table = yield* Effect.promise(
+      async () => JSON.parse(await readFile(join(folder, accuracyTableFile), "utf8")) as AccuracyTable,
+    )
+    const data = fitPredictor(spec, table.rows, { ...defaultFit, seed: given.seed })
+    yield* Effect.promise(() => writeFile(join(folder, accuracyPredictorFile), `${JSON.stringify(data)}\n`))
+    yield* recordFiles(folder, [accuracyPredictorFile])
+    const { strategies, meanAbsoluteError, kendallTau } = data.heldOut
+    yield* Console.log(
+      `On ${strategies} strategies that the fit did not see: mean absolute error ${(meanAbsoluteError * 100).toFixed(2)} points, Kendall tau ${kendallTau.toFixed(3)}`,
+    )
+  }),
+).pipe(Command.withDescription("Fit the accuracy predictor on the table"))
+
+export const supernetCommands = [trainCommand, exportCommand, evalCommand, tableCommand, fitCommand] as const

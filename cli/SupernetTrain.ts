@@ -1,0 +1,127 @@
+/** `murmuration supernet train` and `export`: from a folder of images to an artifact. */
+import { join } from "node:path"
+import { Console, Effect, Option } from "effect"
+import { Command, Flag } from "effect/cli"
+import { dataFlag, dataFolder, progress, seedFlag, timeLeft } from "./SupernetFlags.ts"
+import { percent } from "./Text.ts"
+
+const trainFlags = {
+  data: dataFlag,
+  output: Flag.String("out").pipe(
+    Flag.withDescription("Folder of the run: checkpoint (resumed from when there) and log"),
+    Flag.withDefault(".train/default"),
+  ),
+  continueFrom: Flag.String("continue").pipe(
+    Flag.withDescription("Artifact whose weights to train on, where the run has no checkpoint"),
+    Flag.optional,
+  ),
+  width: Flag.Finite("width").pipe(Flag.withDescription("Width multiplier"), Flag.withDefault(0.5)),
+  minutes: Flag.Finite("minutes").pipe(
+    Flag.withDescription(
+      "Length of the whole training, earlier runs included: the learning rate falls towards its end",
+    ),
+    Flag.withDefault(240),
+  ),
+  workers: Flag.Int("workers").pipe(Flag.withDescription("Training threads"), Flag.withDefault(2)),
+  free: Flag.Boolean("free").pipe(
+    Flag.withDescription("Workers do not wait for each other: faster on a busy machine, not reproducible"),
+    Flag.withDefault(false),
+  ),
+  recipe: Flag.String("recipe").pipe(
+    Flag.withDescription(
+      "JSON of recipe fields to change, such as '{\"batch\":24}'; see supernet/train/Recipe.ts",
+    ),
+    Flag.withDefault("{}"),
+  ),
+  seed: seedFlag,
+}
+
+export const trainCommand = Command.make("train", trainFlags, (given) =>
+  Effect.gen(function* () {
+    // Loaded here: no other command needs the training code.
+    const { defaultTrainOptions, train } = yield* Effect.promise(() => import("../supernet/train/Trainer.ts"))
+    const data = yield* dataFolder(given.data)
+    const changes = JSON.parse(given.recipe) as Partial<typeof defaultTrainOptions.recipe>
+    const show = progress()
+    const [started, rates] = [performance.now(), { images: 0, since: performance.now(), first: -1 }]
+    yield* Effect.promise(() =>
+      train({
+        ...defaultTrainOptions,
+        ...(Option.isSome(given.continueFrom) ? { continueFrom: given.continueFrom.value } : {}),
+        data,
+        output: given.output,
+        widthMultiplier: given.width,
+        minutes: given.minutes,
+        workers: given.workers,
+        inStep: !given.free,
+        recipe: { ...defaultTrainOptions.recipe, ...changes, seed: given.seed },
+        onStep: (r) => {
+          if (rates.first < 0) Object.assign(rates, { first: r.progress, images: r.images })
+          const rate = (r.images - rates.images) / Math.max(1, (performance.now() - rates.since) / 1000)
+          const losses = r.losses.map((l) => l.toFixed(2)).join(" ")
+          const text = `step ${r.step} · ${rate.toFixed(0)} images/s · loss ${losses} · ${timeLeft(r.progress, started, rates.first)}`
+          show(r.progress, text)
+        },
+        onCheck: (c) =>
+          show(
+            c.minutes / given.minutes,
+            `held out, ${c.resolution} px: largest ${percent(c.largest)}, smallest ${percent(c.smallest)}\n`,
+          ),
+      }),
+    )
+    yield* Console.log(`\nNext: murmuration supernet export --run ${given.output} --out ARTIFACT`)
+  }),
+).pipe(
+  Command.withDescription(
+    "Train a supernet, or train one further; stop with Ctrl-C, go on with the same command",
+  ),
+)
+
+const exportFlags = {
+  data: dataFlag,
+  run: Flag.String("run").pipe(
+    Flag.withDescription("Folder of the training run"),
+    Flag.withDefault(".train/default"),
+  ),
+  out: Flag.String("out").pipe(Flag.withDescription("Artifact directory to write")),
+  name: Flag.String("version-name").pipe(
+    Flag.withDescription("Version of the supernet"),
+    Flag.withDefault("1"),
+  ),
+  submodels: Flag.Int("submodels").pipe(
+    Flag.withDescription("Random submodels per resolution that the batch-norm statistics are averaged over"),
+    Flag.withDefault(72),
+  ),
+  seed: seedFlag,
+}
+
+export const exportCommand = Command.make("export", exportFlags, (given) =>
+  Effect.gen(function* () {
+    const [{ exportArtifact }, { readState }, { defaultCalibration }] = yield* Effect.promise(() =>
+      Promise.all([
+        import("../supernet/train/Export.ts"),
+        import("../supernet/train/Checkpoint.ts"),
+        import("../supernet/train/Calibrate.ts"),
+      ]),
+    )
+    const data = yield* dataFolder(given.data)
+    const state = readState(join(given.run, "state.bin"))
+    const show = progress()
+    const started = performance.now()
+    const onProgress = (done: number, total: number) =>
+      show(done / total, `calibrating · ${timeLeft(done / total, started)}`)
+    const calibration = { ...defaultCalibration, submodels: given.submodels, seed: given.seed, onProgress }
+    yield* Effect.promise(() =>
+      exportArtifact(
+        { data, run: given.run, artifact: given.out, version: given.name, calibration },
+        state.spec,
+      ),
+    )
+    yield* Console.log(`${given.out}: step ${state.step}, ${state.images} images`)
+    yield* Console.log(`Next: murmuration supernet eval --artifact ${given.out}`)
+  }),
+).pipe(
+  Command.withDescription(
+    "Write a training run as an artifact, with batch-norm statistics per block variant",
+  ),
+)

@@ -1,0 +1,90 @@
+/**
+ * From a training run to an artifact: the averaged weights of a checkpoint, statistics calibrated on training images, float16
+ * files with a manifest, and beside them the training state and log, from which a later run goes on.
+ */
+import { existsSync } from "node:fs"
+import { readFile, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { Effect } from "effect"
+import { readArtifact, recordFiles, writeArtifact } from "../Artifact.ts"
+import { imageFolder, type ImageSet, loadImages } from "../Data.ts"
+import { seededRandom, shuffled } from "../Random.ts"
+import type { SupernetSpec } from "../Spec.ts"
+import type { Weights } from "../Weights.ts"
+import { calibrate, type CalibrateOptions } from "./Calibrate.ts"
+import { readCheckpoint, type TrainingState } from "./Checkpoint.ts"
+import { packParameters, parameterLayout, unpackParameters } from "./Parameters.ts"
+import { optimizerState, sharedBuffers } from "./Shared.ts"
+
+/** Training images for calibration, whole and decoded at each resolution. Never of `val/`. */
+export const calibrationImages = async (
+  data: string,
+  resolutions: ReadonlyArray<number>,
+  count = 1200,
+): Promise<ReadonlyMap<number, ImageSet>> => {
+  const all = imageFolder(join(data, "train"))
+  const files = shuffled(seededRandom(5), all.files).slice(0, count)
+  const sets = new Map<number, ImageSet>()
+  for (const resolution of resolutions) sets.set(resolution, await loadImages({ ...all, files }, resolution))
+  return sets
+}
+
+/** Averaged weights and state of a checkpoint file. */
+export const checkpointWeights = (
+  file: string,
+  spec: SupernetSpec,
+): { readonly weights: Weights; readonly state: TrainingState } => {
+  const vectors = optimizerState(sharedBuffers(parameterLayout(spec).size, 1))
+  const state = readCheckpoint(file, vectors)
+  if (state === undefined) throw new RangeError(`${file} does not exist`)
+  return { weights: unpackParameters(state.spec, vectors.average), state }
+}
+
+export interface ExportOptions {
+  /** Folder with `train/`. */
+  readonly data: string
+  /** Output folder of the training run: `state.bin`, `log.jsonl`. */
+  readonly run: string
+  readonly artifact: string
+  /** Goes into the spec: artifacts are told apart by it. */
+  readonly version: string
+  readonly calibration: CalibrateOptions
+}
+
+const describe = (state: TrainingState): string =>
+  `trained from random weights on Imagenette (${state.images} images in ${state.step} steps), seed ${state.recipe.seed}`
+
+export const trainingStateFile = "training.json"
+export const trainingLogFile = "training-log.jsonl"
+
+export const exportArtifact = async (options: ExportOptions, spec: SupernetSpec): Promise<TrainingState> => {
+  const { weights, state } = checkpointWeights(join(options.run, "state.bin"), spec)
+  const images = await calibrationImages(options.data, spec.resolutions)
+  const named = { ...state.spec, version: options.version }
+  const calibrated = await calibrate(named, weights, images, options.calibration)
+  await Effect.runPromise(writeArtifact(options.artifact, named, calibrated, { training: describe(state) }))
+  const { spec: _, ...rest } = state
+  await writeFile(join(options.artifact, trainingStateFile), `${JSON.stringify(rest, null, 1)}\n`)
+  const log = join(options.run, "log.jsonl")
+  if (existsSync(log)) await writeFile(join(options.artifact, trainingLogFile), await readFile(log))
+  await Effect.runPromise(recordFiles(options.artifact, [trainingStateFile, trainingLogFile]))
+  return state
+}
+
+/**
+ * Weights and state of an artifact, to train on where no checkpoint is left: the optimiser's moments start from zero, so its
+ * updates (warm-up, bias correction) count from zero again.
+ */
+export const artifactState = async (
+  directory: string,
+): Promise<{ readonly parameters: Float32Array; readonly state: TrainingState }> => {
+  const { spec, weights } = await Effect.runPromise(readArtifact(directory))
+  const stored = JSON.parse(await readFile(join(directory, trainingStateFile), "utf8")) as Omit<
+    TrainingState,
+    "spec"
+  >
+  return {
+    parameters: packParameters(parameterLayout(spec), weights),
+    state: { ...stored, spec, updates: 0 },
+  }
+}
