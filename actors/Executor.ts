@@ -87,7 +87,7 @@ const sendError = (e: TileSendError, to: DeviceId): ErrorBody => {
   return errorBodyOf(refusal("DeviceLost", `${to} did not take a tile: ${e.message}`, "", true))
 }
 
-const ownBytes = (bytes: Uint8Array): ArrayBuffer => Uint8Array.from(bytes).buffer
+const ownBytes = (bytes: Uint8Array): ArrayBuffer => new Uint8Array(bytes).buffer
 
 const make = Effect.gen(function* () {
   const engine = yield* Engine

@@ -72,7 +72,7 @@ const ownBuffer = (data: OrtTensor["data"]): ArrayBuffer => {
   const { buffer, byteOffset, byteLength } = data
   return buffer instanceof ArrayBuffer && byteLength === buffer.byteLength
     ? buffer
-    : Uint8Array.from(new Uint8Array(buffer, byteOffset, byteLength)).buffer
+    : new Uint8Array(new Uint8Array(buffer, byteOffset, byteLength)).buffer
 }
 
 /** The sessions that narrow and widen; made on first use, five small ones at most. */
