@@ -48,9 +48,9 @@ const complianceLine = (c: Compliance): Row => {
 }
 
 const scaleLine = (p: ScalePoint): Row => {
-  const { fixedMs, headMs, computeMs, transferMs, waitMs } = p.path
-  const parts = [fixedMs, headMs, computeMs, transferMs, waitMs].map((ms) => ms.toFixed(1))
-  const detail = `critical path, ms: fixed ${parts[0]}, head ${parts[1]}, tiles ${parts[2]}, transfer ${parts[3]}, wait ${parts[4]}`
+  const { fixedMs, headMs, computeMs, transferMs } = p.path
+  const parts = [fixedMs, headMs, computeMs, transferMs].map((ms) => ms.toFixed(1))
+  const detail = `critical path, ms: fixed ${parts[0]}, head ${parts[1]}, tiles ${parts[2]}, transfer ${parts[3]}`
   const what = `${(100 * p.accuracySlo).toFixed(0)} %, ${p.devices} devices: ms, ADCNN's speed-up, ours`
   return line("17", what, p.oursMs, p.adcnnSpeedup ?? 0, p.speedup, detail)
 }

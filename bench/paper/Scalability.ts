@@ -5,13 +5,13 @@
 import { besides, type Figure, xyChart } from "../Charts.ts"
 import type { Row } from "../Bench.ts"
 import { idealLink, symmetricLink } from "../../devices/latency/Condition.ts"
-import { type TaskSpan, timeline, type Timeline, type TransferSpan } from "../../devices/latency/Timeline.ts"
+import { criticalPath, type CriticalStep } from "../../devices/latency/Explain.ts"
+import { timeline, type Timeline } from "../../devices/latency/Timeline.ts"
 import { shippedProfile } from "../../devices/profiles/Shipped.ts"
 import { blockMs } from "../../devices/profiles/BlockTime.ts"
 import { taskTile } from "../../supernet/Cost.ts"
 import type { Condition } from "../../policies/Condition.ts"
 import { decodeGenome } from "../../policies/Genome.ts"
-import { imageSource } from "../../supernet/TaskGraph.ts"
 import type { Scale } from "./LatencySlo.ts"
 import { bestOffer, type Found, offers, OurPlanner, spec, swarm, world } from "./Methods.ts"
 
@@ -21,53 +21,38 @@ const accuracySlos = [0.74, 0.76, 0.78, 0.79]
 export const deviceCounts: ReadonlyArray<number> = [1, 2, 3, 4, 5, 6, 7, 8, 9]
 
 /** What the way from the request to the reply that decides the latency is made of, ms. */
-interface CriticalPath {
+interface PathParts {
+  /** Decoding, request and reply. */
   readonly fixedMs: number
+  /** The head, which runs on one device, and everything else that is computed. */
   readonly headMs: number
   readonly computeMs: number
   readonly transferMs: number
-  readonly waitMs: number
 }
 
 /** The head alone, without the blocks before it in the same task, ms. */
-const headBlockMs = (t: Timeline, last: TaskSpan): number => {
-  const head = t.graph.blocks.at(-1)
-  const [height, width] = taskTile(t.graph, last.task, last.task.last)
-  return head === undefined ? 0 : blockMs(pi, spec, head, height, width)
+const headBlockMs = (t: Timeline): number => {
+  const [head, last] = [t.graph.blocks.at(-1), t.graph.tasks.at(-1)]
+  if (head === undefined || last === undefined) return 0
+  const [height, width] = taskTile(t.graph, last, last.last)
+  return blockMs(pi, spec, head, height, width)
 }
 
-const criticalPath = (t: Timeline): CriticalPath => {
-  const arrival = new Map<number, TransferSpan>()
-  for (const transfer of t.transfers) arrival.set(transfer.index, transfer)
-  let index = t.graph.tasks.length - 1
-  const last = t.tasks[index]
-  const headMs = last === undefined ? 0 : headBlockMs(t, last)
-  const result = t.transfers.find((transfer) => transfer.what === "result")
-  let [computeMs, waitMs] = [0, 0]
-  let transferMs = result === undefined ? 0 : result.arriveMs - result.readyMs
-  for (;;) {
-    const span = t.tasks[index]
-    if (span === undefined) break
-    computeMs += span.endMs - span.startMs - (span === last ? headMs : 0)
-    waitMs += span.startMs - span.readyMs
-    // The input that came last made the task wait.
-    const inputs = span.task.inputs.map((e) => {
-      const edge = t.graph.edges[e]
-      const transfer = arrival.get(e)
-      const producedMs =
-        edge === undefined || edge.from === imageSource ? t.imageReadyMs : (t.tasks[edge.from]?.endMs ?? 0)
-      return { from: edge?.from ?? imageSource, producedMs, atMs: transfer?.arriveMs ?? producedMs }
-    })
-    const latest = inputs.reduce((a, b) => (b.atMs > a.atMs ? b : a))
-    transferMs += latest.atMs - latest.producedMs
-    if (latest.from === imageSource) break
-    index = latest.from
+const pathParts = (t: Timeline): PathParts => {
+  const path = criticalPath(t)
+  const sum = (...kinds: ReadonlyArray<CriticalStep["kind"]>) =>
+    path.filter((s) => kinds.includes(s.kind)).reduce((ms, s) => ms + s.endMs - s.startMs, 0)
+  const headMs = headBlockMs(t)
+  return {
+    fixedMs: sum("image", "reply"),
+    headMs,
+    computeMs: sum("compute") - headMs,
+    transferMs: sum("transfer"),
   }
-  return { fixedMs: t.imageReadyMs + t.replyMs, headMs, computeMs, transferMs, waitMs }
 }
 
-const explain = (found: Found, condition: Condition): CriticalPath =>
-  criticalPath(
+const explain = (found: Found, condition: Condition): PathParts =>
+  pathParts(
     timeline({
       spec,
       strategy: decodeGenome(
@@ -94,7 +79,7 @@ export interface ScalePoint {
   readonly speedup: number
   /** Best of ADCNN with a network that is accurate enough, over one device with the same. */
   readonly adcnnSpeedup: number | undefined
-  readonly path: CriticalPath
+  readonly path: PathParts
 }
 
 export const figure17 = (scale: Scale): ReadonlyArray<ScalePoint> =>
@@ -136,7 +121,6 @@ export const scaleRow = (p: ScalePoint): Row => ({
   pathHeadMs: round(p.path.headMs),
   pathComputeMs: round(p.path.computeMs),
   pathTransferMs: round(p.path.transferMs),
-  pathWaitMs: round(p.path.waitMs),
 })
 
 const labels = { subtitle: "", x: "Raspberry Pi 4 devices", width: 440, height: 320 }
@@ -150,7 +134,7 @@ export const drawFigure17 = (points: ReadonlyArray<ScalePoint>, note: string): F
     }))
   const subtitle = `1 Gbit/s, 2 ms; ${note}`
   const strictest = points.filter((p) => p.accuracySlo === accuracySlos.at(-1))
-  const part = (name: string, of: (p: CriticalPath) => number) => ({
+  const part = (name: string, of: (p: PathParts) => number) => ({
     name,
     style: "both" as const,
     points: strictest.map((p) => ({ x: p.devices, y: of(p.path) })),
@@ -174,7 +158,6 @@ export const drawFigure17 = (points: ReadonlyArray<ScalePoint>, note: string): F
           part("head (one device)", (p) => p.headMs),
           part("transfer", (p) => p.transferMs),
           part("decode, request, reply", (p) => p.fixedMs),
-          part("waiting for a device", (p) => p.waitMs),
         ],
         { y: { min: 0 } },
       ),

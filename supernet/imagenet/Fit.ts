@@ -11,6 +11,7 @@
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Effect } from "effect"
+import { dataRoot } from "../Data.ts"
 import { readTorchCheckpoint } from "../import/TorchCheckpoint.ts"
 import { pick, type Random, seededRandom } from "../Random.ts"
 import { dynamicBlocks, ofaMobileNetV3, type SupernetSpec } from "../Spec.ts"
@@ -195,7 +196,7 @@ export const fitImagenetAccuracy = async (
 }
 
 if (import.meta.main) {
-  const folder = process.argv[2] ?? join(process.env["MURMURATION_DATA"] ?? "../shared/data", "ofa")
+  const folder = process.argv[2] ?? join(dataRoot() ?? ".", "ofa")
   const fit = await fitImagenetAccuracy(folder)
   const path = new URL("ofa-accuracy.json", import.meta.url)
   writeFileSync(path, `${JSON.stringify(fit)}\n`)

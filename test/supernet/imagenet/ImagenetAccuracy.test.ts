@@ -18,6 +18,7 @@ import {
 } from "../../../supernet/imagenet/AccuracyModel.ts"
 import { fitImagenetAccuracy } from "../../../supernet/imagenet/Fit.ts"
 import { activeFeatures } from "../../../supernet/imagenet/OfaPredictor.ts"
+import { dataRoot } from "../../../supernet/Data.ts"
 import { macsAt } from "../../../supernet/imagenet/PublishedSubnets.ts"
 import { normal, seededRandom } from "../../../supernet/Random.ts"
 import { ofaMobileNetV3 } from "../../../supernet/Spec.ts"
@@ -33,7 +34,7 @@ const spec = ofaMobileNetV3({
 })
 
 /** Published files of han-cai/files, not part of the project. */
-const folder = join(process.env["MURMURATION_DATA"] ?? "../shared/data", "ofa")
+const folder = join(dataRoot() ?? ".", "ofa")
 
 describe("imagenetAccuracy", () => {
   it("spans what OFA's w1.2 supernet is known to span, and w1.0 lies below it", () => {
