@@ -6,7 +6,7 @@
  * A *run* is a maximal sequence of blocks with the same grid. The cut is made in the middle of the run's last output
  * map, rounded up (7 = 4 + 3), and every earlier map of the run is cut at the multiple of it (14 = 8 + 6, 28 = 16 + 12).
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type { ActiveBlock } from "./Submodel.ts"
 
 /** rows x columns */

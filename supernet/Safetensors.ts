@@ -3,7 +3,7 @@
  * `{ name: { dtype, shape, data_offsets } }`, then the tensors' bytes back to back. Read and written as float32 or
  * float16; in memory a tensor is always float32.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import { decodeHalf, encodeHalf } from "./Float16.ts"
 import type { Tensor, Weights } from "./Weights.ts"
 

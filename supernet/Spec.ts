@@ -8,7 +8,7 @@
  *   2 .. n-2  dynamic  MBConv with elastic kernel and expand; 5 stages of up to 4 blocks, elastic depth
  *   n-1       head     1x1 expand, global average pool, 1x1 feature mix, linear classifier
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 
 export type Activation = "relu" | "h_swish"
 

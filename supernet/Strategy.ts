@@ -3,7 +3,7 @@
  * that cuts its input, the bits of values that cross the bus there, and the device of each tile.
  */
 import { createHash } from "node:crypto"
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import {
   type Grid,
   Grid as GridSchema,

@@ -2,7 +2,7 @@
  * A submodel is plain data: which of the supernet's blocks run, with which kernel and expand, on which resolution.
  * A request carries it as a value; no shared network is ever switched.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import { type BlockSpec, blocksOf, dynamicBlocks, type SupernetSpec } from "./Spec.ts"
 import { pick, type Random } from "./Random.ts"
 
