@@ -23,6 +23,7 @@ import { Reconfig } from "./Reconfig.ts"
 import { Results } from "./Results.ts"
 import { defaultSchedulerOptions, Scheduler, type SchedulerOptions } from "./Scheduler.ts"
 import { Self } from "./Self.ts"
+import { servicesLayer } from "./Services.ts"
 import { Thinker } from "./Thinker.ts"
 import { Tiles } from "./Tiles.ts"
 
@@ -108,7 +109,7 @@ export const deviceLayer = (o: DeviceOptions) => {
     Layer.provideMerge(Bus.layer(o.bus)),
   )
   // Shutting down goes from top to bottom: farewell, no new requests, no new plans, no new tiles.
-  return leaveFirst.pipe(
+  return Layer.mergeAll(leaveFirst, servicesLayer).pipe(
     Layer.provideMerge(scheduler),
     Layer.provideMerge(policies),
     Layer.provideMerge(

@@ -27,6 +27,7 @@ import {
 } from "./BusErrors.ts"
 import { errorReply } from "./Codecs.ts"
 import { type BusOptions, type BusState, type Connection, monotonicMs, openConnection } from "./Connection.ts"
+import type { EndpointStats } from "./EndpointStats.ts"
 import { errorHeader } from "./ErrorReply.ts"
 
 export type { BusOptions, BusState } from "./Connection.ts"
@@ -77,6 +78,8 @@ export interface BusShape {
   ) => Effect.Effect<Uint8Array, RequestError>
   /** Resolves once the server knows the subscription. */
   readonly inbox: (subject: string, options?: InboxOptions) => Effect.Effect<Inbox, never, Scope.Scope>
+  /** What this connection serves and listens to now. */
+  readonly endpoints: Set<EndpointStats>
   /** For code in this folder that needs more of nats.js. */
   readonly nats: NatsConnection
   readonly options: BusOptions
@@ -153,6 +156,7 @@ const makeBus = (connection: Connection, options: BusOptions): BusShape => {
         ),
       ),
     inbox: (subject, inboxOptions) => openInbox(nats, subject, inboxOptions ?? {}),
+    endpoints: new Set(),
     nats,
     options,
   }

@@ -1,3 +1,5 @@
+import { Effect, type Scope } from "effect"
+
 /** Counters of one subject that a program serves; shown by the services API and in beats. Mutable on purpose: hot path. */
 export interface EndpointStats {
   readonly name: string
@@ -26,3 +28,16 @@ export const endpointStats = (name: string, subject: string, queue = ""): Endpoi
   processingNs: 0,
   lastError: "",
 })
+
+/** Keeps the counters among those of the connection while the scope is open: the services API shows them. */
+export const tracked = (
+  endpoints: Set<EndpointStats>,
+  stats: EndpointStats,
+): Effect.Effect<EndpointStats, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      endpoints.add(stats)
+      return stats
+    }),
+    () => Effect.sync(() => endpoints.delete(stats)),
+  )

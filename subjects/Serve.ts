@@ -8,7 +8,7 @@ import { Bus, type Inbox, type Incoming } from "./Bus.ts"
 import { type BadMessage, type Codec, formatOf, type WireFormat } from "./Codec.ts"
 import { errorReply } from "./Codecs.ts"
 import { monotonicMs } from "./Connection.ts"
-import { type EndpointStats, endpointStats } from "./EndpointStats.ts"
+import { type EndpointStats, endpointStats, tracked } from "./EndpointStats.ts"
 import { type ErrorBody, errorBody, errorBodyOf, errorHeader, type Refusal, refusal } from "./ErrorReply.ts"
 
 /** How long handlers may go on after their scope began to close. */
@@ -56,7 +56,8 @@ export const serve = <In, Out, E, R>(
 ): Effect.Effect<EndpointStats, never, Bus | Scope.Scope | R> =>
   Effect.gen(function* () {
     const bus = yield* Bus
-    const stats = endpointStats(o.name ?? o.subject.split(".")[0] ?? o.subject, o.subject, o.queue)
+    const name = o.name ?? o.subject.split(".")[0] ?? o.subject
+    const stats = yield* tracked(bus.endpoints, endpointStats(name, o.subject, o.queue))
     const inbox = yield* bus.inbox(o.subject, {
       ...(o.queue === undefined ? {} : { queue: o.queue }),
       capacity: o.capacity ?? 256,
@@ -131,7 +132,8 @@ export const listen = <In, E, R>(
 ): Effect.Effect<EndpointStats, never, Bus | Scope.Scope | R> =>
   Effect.gen(function* () {
     const bus = yield* Bus
-    const stats = endpointStats(o.name ?? o.subject.split(".")[0] ?? o.subject, o.subject)
+    const name = o.name ?? o.subject.split(".")[0] ?? o.subject
+    const stats = yield* tracked(bus.endpoints, endpointStats(name, o.subject))
     const onDrop = () => stats.dropped++
     const whenFull = o.whenFull ?? "drop-oldest"
     const inbox = yield* bus.inbox(o.subject, { capacity: o.capacity ?? 1024, whenFull, onDrop })

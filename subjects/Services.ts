@@ -17,7 +17,8 @@ export interface ServiceOptions {
   readonly description: string
   /** Such as the device's id. */
   readonly metadata: Readonly<Record<string, string>>
-  readonly endpoints: ReadonlyArray<EndpointStats>
+  /** Asked at every question, so an endpoint may come and go. */
+  readonly endpoints: () => ReadonlyArray<EndpointStats>
   /** Further figures for STATS, per endpoint. */
   readonly data?: (endpoint: EndpointStats) => unknown
 }
@@ -56,7 +57,7 @@ export const registerService = (
         type: "io.nats.micro.v1.info_response",
         ...identity,
         description: options.description,
-        endpoints: options.endpoints.map((e) => ({
+        endpoints: options.endpoints().map((e) => ({
           name: e.name,
           subject: e.subject,
           queue_group: e.queue,
@@ -67,7 +68,7 @@ export const registerService = (
         type: "io.nats.micro.v1.stats_response",
         ...identity,
         started,
-        endpoints: options.endpoints.map(statsOf(options)),
+        endpoints: options.endpoints().map(statsOf(options)),
       }),
     }
     for (const [verb, answer] of Object.entries(answers)) {

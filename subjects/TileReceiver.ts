@@ -7,7 +7,7 @@ import type { Msg } from "nats"
 import { Bus } from "./Bus.ts"
 import { monotonicMs } from "./Connection.ts"
 import { type DeviceId, isDeviceId } from "./DeviceId.ts"
-import { type EndpointStats, endpointStats } from "./EndpointStats.ts"
+import { type EndpointStats, endpointStats, tracked } from "./EndpointStats.ts"
 import { type ErrorBody, errorBody, errorBodyOf, refusal } from "./ErrorReply.ts"
 import * as Subjects from "./Subjects.ts"
 import { encodeRefused, encodeTaken } from "./TileAck.ts"
@@ -39,7 +39,7 @@ export const makeTileReceiver = (
   Effect.gen(function* () {
     const bus = yield* Bus
     const subject = Subjects.tile(options.device, Subjects.anyDevice)
-    const stats = endpointStats("tile", subject)
+    const stats = yield* tracked(bus.endpoints, endpointStats("tile", subject))
     const assembly = new TileAssembly(options.limits)
     let stalled = 0
     const take = (message: Msg) => onMessage(options, assembly, stats, message)

@@ -222,7 +222,7 @@ describe("a deployed swarm", () => {
         ] as const) {
           const metadata = { device }
           const options = { name: "scheduler", version: "0.1.0", description: "serves requests", metadata }
-          yield* registerService({ ...options, endpoints: [stats] }).pipe(on(bus))
+          yield* registerService({ ...options, endpoints: () => [stats] }).pipe(on(bus))
         }
         const client = yield* connectAs(swarm.clientBus(a))
         const gather = (subject: string, count: number) =>
