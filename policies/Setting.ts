@@ -2,11 +2,14 @@
  * A scenario with the models that belong to it: the space of its supernet, profiles of its devices, accuracy of its
  * submodels. The one place that says which accuracy model stands for which supernet.
  */
-import { Result } from "effect"
+import { existsSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import { Result, Schema } from "effect"
 import { profileNamed } from "../devices/profiles/Shipped.ts"
 import { untrainedSpec } from "../supernet/Artifact.ts"
 import { imagenetResolutions } from "../supernet/imagenet/ImagenetAccuracy.ts"
-import { ofaMobileNetV3, type SupernetSpec } from "../supernet/Spec.ts"
+import { ofaMobileNetV3, SupernetSpec } from "../supernet/Spec.ts"
+import { artifactAccuracy } from "./ArtifactAccuracy.ts"
 import { spaceOf } from "./Genome.ts"
 import { imagenetWorldAccuracy } from "./ImagenetWorldAccuracy.ts"
 import { modelWorld } from "./ModelWorld.ts"
@@ -21,6 +24,8 @@ export interface Setting {
   /** Names all models with their numbers: a key for caches. */
   readonly models: string
 }
+
+const decodeSpec = Schema.decodeUnknownSync(Schema.fromJsonString(SupernetSpec))
 
 const imagenetClasses = Array.from({ length: 1000 }, (_, i) => `class ${i}`)
 
@@ -50,17 +55,21 @@ export const settingOf = (
   }
 }
 
+/** The supernet that comes with the project; where there is none yet, the space of its stand-in with untrained weights. */
+const shippedSupernet = (): { readonly spec: SupernetSpec; readonly directory: string } => {
+  const directory = join(import.meta.dirname, "..", "supernet", "artifacts", "default")
+  const file = join(directory, "spec.json")
+  const spec = existsSync(file) ? decodeSpec(readFileSync(file, "utf8")) : untrainedSpec
+  return { spec, directory }
+}
+
 /** A shipped scenario by name, or a scenario file. */
 export const loadSetting = (name: string): Setting => {
   const scenario = loadScenario(name)
   if (scenario.widthMultiplier < 1) {
-    const accuracy = imagenetWorldAccuracy(spaceOf(untrainedSpec), "1.0")
-    return settingOf(
-      scenario,
-      untrainedSpec,
-      accuracy,
-      "untrained supernet: the shape of OFA's ImageNet accuracy at width 1.0",
-    )
+    const shipped = shippedSupernet()
+    const { model, source } = artifactAccuracy(shipped.spec, shipped.directory)
+    return settingOf(scenario, shipped.spec, model, source)
   }
   const spec = imagenetSpec(scenario.widthMultiplier)
   const width = scenario.widthMultiplier >= 1.2 ? "1.2" : "1.0"

@@ -1,0 +1,204 @@
+/**
+ * How long a decision takes and how good it is (figure 18): the shipped policy alone, with check and repair, and
+ * evolutionary search (once-for-all's settings) until it has found something as good, on the same conditions in one run.
+ */
+import { join } from "node:path"
+import { Effect } from "effect"
+import type { SloKind } from "../policies/Condition.ts"
+import { makeDecider } from "../policies/Decision.ts"
+import { type Environment, makeEnvironment, toDevices } from "../policies/Environment.ts"
+import { evolve } from "../policies/Evolution.ts"
+import { canonicalize, encodeStrategy, type Genome } from "../policies/Genome.ts"
+import { cachedOracle } from "../policies/Oracle.ts"
+import { readPolicy } from "../policies/PolicyArtifact.ts"
+import { loadPolicy, policyProposer, shapeFor } from "../policies/PolicyRuntime.ts"
+import { conditionOf, type Constraint, fitCondition, sloAtEase } from "../policies/Scenario.ts"
+import { loadSetting, type Setting } from "../policies/Setting.ts"
+import { type Score, scoreStrategies, validationConstraints } from "../policies/Validation.ts"
+import { judge } from "../policies/World.ts"
+import { seededRandom } from "../supernet/Random.ts"
+import {
+  type BenchModule,
+  type BenchOptions,
+  type BenchResult,
+  mean,
+  median,
+  projectRoot,
+  quantile,
+  type Row,
+} from "./Bench.ts"
+
+/** Time for a decision with check and repair, ms. */
+const budgetMs = 10
+/** Evolution gives up after this; the ratio is then a lower bound. */
+const evolutionLimitMs = 20_000
+
+const load = async (setting: Setting, kind: SloKind, folder: string) => {
+  const artifact = await Effect.runPromise(readPolicy(join(folder, `${setting.scenario.name}-${kind}`)))
+  const { space } = setting.world
+  const runtime = await loadPolicy(
+    artifact.onnx,
+    shapeFor(artifact.scenario, space, artifact.manifest.hidden),
+  )
+  const identity = { name: artifact.manifest.name, kind, scenario: artifact.scenario }
+  return { runtime, proposer: policyProposer(runtime, setting.world, identity), manifest: artifact.manifest }
+}
+type Loaded = Awaited<ReturnType<typeof load>>
+
+/** A strategy over a condition's devices, as the environment wants it: over slots. */
+const toSlots = (environment: Environment, constraint: Constraint, genome: Genome): Genome => {
+  const { scenario, kind, world } = environment
+  const condition = conditionOf(scenario, constraint)
+  const fitted = fitCondition(scenario, condition, sloAtEase(scenario, kind, constraint[0] ?? 0))
+  const slotOfDevice: Array<number> = []
+  for (const [slot, device] of (fitted?.deviceOfSlot ?? []).entries())
+    if (device >= 0) slotOfDevice[device] = slot
+  return toDevices(world, genome, slotOfDevice)
+}
+
+const decideAll = async (
+  environment: Environment,
+  policy: Loaded,
+  constraints: ReadonlyArray<Constraint>,
+) => {
+  const { scenario, kind, world } = environment
+  const decider = makeDecider(world, [policy.proposer])
+  const policyMs: Array<number> = []
+  const decideMs: Array<number> = []
+  const alone: Array<Genome> = []
+  const repaired: Array<Genome> = []
+  for (const constraint of constraints) {
+    const condition = conditionOf(scenario, constraint)
+    const slo = sloAtEase(scenario, kind, constraint[0] ?? 0)
+    let start = performance.now()
+    const [first] = await policy.runtime.decode([constraint])
+    policyMs.push(performance.now() - start)
+    alone.push(canonicalize(world.space, first ?? new Uint8Array(world.space.length)))
+    start = performance.now()
+    const decision = await decider.decide(condition, slo, budgetMs)
+    decideMs.push(performance.now() - start)
+    const ids = condition.devices.map((d) => d.id)
+    repaired.push(toSlots(environment, constraint, encodeStrategy(world.space, decision.strategy, ids)))
+  }
+  return { policyMs, decideMs, alone, repaired }
+}
+
+/** Time until evolution has what the decision has, on a few conditions; censored at the limit. */
+const evolutionTimes = (
+  environment: Environment,
+  constraints: ReadonlyArray<Constraint>,
+  goal: ReadonlyArray<Genome>,
+  seed: number,
+) => {
+  const { scenario, kind, world } = environment
+  const random = seededRandom(seed)
+  return constraints.map((constraint, i) => {
+    const condition = conditionOf(scenario, constraint)
+    const judged = judge(world, condition, sloAtEase(scenario, kind, constraint[0] ?? 0))
+    const fitted = fitCondition(scenario, condition, judged.slo)
+    const placed = toDevices(world, goal[i] ?? new Uint8Array(world.space.length), fitted?.deviceOfSlot ?? [])
+    // As good: within half a percent of what is left free, accuracy or latency.
+    const goodEnough = judged.score(placed) * 0.995
+    const start = performance.now()
+    const found = evolve(judged, random, { milliseconds: evolutionLimitMs }, goodEnough)
+    return {
+      ms: performance.now() - start,
+      reached: found.score >= goodEnough,
+      generations: found.generations,
+    }
+  })
+}
+
+const share = (score: Score, oracle: Score) => ({
+  reward: score.reward / oracle.reward,
+  compliance: score.compliance / oracle.compliance,
+})
+
+const run = async (options: BenchOptions): Promise<BenchResult> => {
+  const name = options.arguments.get("scenario") ?? "swarm"
+  const kind: SloKind = options.arguments.get("slo") === "accuracy" ? "accuracy" : "latency"
+  const folder = options.arguments.get("policies") ?? join(projectRoot, "policies", "artifacts")
+  const setting = loadSetting(name)
+  const environment = makeEnvironment(setting.world, setting.scenario, kind)
+  const policy = await load(setting, kind, folder)
+  const count = options.quick ? 24 : 96
+  const oracleOptions = {
+    searchEvaluations: options.quick ? 1500 : 6000,
+    polishEvaluations: options.quick ? 1000 : 4000,
+    seed: 1,
+  }
+  const sets = {
+    "training grid, all remotes": validationConstraints(setting.scenario, { count, grid: true, subsets: 0 }),
+    "continuous, all remotes": validationConstraints(setting.scenario, { count, grid: false, subsets: 0 }),
+    "continuous, subsets": validationConstraints(setting.scenario, { count, grid: false, subsets: 1 }),
+  }
+  const rows: Array<Row> = []
+  const times: { policy: Array<number>; decide: Array<number> } = { policy: [], decide: [] }
+  const compliances: Array<number> = []
+  let evolution: ReturnType<typeof evolutionTimes> = []
+  let decidedMs = 0
+  for (const [title, constraints] of Object.entries(sets)) {
+    const cache = (hash: string) => join(projectRoot, ".cache", "policies", `oracle-${hash}.json`)
+    const oracle = cachedOracle(environment, constraints, cache, setting.models, oracleOptions).score
+    await decideAll(environment, policy, constraints.slice(0, 8))
+    const done = await decideAll(environment, policy, constraints)
+    times.policy.push(...done.policyMs)
+    times.decide.push(...done.decideMs)
+    const [alone, repaired] = [
+      share(scoreStrategies(environment, constraints, done.alone), oracle),
+      share(scoreStrategies(environment, constraints, done.repaired), oracle),
+    ]
+    compliances.push(repaired.compliance)
+    rows.push({
+      conditions: title,
+      policy_compliance: alone.compliance,
+      policy_reward: alone.reward,
+      repaired_compliance: repaired.compliance,
+      repaired_reward: repaired.reward,
+      policy_p50_ms: median(done.policyMs),
+      repaired_p50_ms: median(done.decideMs),
+    })
+    if (evolution.length === 0) {
+      const some = constraints.flatMap((c, i) =>
+        i % Math.ceil(count / (options.quick ? 3 : 12)) === 0 ? [i] : [],
+      )
+      const goals = some.map((i) => done.repaired[i] ?? new Uint8Array())
+      decidedMs = mean(some.map((i) => done.policyMs[i] ?? 0))
+      evolution = evolutionTimes(
+        environment,
+        some.map((i) => constraints[i] ?? new Float64Array()),
+        goals,
+        options.seed,
+      )
+    }
+  }
+  const evolutionMs = evolution.map((e) => e.ms)
+  rows.push({
+    conditions: "evolution to the same quality",
+    policy_p50_ms: median(evolutionMs),
+    repaired_p50_ms: quantile(evolutionMs, 0.9),
+    policy_compliance: mean(evolution.map((e) => (e.reached ? 1 : 0))),
+  })
+  return {
+    kind: "both",
+    rows,
+    checks: [
+      { name: "p50_ms", value: median(times.policy), op: "<=", bound: 2 },
+      { name: "repaired_p50_ms", value: median(times.decide), op: "<=", bound: 10 },
+      { name: "evolution_ratio", value: mean(evolutionMs) / decidedMs, op: ">=", bound: 500 },
+      { name: "repaired_compliance_over_oracle", value: Math.min(...compliances), op: ">=", bound: 0.99 },
+    ],
+    notes: [
+      `${policy.manifest.name} ${policy.manifest.version} (LSTM of ${policy.manifest.hidden}) on supernet ${policy.manifest.supernet.name} ${policy.manifest.supernet.version}; accuracy: ${setting.accuracyName}.`,
+      `Times measured on one core of a shared machine; quality by the models. Repair has ${budgetMs} ms in all.`,
+      `Evolution: last row gives its median, its 90th percentile and the share of conditions where it got there within ${evolutionLimitMs / 1000} s (the ratio counts the others as ${evolutionLimitMs / 1000} s).`,
+    ],
+  }
+}
+
+export const bench: BenchModule = {
+  name: "decide",
+  proves: "a policy decides in milliseconds what evolutionary search needs far longer for (figure 18)",
+  takes: "ten minutes; --scenario swarm|augmented, --slo latency|accuracy, --policies FOLDER",
+  run,
+}
