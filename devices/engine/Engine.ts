@@ -197,7 +197,11 @@ export const engineOver = (host: EngineHost, options: EngineOptions): EngineShap
         hint: "Planner and device may have different supernets.",
       })
     }
-    const timings = yield* call(host, () => host.prepare({ strategyId: id, strategy, device }), unavailable)
+    const timings = yield* call(
+      host,
+      () => host.prepare({ strategyId: id, strategy, device }),
+      unavailable,
+    ).pipe(Effect.tapError(() => Effect.sync(() => forget(id))))
     return touch({ strategyId: id, strategy, graph: taskGraph(options.spec, strategy), device, timings })
   })
   const run = (task: RunTask) => {
