@@ -1,6 +1,12 @@
-import { assert, it } from "@effect/vitest"
-import { Effect, Fiber, Layer } from "effect"
-import { Engine, type EngineOptions, engineOver, startHost } from "../../../devices/engine/Engine.ts"
+import { assert, it, layer } from "@effect/vitest"
+import { Context, Effect, Fiber, Layer } from "effect"
+import {
+  Engine,
+  type EngineOptions,
+  engineOver,
+  type EngineShape,
+  startHost,
+} from "../../../devices/engine/Engine.ts"
 import { imagePiece } from "../../../devices/engine/Pieces.ts"
 import { walk } from "../../../devices/engine/Walk.ts"
 import { seededRandom } from "../../../supernet/Random.ts"
@@ -27,10 +33,15 @@ const start = Effect.fnUntraced(function* (options: Partial<EngineOptions> = {})
   return { host, engine: engineOver(host, all) }
 })
 
-const swarm = (options: Partial<EngineOptions> = {}) =>
-  Effect.forEach(devices, (deviceId) => start({ deviceId, ...options }), { concurrency: "unbounded" }).pipe(
-    Effect.map((started) => new Map(started.map(({ engine }) => [engine.deviceId, engine]))),
+/** Four engines that several tests share: a worker takes longer to start than most tests to run. */
+class Swarm extends Context.Service<Swarm, ReadonlyMap<string, EngineShape>>()("test/Swarm") {
+  static readonly layer = Layer.effect(
+    Swarm,
+    Effect.forEach(devices, (deviceId) => start({ deviceId, preload: false }), {
+      concurrency: "unbounded",
+    }).pipe(Effect.map((started) => new Map(started.map(({ engine }) => [engine.deviceId, engine])))),
   )
+}
 
 const imageTask = (strategyId: string, requestId: string, seed = 1, priority = 0) => ({
   requestId,
@@ -40,41 +51,47 @@ const imageTask = (strategyId: string, requestId: string, seed = 1, priority = 0
   priority,
 })
 
-it.live("engines that share a strategy answer as one session does, with 32, 16 and 8 bits on the way", () =>
-  Effect.gen(function* () {
-    const engines = yield* swarm()
-    const random = seededRandom(11)
-    for (let i = 0; i < 20; i++) {
-      const strategy = sampleStrategy(tinySpec, devices, random)
-      const size = strategy.submodel.resolution
-      const pixels = image(size, i)
-      const { logits } = yield* walk(engines, `r${i}`, strategy, pixels)
-      const expected = yield* Effect.promise(() => reference.evaluate(strategy, { count: 1, size, pixels }))
-      assert.isBelow(largestDifference(logits, expected), 1e-5, JSON.stringify(strategy.blocks))
-    }
-    for (const engine of engines.values()) assert.strictEqual((yield* engine.stats).waitingBytes, 0)
-  }),
-)
-
-it.live("many requests in flight at once get each its own answer", () =>
-  Effect.gen(function* () {
-    const engines = yield* swarm()
-    const random = seededRandom(3)
-    const strategies = [1, 2, 3].map(() => sampleStrategy(tinySpec, devices, random, { bits: [8] }))
-    yield* Effect.forEach(
-      Array.from({ length: 24 }, (_, i) => i),
-      Effect.fnUntraced(function* (i) {
-        const strategy = strategies[i % 3] ?? local
-        const size = strategy.submodel.resolution
-        const { logits } = yield* walk(engines, `r${i}`, strategy, image(size, i))
-        const batch = { count: 1, size, pixels: image(size, i) }
-        const expected = yield* Effect.promise(() => reference.evaluate(strategy, batch))
-        assert.isBelow(largestDifference(logits, expected), 1e-5)
+layer(Swarm.layer, { excludeTestServices: true })("a swarm of engines", (it) => {
+  it.effect(
+    "engines that share a strategy answer as one session does, with 32, 16 and 8 bits on the way",
+    () =>
+      Effect.gen(function* () {
+        const engines = yield* Swarm
+        const random = seededRandom(11)
+        for (let i = 0; i < 20; i++) {
+          const strategy = sampleStrategy(tinySpec, devices, random)
+          const size = strategy.submodel.resolution
+          const pixels = image(size, i)
+          const { logits } = yield* walk(engines, `one ${i}`, strategy, pixels)
+          const expected = yield* Effect.promise(() =>
+            reference.evaluate(strategy, { count: 1, size, pixels }),
+          )
+          assert.isBelow(largestDifference(logits, expected), 1e-5, JSON.stringify(strategy.blocks))
+        }
+        for (const engine of engines.values()) assert.strictEqual((yield* engine.stats).waitingBytes, 0)
       }),
-      { concurrency: "unbounded" },
-    )
-  }),
-)
+  )
+
+  it.effect("many requests in flight at once get each its own answer", () =>
+    Effect.gen(function* () {
+      const engines = yield* Swarm
+      const random = seededRandom(3)
+      const strategies = [1, 2, 3].map(() => sampleStrategy(tinySpec, devices, random, { bits: [8] }))
+      yield* Effect.forEach(
+        Array.from({ length: 24 }, (_, i) => i),
+        Effect.fnUntraced(function* (i) {
+          const strategy = strategies[i % 3] ?? local
+          const size = strategy.submodel.resolution
+          const { logits } = yield* walk(engines, `many ${i}`, strategy, image(size, i))
+          const batch = { count: 1, size, pixels: image(size, i) }
+          const expected = yield* Effect.promise(() => reference.evaluate(strategy, batch))
+          assert.isBelow(largestDifference(logits, expected), 1e-5)
+        }),
+        { concurrency: "unbounded" },
+      )
+    }),
+  )
+})
 
 it.live(
   "block sessions and fused ones give the same logits, and idle time turns the one into the other",
