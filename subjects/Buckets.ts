@@ -2,7 +2,7 @@
  * Key-value buckets of JetStream with typed values. They live at the hub; devices reach them through its domain, from
  * their leaf. A watcher outlives every cut: after it, it delivers the newest value of each key by itself.
  */
-import { Effect, Option, Result, Schema, Stream } from "effect"
+import { Effect, Option, Result, Schedule, Schema, Stream } from "effect"
 import { type KV, type KvEntry, NatsError } from "nats"
 import { Bus, type BusShape } from "./Bus.ts"
 import type { BadMessage, Codec } from "./Codec.ts"
@@ -201,10 +201,11 @@ const watch = <A>(use: Use, changeOf: (e: KvEntry) => Change<A>, bucket: string)
       (iterator) => Effect.sync(() => iterator.stop()),
     ).pipe(Effect.map((iterator) => Stream.fromAsyncIterable(iterator, textOf))),
   ).pipe(
+    // The bucket may be created after its watchers have started; until then there is nothing to see.
+    Stream.tapError((cause) => Effect.logDebug(`bucket ${bucket}: watch ended`, cause)),
+    Stream.retry(Schedule.spaced("1 second")),
     Stream.map(changeOf),
-    Stream.catch((cause) =>
-      Stream.unwrap(Effect.as(Effect.logWarning(`bucket ${bucket}: watch ended`, cause), Stream.never)),
-    ),
+    Stream.orDie,
   )
 
 /** Lets each key's newest revision pass once: a watch that starts anew repeats what was seen. */

@@ -1,0 +1,131 @@
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { pushPolicy, activatePolicy } from "../../cli/PolicyBucket.ts"
+import { readPolicy } from "../../policies/PolicyArtifact.ts"
+import { createBuckets, openBucket } from "../../subjects/Buckets.ts"
+import { policyManifest } from "../../subjects/Codecs.ts"
+import { DeviceId } from "../../subjects/DeviceId.ts"
+import { policyKeys } from "../../subjects/Manifests.ts"
+import { tinySpec } from "../supernet/Tiny.ts"
+import { connectAs, on } from "../support/Buses.ts"
+import { ask, tensorOf, type TestDevice, type TestSwarm, withDevices } from "../support/Devices.ts"
+import { untrainedPolicy } from "../support/TestPolicy.ts"
+import { waitUntil } from "../support/Wait.ts"
+
+const name = "untrained.latency"
+const policy = (version: string) =>
+  Effect.promise(() =>
+    untrainedPolicy(tinySpec, { version, seed: version.length, profile: "raspberry-pi-4" }),
+  )
+const versionOf = (device: TestDevice) => device.self.counters.policy?.version
+const uses = (device: TestDevice, version: string) =>
+  waitUntil(`${device.id} uses policy ${version}`, () => versionOf(device) === version)
+
+const operator = (swarm: TestSwarm) =>
+  Effect.gen(function* () {
+    const bus = yield* connectAs(swarm.servers.operatorBus)
+    yield* on(bus)(createBuckets)
+    return bus
+  })
+
+const temporary = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "murmuration-"))),
+  (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true })),
+)
+
+describe("policies at run time", () => {
+  it.live("a pushed policy decides on every device, a newer one replaces it, a rollback brings it back", () =>
+    withDevices(2, (swarm) =>
+      Effect.gen(function* () {
+        const bus = yield* operator(swarm)
+        for (const version of ["one", "second"]) {
+          yield* on(bus)(pushPolicy(yield* policy(version)))
+          yield* Effect.forEach(swarm.devices, (d) => uses(d, version))
+          const reply = yield* ask(swarm.clients[0], { tensor: tensorOf(64, 1), slo: { latencyMs: 60 } })
+          assert.strictEqual(reply.device, swarm.devices[0]?.id)
+        }
+        yield* on(bus)(activatePolicy(name, "one"))
+        yield* Effect.forEach(swarm.devices, (d) => uses(d, "one"))
+      }),
+    ),
+  )
+
+  it.live(
+    "refuses a policy for another supernet and one whose bytes are not the manifest's, keeps the old one, says so",
+    () =>
+      withDevices(1, (swarm) =>
+        Effect.gen(function* () {
+          const bus = yield* operator(swarm)
+          const [device] = swarm.devices
+          assert(device !== undefined)
+          const good = yield* policy("good")
+          yield* on(bus)(pushPolicy(good))
+          yield* uses(device, "good")
+          const lastError = () => device.self.counters.lastError?.message ?? ""
+          const other = {
+            ...good,
+            manifest: { ...good.manifest, version: "x", supernet: { name: "other", version: "9" } },
+          }
+          yield* on(bus)(pushPolicy(other))
+          yield* waitUntil("the refusal to name the supernet", () => lastError().includes("supernet other 9"))
+          const wrong = { ...good.manifest.onnx, sha256: "0".repeat(64) }
+          const policies = yield* on(bus)(openBucket("policies", policyManifest))
+          yield* policies.put(policyKeys.active(name), { ...good.manifest, version: "y", onnx: wrong })
+          yield* waitUntil("the refusal to name the digest", () => lastError().includes("sha256"))
+          assert.strictEqual(versionOf(device), "good")
+          yield* ask(swarm.clients[0], { tensor: tensorOf(64, 1), slo: { latencyMs: 60 } })
+        }),
+      ),
+  )
+
+  it.live("a device pinned to a version stays there until it is unpinned", () =>
+    withDevices(2, (swarm) =>
+      Effect.gen(function* () {
+        const bus = yield* operator(swarm)
+        const [free, held] = swarm.devices
+        assert(free !== undefined && held !== undefined)
+        const first = yield* policy("one")
+        yield* on(bus)(pushPolicy(first))
+        yield* Effect.forEach(swarm.devices, (d) => uses(d, "one"))
+        const policies = yield* on(bus)(openBucket("policies", policyManifest))
+        yield* policies.put(policyKeys.pin(held.id, name), first.manifest)
+        yield* on(bus)(pushPolicy(yield* policy("second")))
+        yield* uses(free, "second")
+        assert.strictEqual(versionOf(held), "one")
+        yield* policies.remove(policyKeys.pin(held.id, name))
+        yield* uses(held, "second")
+      }),
+    ),
+  )
+
+  it.live(
+    "a device that starts without the hub decides with the last good policy; one that was away catches up",
+    () =>
+      Effect.gen(function* () {
+        const state = yield* temporary
+        yield* withDevices(
+          1,
+          (swarm) =>
+            Effect.gen(function* () {
+              const bus = yield* operator(swarm)
+              const [device] = swarm.devices
+              assert(device !== undefined)
+              yield* on(bus)(pushPolicy(yield* policy("one")))
+              yield* uses(device, "one")
+              assert.strictEqual((yield* readPolicy(join(state, "policies", name))).manifest.version, "one")
+              yield* device.leave
+              yield* on(bus)(pushPolicy(yield* policy("second")))
+              yield* swarm.servers.hub.kill
+              const alone = yield* swarm.start(DeviceId.make("pi-1"))
+              assert.strictEqual(versionOf(alone), "one")
+              yield* swarm.servers.hub.restart
+              yield* waitUntil("the device to catch up", () => versionOf(alone) === "second", 20_000)
+            }),
+          { device: { state } },
+        )
+      }),
+  )
+})
