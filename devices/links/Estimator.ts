@@ -31,6 +31,8 @@ interface Timed {
 }
 interface Transfer extends Timed {
   readonly bytes: number
+  /** Round trip of an empty message when it was sent, where that has changed since; else the present one counts. */
+  readonly baseMs?: number
 }
 
 /** Everything known about one path. Start with `emptyPath`; the functions below return a new one. */
@@ -129,15 +131,19 @@ export const stepAt = (
   return first
 }
 
-const anchorMs = (history: PathHistory): number => Math.min(...history.pings.map((p) => p.ms))
+const anchorMs = (pings: ReadonlyArray<Timed>): number => Math.min(...pings.map((p) => p.ms))
 
-/** Bandwidths that single transfers show, given the round trip of an empty message. */
+/** What a transfer took beyond an empty message and the bus's own time per byte, ms; NaN without any ping. */
+const wireMs = (t: Transfer, presentMs: number, settings: EstimatorSettings): number =>
+  t.ms - (t.baseMs ?? presentMs) - t.bytes * settings.messageMsPerByte
+
+/** Bandwidths that single transfers show. */
 const rates = (history: PathHistory, settings: EstimatorSettings): ReadonlyArray<number> => {
-  const base = anchorMs(history)
-  if (!Number.isFinite(base)) return []
+  if (history.pings.length === 0) return []
+  const presentMs = anchorMs(history.pings)
   return history.transfers.flatMap((t) => {
-    const wireMs = t.ms - base - t.bytes * settings.messageMsPerByte
-    return wireMs < settings.minWireMs ? [] : [(t.bytes * 8) / (wireMs * 1000)]
+    const ms = wireMs(t, presentMs, settings)
+    return ms < settings.minWireMs ? [] : [(t.bytes * 8) / (ms * 1000)]
   })
 }
 
@@ -160,7 +166,10 @@ export const regressionSlope = (
   return slope > 0 ? slope : undefined
 }
 
-/** Forgets samples from before a step of delay or bandwidth. */
+/**
+ * Forgets samples from before a step. A step of the delay leaves the bandwidth alone: earlier transfers keep the round trip
+ * that was theirs. A step of the bandwidth leaves the round trips alone.
+ */
 const afterStep = (history: PathHistory, settings: EstimatorSettings, nowMs: number): PathHistory => {
   const { stepSamples, stepShare } = settings
   const roundTrips = history.pings.map((p) => p.ms)
@@ -168,10 +177,15 @@ const afterStep = (history: PathHistory, settings: EstimatorSettings, nowMs: num
   const pingStep = stepAt(roundTrips, stepSamples, stepShare, 3)
   if (pingStep > 0) {
     const since = history.pings[pingStep]?.atMs ?? nowMs
-    const transfers = history.transfers.filter((t) => t.atMs >= since)
+    const baseMs = anchorMs(history.pings.slice(0, pingStep))
+    const transfers = history.transfers.map((t) =>
+      t.atMs < since && t.baseMs === undefined ? { ...t, baseMs } : t,
+    )
     return { pings: history.pings.slice(pingStep), transfers, steppedMs: nowMs }
   }
-  const perByte = history.transfers.map((t) => Math.max(0, t.ms - anchorMs(history)) / t.bytes)
+  if (history.pings.length === 0) return history
+  const presentMs = anchorMs(history.pings)
+  const perByte = history.transfers.map((t) => Math.max(0, wireMs(t, presentMs, settings)) / t.bytes)
   const transferStep = stepAt(perByte, stepSamples, stepShare, 0)
   if (transferStep === 0) return history
   return { ...history, transfers: history.transfers.slice(transferStep), steppedMs: nowMs }
@@ -205,9 +219,18 @@ export const observeTransfer = (
   return afterStep({ ...history, transfers }, settings, sample.nowMs)
 }
 
+/**
+ * A little above the median: what disturbs a transfer makes it longer, never shorter, so the faster half is nearer to the
+ * link. (The fastest would be noise of the round trip it is compared with.)
+ */
+const typicalRate = (seen: ReadonlyArray<number>): number => {
+  const sorted = [...seen].sort((a, b) => a - b)
+  return sorted[Math.floor((sorted.length - 1) * 0.62)] ?? Number.NaN
+}
+
 const bandwidth = (history: PathHistory, settings: EstimatorSettings): number => {
   const seen = rates(history, settings)
-  if (seen.length > 0) return median(seen)
+  if (seen.length > 0) return typicalRate(seen)
   const slope = regressionSlope(history.transfers)
   return slope === undefined ? Number.NaN : 8 / (Math.max(1e-7, slope - settings.messageMsPerByte) * 1000)
 }
@@ -223,7 +246,7 @@ export const estimate = (
   if (history.pings.length === 0 && history.transfers.length === 0) return undefined
   const mbps = bandwidth(history, settings)
   const smallest = Math.min(...history.transfers.map((t) => t.ms))
-  const base = history.pings.length > 0 ? anchorMs(history) : smallest
+  const base = history.pings.length > 0 ? anchorMs(history.pings) : smallest
   const typical = history.pings.length > 0 ? median(history.pings.map((p) => p.ms)) : smallest
   const seen = rates(history, settings).slice(-8)
   const agreement = seen.length === 0 ? 0 : 1 / (1 + (spread(seen) / 0.2) ** 2)
