@@ -68,7 +68,8 @@ export class FastGraph {
   readonly taskDequantise: Float64Array
   readonly taskQuantise: Float64Array
   readonly firstOut: Int32Array
-  private readonly lastOut: Int32Array
+  /** When its last input so far arrived; for the simulation. */
+  readonly taskReady: Float64Array
   private readonly taskTable: Int32Array
 
   // Edges, by index; `nextOut` chains the edges of one producer, `edgeWire` is bytes on the wire or `none`.
@@ -115,7 +116,7 @@ export class FastGraph {
     this.taskDequantise = new Float64Array(tasks)
     this.taskQuantise = new Float64Array(tasks)
     this.firstOut = new Int32Array(tasks)
-    this.lastOut = new Int32Array(tasks)
+    this.taskReady = new Float64Array(tasks)
     this.taskTable = new Int32Array(tasks)
     this.edgeFrom = new Int32Array(edges)
     this.edgeTo = new Int32Array(edges)
@@ -243,7 +244,7 @@ export class FastGraph {
     this.taskDequantise[task] = 0
     this.taskQuantise[task] = 0
     this.firstOut[task] = none
-    this.lastOut[task] = none
+    this.taskReady[task] = 0
     const { spec, blocks, variants } = this.tables
     this.taskTable[task] =
       (profile * spec.resolutions.length + this.resolution) * blocks.length * variants * shapes
@@ -256,13 +257,12 @@ export class FastGraph {
     const fromDevice = from === none ? 0 : (this.taskDevice[from] as number)
     this.edgeFrom[edge] = fromDevice
     this.edgeTo[edge] = to
-    this.nextOut[edge] = none
     this.taskMissing[to] = (this.taskMissing[to] as number) + 1
-    if (from !== none) {
-      const last = this.lastOut[from] as number
-      if (last === none) this.firstOut[from] = edge
-      else this.nextOut[last] = edge
-      this.lastOut[from] = edge
+    if (from === none) this.nextOut[edge] = none
+    else {
+      // Newest first: the simulation serves by time and index, not in this order.
+      this.nextOut[edge] = this.firstOut[from] as number
+      this.firstOut[from] = edge
     }
     if (fromDevice === toDevice) {
       this.edgeWire[edge] = none

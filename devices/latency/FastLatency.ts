@@ -69,7 +69,7 @@ export class FastLatency {
     this.edgeTo = graph.edgeTo
     this.edgeWire = graph.edgeWire
     this.nextOut = graph.nextOut
-    this.taskReady = new Float64Array(graph.taskDevice.length)
+    this.taskReady = graph.taskReady
     this.pendingReady = new Float64Array(graph.taskDevice.length + graph.edgeTo.length)
     this.pendingOrder = new Int32Array(this.pendingReady.length)
   }
@@ -101,7 +101,6 @@ export class FastLatency {
   latencyMs(encoded: Int8Array, offset = 0): number {
     const { graph } = this
     graph.build(encoded, offset)
-    for (let task = 0; task < graph.taskCount; task++) this.taskReady[task] = 0
     for (let device = 0; device < this.deviceCount; device++) {
       this.deviceFree[device] = 0
       this.upFree[device] = 0
