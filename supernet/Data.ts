@@ -85,12 +85,15 @@ export interface ImageSet {
   readonly classes: ReadonlyArray<string>
 }
 
+/** Decoded images are kept in `MURMURATION_CACHE`, else in the project's `.cache/`. */
+const cacheFolder = (): string => process.env["MURMURATION_CACHE"] ?? join(projectRoot, ".cache")
+
 const cacheFile = (source: ImageFolder, size: number): string => {
   const names = source.files.map((f) => f.path.slice(source.folder.length))
   const hash = createHash("sha256")
     .update(JSON.stringify([source.folder, size, names]))
     .digest("hex")
-  return join(projectRoot, ".cache", `images-${size}-${hash.slice(0, 16)}.rgb`)
+  return join(cacheFolder(), `images-${size}-${hash.slice(0, 16)}.rgb`)
 }
 
 /** RGB bytes of an image at `size` x `size`; the whole image is squeezed in, as the devices do. */
