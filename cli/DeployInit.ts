@@ -1,4 +1,4 @@
-/** `murmuration deploy init DIR --hub HOST --device pi-1 --device pi-2`: configurations and secrets for real devices. */
+/** `murmuration deploy init --hub HOST --devices pi-1,pi-2`: configurations and secrets for real devices. */
 import { Console, Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { CannotDeploy, initDeployment, type InitReport } from "../deploy/Init.ts"
@@ -57,16 +57,17 @@ export const deployInitCommand = Command.make(
   "init",
   {
     directory: Argument.String("directory").pipe(
-      Argument.withDescription("where to write; run again with the same one to add devices"),
+      Argument.withDescription("where to write; run again with the same one to add devices; default: swarm"),
+      Argument.withDefault("swarm"),
     ),
     hub: Flag.optional(
       Flag.String("hub").pipe(
         Flag.withDescription("address by which the devices reach the hub; needed once"),
       ),
     ),
-    devices: Flag.String("device").pipe(
-      Flag.withDescription("a device's id, such as pi-1; once per device"),
-      Flag.atLeast(0),
+    devices: Flag.String("devices").pipe(
+      Flag.withDescription("ids of the devices, such as pi-1,pi-2; those that exist already may be left out"),
+      Flag.withDefault(""),
     ),
     storeDir: Flag.optional(
       Flag.String("store").pipe(
@@ -81,7 +82,7 @@ export const deployInitCommand = Command.make(
     ),
   },
   Effect.fn("deployInit")(function* (a) {
-    const devices = yield* deviceIds(a.devices)
+    const devices = yield* deviceIds(a.devices.split(",").filter((id) => id !== ""))
     const hubTls = yield* tlsOf("hub", a.hubTls)
     const leafTls = yield* tlsOf("leaf", a.leafTls)
     const report = yield* initDeployment({

@@ -5,10 +5,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { Effect, type Layer, Schedule, type Scope } from "effect"
+import { Effect, type Layer, Schedule, Scope } from "effect"
 import { freePort, type NatsServerFailed } from "./NatsProcess.ts"
 import { hubConfig, leafConfig, secretsOf } from "./ServerConfig.ts"
-import { newSwarm, type Swarm, users } from "./Swarm.ts"
+import { deviceSecrets, newSwarm, type Swarm, type TlsFiles, users } from "./Swarm.ts"
 import { Bus, type BusOptions } from "../subjects/Bus.ts"
 import type { CannotConnect } from "../subjects/BusErrors.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
@@ -16,7 +16,9 @@ import { hubDomain } from "../subjects/Subjects.ts"
 import { serverWith, type LocalServer } from "./LocalServer.ts"
 
 export interface LocalSwarm {
-  readonly swarm: Swarm
+  readonly swarm: () => Swarm
+  /** A new device, as 'deploy init' adds it: the hub reads its new configuration without a restart, a leaf starts. */
+  readonly add: (device: DeviceId) => Effect.Effect<void, NatsServerFailed>
   readonly hub: LocalServer
   readonly leaf: (device: DeviceId) => LocalServer
   /** A device's own connection to its leaf. */
@@ -50,10 +52,17 @@ const untilLinked = (device: DeviceId, leaf: LocalServer): Effect.Effect<void> =
     Effect.asVoid,
   )
 
+export interface LocalSwarmOptions {
+  /** Hub and leaves speak TLS and show each other certificates. */
+  readonly tls?: TlsFiles
+}
+
 export const localSwarm = (
   devices: ReadonlyArray<DeviceId>,
+  options: LocalSwarmOptions = {},
 ): Effect.Effect<LocalSwarm, NatsServerFailed, Scope.Scope> =>
   Effect.gen(function* () {
+    const scope = yield* Scope.Scope
     const directory = yield* Effect.acquireRelease(
       Effect.sync(() => mkdtempSync(join(tmpdir(), "murmuration-"))),
       (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true })),
@@ -65,46 +74,52 @@ export const localSwarm = (
     }
     const [clientPort, leafPort] = [yield* freePort, yield* freePort]
     const host = "127.0.0.1"
-    const swarm = newSwarm({ host, devices, storeDir: join(directory, "jetstream"), clientPort, leafPort })
-    const hub = yield* serverWith(clientPort, [
-      "-c",
-      file("hub.conf", hubConfig(swarm, { listenHost: host })),
-    ])
+    const fresh = newSwarm({ host, devices, storeDir: join(directory, "jetstream"), clientPort, leafPort })
+    let swarm: Swarm =
+      options.tls === undefined
+        ? fresh
+        : { ...fresh, hub: { ...fresh.hub, tls: options.tls }, leafTls: options.tls }
+    const writeHub = () => file("hub.conf", hubConfig(swarm, { listenHost: host }))
+    const hub = yield* serverWith(clientPort, ["-c", writeHub()])
     const leaves = new Map<DeviceId, LocalServer>()
-    for (const device of devices) {
+    const startLeaf = Effect.fnUntraced(function* (device: DeviceId) {
       const port = yield* freePort
       const text = leafConfig(swarm, secretsOf(swarm, device), { clientPort: port })
       leaves.set(device, yield* serverWith(port, ["-c", file(`${device}.conf`, text)]))
-    }
-    const leaf = (device: DeviceId) => leaves.get(device) ?? hub
-    const linked = Effect.forEach(devices, (d) => untilLinked(d, leaf(d)), {
-      discard: true,
     })
+    yield* Effect.forEach(devices, startLeaf)
+    const leaf = (device: DeviceId) => leaves.get(device) ?? hub
+    const linked = Effect.suspend(() =>
+      Effect.forEach(leaves, ([device, server]) => untilLinked(device, server), { discard: true }),
+    )
     yield* linked
-    const { operatorPassword } = swarm.hub
-    const deviceOptions = (device: DeviceId): BusOptions => ({
-      servers: leaf(device).url,
-      user: users.device,
-      password: secretsOf(swarm, device).devicePassword,
-      domain: hubDomain,
+    const connection = (servers: string, user: string, password: string) => ({
+      servers,
+      user,
+      password,
       firstConnectMs,
     })
+    const deviceOptions = (device: DeviceId): BusOptions => ({
+      ...connection(leaf(device).url, users.device, secretsOf(swarm, device).devicePassword),
+      domain: hubDomain,
+    })
     return {
-      swarm,
+      swarm: () => swarm,
+      add: (device) =>
+        Effect.gen(function* () {
+          swarm = { ...swarm, devices: [...swarm.devices, deviceSecrets(device)] }
+          writeHub()
+          hub.process().signal("SIGHUP")
+          yield* Scope.provide(startLeaf(device), scope)
+          yield* linked
+        }),
       hub,
       leaf,
       linked,
       deviceOptions,
       deviceBus: (device) => Bus.layer(deviceOptions(device)),
-      clientBus: (device) => {
-        const password = secretsOf(swarm, device).clientPassword
-        return Bus.layer({ servers: leaf(device).url, user: users.client, password, firstConnectMs })
-      },
-      operatorBus: Bus.layer({
-        servers: hub.url,
-        user: users.operator,
-        password: operatorPassword,
-        firstConnectMs,
-      }),
+      clientBus: (device) =>
+        Bus.layer(connection(leaf(device).url, users.client, secretsOf(swarm, device).clientPassword)),
+      operatorBus: Bus.layer(connection(hub.url, users.operator, swarm.hub.operatorPassword)),
     }
   })

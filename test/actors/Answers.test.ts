@@ -116,7 +116,7 @@ describe("a request", () => {
     inSwarm(({ servers, devices: [device] }) =>
       Effect.gen(function* () {
         if (device === undefined) return
-        const { clientPassword } = secretsOf(servers.swarm, device.id)
+        const { clientPassword } = secretsOf(servers.swarm(), device.id)
         const raw = yield* Effect.promise(() =>
           connect({ servers: servers.leaf(device.id).url, user: "client", pass: clientPassword }),
         )

@@ -278,4 +278,29 @@ describe("a deployed swarm", () => {
       }),
     ),
   )
+
+  it.live("takes in a new device while the others go on: the hub only reads its configuration again", () =>
+    inSwarm(({ swarm, busA, busB }) =>
+      Effect.gen(function* () {
+        yield* answering(busB, Subjects.probe(b), b)
+        assert.strictEqual(yield* ask(busA, Subjects.probe(b)), b)
+        const d = DeviceId.make("pi-4")
+        yield* swarm.add(d)
+        const busD = yield* connectAs(swarm.deviceBus(d))
+        assert.strictEqual(yield* ask(busD, Subjects.probe(b)), b)
+        yield* answering(busD, Subjects.probe(d), d)
+        assert.strictEqual(yield* ask(busA, Subjects.probe(d)), d)
+        const heard = yield* hearing(busB, Subjects.swarm("*"))
+        yield* Effect.repeat(
+          Effect.gen(function* () {
+            yield* busA.publish(Subjects.swarm(d), new Uint8Array(1))
+            yield* busD.publish(Subjects.swarm(d), new Uint8Array(2))
+            yield* Effect.sleep("5 millis")
+          }),
+          { until: () => heard.length > 3, times: 500 },
+        )
+        assert.isTrue(busA.isUp() && busB.isUp())
+      }),
+    ),
+  )
 })

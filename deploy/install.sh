@@ -1,0 +1,100 @@
+#!/bin/sh
+# Installs a hub or a device on a Debian-like machine with systemd (Raspberry Pi OS, Debian, Ubuntu).
+#   sudo deploy/install.sh hub DIRECTORY       DIRECTORY: 'hub' as written by 'murmuration deploy init'
+#   sudo deploy/install.sh device DIRECTORY    DIRECTORY: the device's, such as 'pi-1'
+# Run it from a copy of the project. Repeating it updates the program and the configuration.
+# With DESTDIR set, files go below that directory and nothing is started: to look at what it does.
+set -eu
+
+role=${1:-}
+from=${2:-}
+root=${DESTDIR:-}
+project=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
+
+die() {
+  printf 'install: %s\n' "$*" >&2
+  exit 1
+}
+
+case $role in
+  hub) config=hub.conf units=murmuration-hub.service ;;
+  device) config=leaf.conf units='murmuration-leaf.service murmuration.service' ;;
+  *) die "usage: sudo deploy/install.sh hub|device DIRECTORY" ;;
+esac
+[ -f "$from/$config" ] || die "$from has no $config; 'murmuration deploy init' writes it"
+if [ -z "$root" ]; then
+  [ "$(id -u)" = 0 ] || die "run it as root (sudo)"
+  command -v systemctl >/dev/null || die "this machine has no systemd; see deploy/README.md for doing it by hand"
+fi
+
+packages() {
+  missing=
+  command -v nats-server >/dev/null || missing="$missing nats-server"
+  [ "$role" = hub ] || command -v npm >/dev/null || missing="$missing npm"
+  [ -n "$missing" ] || return 0
+  apt-get update -qq
+  # shellcheck disable=SC2086 -- a list of package names
+  apt-get install -y -qq --no-install-recommends $missing
+  # Debian's package starts a server of its own on our port, without any password.
+  case $missing in *nats-server*) systemctl disable --now nats-server.service || true ;; esac
+}
+
+account() {
+  id murmuration >/dev/null 2>&1 ||
+    useradd --system --home-dir /var/lib/murmuration --shell /usr/sbin/nologin murmuration
+}
+
+# Secrets: only the service reads them.
+configuration() {
+  mkdir -p "$root/etc/murmuration"
+  for file in "$from"/*.conf "$from"/*.json; do
+    [ -e "$file" ] || continue
+    target="$root/etc/murmuration/$(basename -- "$file")"
+    cp -- "$file" "$target"
+    chmod 600 "$target"
+  done
+  if [ "$role" = device ] && [ ! -e "$root/etc/murmuration/device.env" ]; then
+    printf '# Settings of murmuration up; see murmuration up --help\nMURMURATION_PROFILE=raspberry-pi-4\n' \
+      >"$root/etc/murmuration/device.env"
+  fi
+  [ -n "$root" ] || chown -R murmuration:murmuration /etc/murmuration
+}
+
+program() {
+  [ "$role" = device ] || return 0
+  mkdir -p "$root/opt/murmuration"
+  if [ "$project" != "$root/opt/murmuration" ]; then
+    (cd "$project" && tar cf - --exclude=./node_modules --exclude=./.git --exclude=./.cache .) |
+      tar xf - -C "$root/opt/murmuration"
+  fi
+  mkdir -p "$root/opt/murmuration/.cache"
+  [ -z "$root" ] || return 0
+  (cd /opt/murmuration && npm run --silent setup)
+  chown -R murmuration:murmuration /opt/murmuration/.cache
+}
+
+services() {
+  mkdir -p "$root/etc/systemd/system"
+  for unit in $units; do cp -- "$project/deploy/systemd/$unit" "$root/etc/systemd/system/$unit"; done
+  [ -z "$root" ] || return 0
+  systemctl daemon-reload
+  for unit in $units; do
+    systemctl enable --quiet "$unit"
+    systemctl restart "$unit"
+  done
+}
+
+if [ -z "$root" ]; then
+  packages
+  account
+fi
+configuration
+program
+services
+
+echo "install: $role is installed."
+if [ "$role" = device ]; then
+  echo "Next: cd /opt/murmuration && sudo -u murmuration node_modules/.bin/node cli/main.ts doctor --credentials /etc/murmuration/device.json"
+else
+  echo "Next: on each device: sudo deploy/install.sh device DIRECTORY; then create the buckets (deploy/README.md)."
+fi
