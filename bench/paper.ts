@@ -51,7 +51,7 @@ const scaleLine = (p: ScalePoint): Row => {
   const { fixedMs, headMs, computeMs, transferMs } = p.path
   const parts = [fixedMs, headMs, computeMs, transferMs].map((ms) => ms.toFixed(1))
   const detail = `critical path, ms: fixed ${parts[0]}, head ${parts[1]}, tiles ${parts[2]}, transfer ${parts[3]}`
-  const what = `${(100 * p.accuracySlo).toFixed(0)} %, ${p.devices} devices: ms, ADCNN's speed-up, ours`
+  const what = `${p.devices} x ${p.type}, ${(100 * p.accuracySlo).toFixed(0)} %: ms, ADCNN's speed-up, ours`
   return line("17", what, p.oursMs, p.adcnnSpeedup ?? 0, p.speedup, detail)
 }
 
@@ -84,7 +84,12 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
     { name: "compliance_lead_points", value: compliance.most, op: ">=", bound: 52 },
     { name: "never_lower", value: lower === 0 ? 1 : 0, op: "=", bound: 1 },
     { name: "compliance_over_oracle", value: overOracle(sixteen), op: ">=", bound: 0.97 },
-    { name: "scalability", value: Math.max(...seventeen.map((p) => p.speedup)), op: ">=", bound: 4.5 },
+    {
+      name: "scalability",
+      value: Math.max(...seventeen.filter((p) => p.type === "raspberry-pi-4").map((p) => p.speedup)),
+      op: ">=",
+      bound: 4.5,
+    },
   ]
   const [ofZoo, ofAny] = [(c: Compared) => c.zoo, (c: Compared) => c.any]
   const rows: ReadonlyArray<Row> = [

@@ -142,16 +142,24 @@ interface LinkState {
   readonly delayMs: number
 }
 
-const local = { id: "local", type: "raspberry-pi-4", bandwidthMbps: idealBandwidthMbps, delayMs: 0 }
+const localOf = (type: ShippedProfileName) => ({
+  id: "local",
+  type,
+  bandwidthMbps: idealBandwidthMbps,
+  delayMs: 0,
+})
 
 /** The paper's augmented computing: a Raspberry Pi 4 and a desktop with a GTX 1080. */
 export const augmented = (link: LinkState): Condition => ({
-  devices: [local, { id: "desktop", type: "gtx-1080-desktop", ...link }],
+  devices: [localOf("raspberry-pi-4"), { id: "desktop", type: "gtx-1080-desktop", ...link }],
 })
 
-/** The paper's swarm: Raspberry Pi 4 devices, the first one local. */
-export const swarm = (links: ReadonlyArray<LinkState>): Condition => ({
-  devices: [local, ...links.map((link, i) => ({ id: `pi-${i + 2}`, type: "raspberry-pi-4", ...link }))],
+/** The paper's swarm: Raspberry Pi 4 devices, the first one local; or devices of another type. */
+export const swarm = (
+  links: ReadonlyArray<LinkState>,
+  type: ShippedProfileName = "raspberry-pi-4",
+): Condition => ({
+  devices: [localOf(type), ...links.map((link, i) => ({ id: `pi-${i + 2}`, type, ...link }))],
 })
 
 /** `count` values from `min` to `max`, evenly spaced on a logarithmic scale, as round as two digits allow. */
