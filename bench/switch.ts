@@ -2,14 +2,18 @@
  * What it costs to switch a device to a strategy that it has never run: making its sessions ready, and the penalty of the
  * first run against later ones. Whole networks on one device, the worst case: up to 23 blocks change at once.
  */
-import { cpus, loadavg } from "node:os"
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { cpus, loadavg, tmpdir } from "node:os"
+import { join } from "node:path"
 import { Effect } from "effect"
 import { Engine, settled, type EngineOptions, type EngineShape } from "../devices/engine/Engine.ts"
 import { imagePiece } from "../devices/engine/Pieces.ts"
 import { defaultArtifact, readArtifact, type Supernet } from "../supernet/Artifact.ts"
 import { type Random, seededRandom } from "../supernet/Random.ts"
 import { localStrategy, sampleStrategy, type Strategy } from "../supernet/Strategy.ts"
-import { sampleSubmodel } from "../supernet/Submodel.ts"
+import { activeBlocks, sampleSubmodel } from "../supernet/Submodel.ts"
+import { createSession } from "../supernet/onnx/Runtime.ts"
+import { SegmentBuilder } from "../supernet/onnx/Segment.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, median, quantile, type Row } from "./Bench.ts"
 
 const device = "bench"
@@ -96,6 +100,29 @@ const switches = (supernet: Supernet, options: Partial<EngineOptions>, count: nu
     ),
   )
 
+/** The alternative without a supernet in memory: every network its own ONNX file, read and built when it is wanted. */
+const fromFiles = async ({ spec, weights }: Supernet, count: number, random: Random): Promise<Row> => {
+  const folder = await mkdtemp(join(tmpdir(), "murmuration-switch-"))
+  const builder = new SegmentBuilder(spec, weights)
+  const times: Array<number> = []
+  for (let i = 0; i < count; i++) {
+    const submodel = sampleSubmodel(spec, random)
+    const path = join(folder, "network.onnx")
+    await writeFile(path, builder.build(activeBlocks(spec, submodel), submodel.resolution))
+    const start = performance.now()
+    const session = await createSession(await readFile(path))
+    times.push(performance.now() - start)
+    await session.release()
+  }
+  await rm(folder, { recursive: true })
+  return {
+    case: "each network its own file, in the disk cache",
+    switches: count,
+    "switch p50 ms": median(times),
+    "p90 ms": quantile(times, 0.9),
+  }
+}
+
 const rowOf = (name: string, result: Effect.Success<ReturnType<typeof switches>>): Row => {
   const of = (f: (s: Switch) => number) => result.done.map(f)
   const total = of((s) => s.prepareMs + s.penaltyMs)
@@ -131,6 +158,7 @@ const run = async ({ quick, seed }: BenchOptions): Promise<BenchResult> => {
     rows.push(rowOf(name, result))
     p50.push(median(result.done.map((s) => s.prepareMs + s.penaltyMs)))
   }
+  rows.push(await fromFiles(supernet, count, random))
   const { name, version, trained } = supernet.spec
   return {
     kind: "measured",
