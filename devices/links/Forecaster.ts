@@ -117,7 +117,7 @@ const learningRate = 0.35
 /** Weight of all others together before any evidence, the last value having 1. */
 const priorOfOthers = 0.3
 /** An expert must beat the last value by this share of its error before it gains: on 20 classes of traces, less was chance. */
-const margin = 0.15
+const margin = 0.2
 
 interface Backtest {
   /** For each past origin (oldest first) what each expert said, and what came. */
