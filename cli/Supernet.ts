@@ -10,6 +10,7 @@ import { defaultFit, fitPredictor } from "../supernet/AccuracyFit.ts"
 import { readArtifact, recordFiles } from "../supernet/Artifact.ts"
 import {
   type AccuracyTable,
+  accuracyTableFile,
   HeldOutImages,
   measureTable,
   strategyAccuracy,
@@ -33,7 +34,6 @@ import {
 import { exportCommand, trainCommand } from "./SupernetTrain.ts"
 import { percent } from "./Text.ts"
 
-export const accuracyTableFile = "accuracy-table.json"
 export const accuracyPredictorFile = "accuracy-predictor.json"
 
 const evalFlags = {

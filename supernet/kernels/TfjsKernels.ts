@@ -173,10 +173,14 @@ const registerMatrixProduct = (k: TensorKernels): void => {
 
 let ready: Promise<void> | undefined
 
-/** Makes wasm with our kernels the tfjs backend. Call once per process (or thread); later calls do nothing. */
+/**
+ * Makes wasm with our kernels the tfjs backend. Call once per process (or thread); later calls do nothing.
+ * `MURMURATION_KERNELS=stock` leaves the backend as it is, to measure against.
+ */
 export const useWasmKernels = (): Promise<void> => {
   ready ??= (async () => {
     const { backend, memory } = await startWasm()
+    if (process.env["MURMURATION_KERNELS"] === "stock") return
     const kernels = new TensorKernels(await bindKernels(memory), backend)
     registerDepthwise(kernels)
     registerConvolution(kernels)

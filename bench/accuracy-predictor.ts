@@ -1,0 +1,74 @@
+/** How well the accuracy predictor prices strategies that it has not seen, and how fast. */
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import { Effect } from "effect"
+import { defaultFit, fitPredictor } from "../supernet/AccuracyFit.ts"
+import { AccuracyPredictor } from "../supernet/AccuracyPredictor.ts"
+import { defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
+import { type AccuracyTable, accuracyTableFile } from "../supernet/Evaluate.ts"
+import { seededRandom, shuffled } from "../supernet/Random.ts"
+import { type BenchModule, type BenchOptions, type BenchResult, mean, type Row } from "./Bench.ts"
+import { besides, svgDocument, xyChart } from "./Charts.ts"
+
+/** The rows that `fitPredictor` keeps out for this seed. */
+const heldOutRows = (table: AccuracyTable, seed: number): AccuracyTable["rows"] =>
+  shuffled(seededRandom(seed), table.rows).slice(0, Math.round(table.rows.length * defaultFit.heldOutShare))
+
+const predictionsPerSecond = (predictor: AccuracyPredictor, table: AccuracyTable): number => {
+  const rounds = Math.ceil(20_000 / table.rows.length)
+  const begun = performance.now()
+  for (let r = 0; r < rounds; r++) for (const row of table.rows) predictor.predict(row)
+  return (rounds * table.rows.length * 1000) / (performance.now() - begun)
+}
+
+const run = async (options: BenchOptions): Promise<BenchResult> => {
+  const directory = options.arguments.get("artifact") ?? (await Effect.runPromise(defaultArtifact))
+  const { spec } = await Effect.runPromise(readArtifact(directory))
+  const table = JSON.parse(readFileSync(join(directory, accuracyTableFile), "utf8")) as AccuracyTable
+  const seeds = options.quick ? [options.seed] : [0, 1, 2, 3, 4].map((i) => options.seed + i)
+  const fits = seeds.map((seed) => ({ seed, data: fitPredictor(spec, table.rows, { ...defaultFit, seed }) }))
+  const rows = fits.map(({ seed, data }): Row => {
+    const held = heldOutRows(table, seed)
+    const middle = mean(held.map((r) => r.top1))
+    return {
+      seed,
+      "held-out strategies": data.heldOut.strategies,
+      mae: data.heldOut.meanAbsoluteError,
+      "kendall tau": data.heldOut.kendallTau,
+      "mae of the mean": mean(held.map((r) => Math.abs(r.top1 - middle))),
+    }
+  })
+  const first = fits[0]
+  if (first === undefined) throw new RangeError("no seeds")
+  const predictor = new AccuracyPredictor(spec, first.data)
+  const points = heldOutRows(table, first.seed).map((r) => ({
+    x: 100 * predictor.predict(r),
+    y: 100 * r.top1,
+  }))
+  const chart = xyChart(
+    { title: "Held-out strategies", x: "predicted top-1, %", y: "measured top-1, %" },
+    [{ name: "strategies", style: "dots", points }],
+    { diagonal: true },
+  )
+  return {
+    kind: "measured",
+    checks: [
+      { name: "mae", value: mean(rows.map((r) => Number(r["mae"]))), op: "<=", bound: 0.01 },
+      { name: "kendall_tau", value: mean(rows.map((r) => Number(r["kendall tau"]))), op: ">=", bound: 0.85 },
+      { name: "predictions_per_s", value: predictionsPerSecond(predictor, table), op: ">=", bound: 100_000 },
+    ],
+    rows,
+    notes: [
+      `${table.rows.length} strategies of ${table.supernet}, each measured on ${table.images} held-out images by ONNX Runtime; ${defaultFit.heldOutShare * 100} % of them kept out of each fit, another part for each seed.`,
+      `A measurement on ${table.images} images has a standard error of about ${(100 * Math.sqrt(0.25 / table.images)).toFixed(1)} points at 50 %.`,
+    ],
+    figures: new Map([["accuracy-predictor.svg", svgDocument(besides([chart], 1))]]),
+  }
+}
+
+export const bench: BenchModule = {
+  name: "accuracy-predictor",
+  proves: "accuracy of strategies is predicted without running them",
+  takes: "1 min",
+  run,
+}
