@@ -3,6 +3,7 @@
  * leaf - hub - leaf with all permissions, beside one gRPC hop (`@grpc/grpc-js`) with the same bytes in the same run.
  */
 import { fork, type ChildProcess } from "node:child_process"
+import { cpus, loadavg } from "node:os"
 import { fileURLToPath } from "node:url"
 import { Context, Effect, Layer } from "effect"
 import { Client, credentials } from "@grpc/grpc-js"
@@ -211,6 +212,7 @@ const program = (o: BenchOptions) =>
   }).pipe(Effect.scoped)
 
 const run = async (options: BenchOptions): Promise<BenchResult> => {
+  const load = (loadavg()[0] ?? 0).toFixed(1)
   const { routes, of } = await Effect.runPromise(program(options))
   const [across, , grpc] = routes as [Route, Route, Route]
   const ratio = (pick: (t: Timings) => ReadonlyArray<number>, kb: number) =>
@@ -225,6 +227,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
     notes: [
       "hop = from before encoding at the sender to decoded, checked and assembled at the receiver; one machine, loopback,",
       "hub, two leaves, sender and receiver as separate processes with the deployed permissions",
+      `load average of the machine before the run: ${load} on ${cpus().length} cores`,
       `bulk = ${inFlight} tiles in flight, each confirmed; tiles above 96 KiB travel in chunks on NATS and whole on gRPC`,
     ],
   }
