@@ -50,7 +50,7 @@ const complianceLine = (c: Compliance): Row => {
 const scaleLine = (p: ScalePoint): Row => {
   const { fixedMs, headMs, computeMs, transferMs } = p.path
   const parts = [fixedMs, headMs, computeMs, transferMs].map((ms) => ms.toFixed(1))
-  const detail = `critical path, ms: fixed ${parts[0]}, head ${parts[1]}, tiles ${parts[2]}, transfer ${parts[3]}`
+  const detail = `indivisible ${p.indivisibleMs.toFixed(1)} ms; critical path, ms: fixed ${parts[0]}, head ${parts[1]}, tiles ${parts[2]}, transfer ${parts[3]}`
   const what = `${p.devices} x ${p.type}, ${(100 * p.accuracySlo).toFixed(0)} %: ms, ADCNN's speed-up, ours`
   return line("17", what, p.oursMs, p.adcnnSpeedup ?? 0, p.speedup, detail)
 }

@@ -8,12 +8,12 @@ import type { Row } from "../Bench.ts"
 import { idealLink, symmetricLink } from "../../devices/latency/Condition.ts"
 import { criticalPath, type CriticalStep } from "../../devices/latency/Explain.ts"
 import { timeline, type Timeline } from "../../devices/latency/Timeline.ts"
-import type { DeviceProfile } from "../../devices/profiles/DeviceProfile.ts"
+import { type DeviceProfile, opsMs } from "../../devices/profiles/DeviceProfile.ts"
 import { shippedProfile } from "../../devices/profiles/Shipped.ts"
 import { blockMs } from "../../devices/profiles/BlockTime.ts"
-import { taskTile } from "../../supernet/Cost.ts"
+import { noOps, submodelOps, taskTile } from "../../supernet/Cost.ts"
 import type { Condition } from "../../policies/Condition.ts"
-import { decodeGenome } from "../../policies/Genome.ts"
+import { decodeGenome, submodelOf } from "../../policies/Genome.ts"
 import type { Scale } from "./LatencySlo.ts"
 import { bestOffer, type Found, offers, OurPlanner, spec, swarm, world } from "./Methods.ts"
 
@@ -86,6 +86,13 @@ export interface ScalePoint {
   /** Best of ADCNN with a network that is accurate enough, over one device with the same. */
   readonly adcnnSpeedup: number | undefined
   readonly path: PathParts
+  /** Of the chosen submodel's work, what takes as long for a tile as for a whole map: launches, reading weights. ms */
+  readonly indivisibleMs: number
+}
+
+const indivisibleMs = (found: Found, profile: DeviceProfile): number => {
+  const { parameters, layers } = submodelOps(spec, submodelOf(world.space, found.genome))
+  return opsMs(profile, { ...noOps, parameters, layers })
 }
 
 const series = (scale: Scale, type: DeviceType, accuracy: number): ReadonlyArray<ScalePoint> => {
@@ -113,6 +120,7 @@ const series = (scale: Scale, type: DeviceType, accuracy: number): ReadonlyArray
       speedup: aloneMs / found.latencyMs,
       adcnnSpeedup: adcnn === undefined || adcnnAloneMs === undefined ? undefined : adcnnAloneMs / adcnn,
       path: explain(found, condition, shippedProfile(type)),
+      indivisibleMs: indivisibleMs(found, shippedProfile(type)),
     }
   })
 }
@@ -136,6 +144,7 @@ export const scaleRow = (p: ScalePoint): Row => ({
   pathHeadMs: round(p.path.headMs),
   pathComputeMs: round(p.path.computeMs),
   pathTransferMs: round(p.path.transferMs),
+  indivisibleMs: round(p.indivisibleMs),
 })
 
 const labels = { subtitle: "", x: "Raspberry Pi 4 devices", width: 440, height: 320 }
