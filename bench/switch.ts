@@ -119,6 +119,7 @@ const fromFiles = async ({ spec, weights }: Supernet, count: number, random: Ran
     case: "each network its own file, in the disk cache",
     switches: count,
     "switch p50 ms": median(times),
+    "p10 ms": quantile(times, 0.1),
     "p90 ms": quantile(times, 0.9),
   }
 }
@@ -130,6 +131,7 @@ const rowOf = (name: string, result: Effect.Success<ReturnType<typeof switches>>
     case: name,
     switches: result.done.length,
     "switch p50 ms": median(total),
+    "p10 ms": quantile(total, 0.1),
     "p90 ms": quantile(total, 0.9),
     "switch CPU p50 ms": median(of((s) => s.cpuMs)),
     "prepare p50 ms": median(of((s) => s.prepareMs)),
