@@ -20,7 +20,7 @@ import { optimizerState, sharedBuffers } from "./Shared.ts"
 export const calibrationImages = async (
   data: string,
   resolutions: ReadonlyArray<number>,
-  count = 1200,
+  count = 800,
 ): Promise<ReadonlyMap<number, ImageSet>> => {
   const all = imageFolder(join(data, "train"))
   const files = shuffled(seededRandom(5), all.files).slice(0, count)

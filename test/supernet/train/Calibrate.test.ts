@@ -1,0 +1,73 @@
+import { describe, expect, it } from "vitest"
+import { weightProblems } from "../../../supernet/Artifact.ts"
+import type { ImageSet } from "../../../supernet/Data.ts"
+import { seededRandom } from "../../../supernet/Random.ts"
+import { maxSubmodel, minSubmodel } from "../../../supernet/Submodel.ts"
+import { batchNorm } from "../../../supernet/Weights.ts"
+import {
+  balancedSubmodels,
+  calibrate,
+  defaultCalibration,
+  recalibrate,
+} from "../../../supernet/train/Calibrate.ts"
+import { KernelNetwork, plainPlan } from "../../../supernet/train/KernelNetwork.ts"
+import { packParameters } from "../../../supernet/train/Parameters.ts"
+import { largestDifference, livelyWeights, tinySpec } from "../Tiny.ts"
+
+const noise = (size: number, count: number): ImageSet => {
+  const pixels = new Uint8Array(new SharedArrayBuffer(count * size * size * 3))
+  const random = seededRandom(size)
+  for (let i = 0; i < pixels.length; i++) pixels[i] = random.next() * 256
+  return {
+    size,
+    count,
+    pixels,
+    labels: Array.from({ length: count }, (_, i) => i % 3),
+    classes: tinySpec.classes,
+  }
+}
+
+const images = new Map(tinySpec.resolutions.map((r) => [r, noise(r, 24)]))
+const weights = livelyWeights(tinySpec, 1)
+
+describe("calibration", () => {
+  it("gives every block variant at every resolution its statistics, in the artifact's form", async () => {
+    const calibrated = await calibrate(tinySpec, weights, images, {
+      ...defaultCalibration,
+      submodels: 27,
+      batch: 8,
+    })
+    expect(weightProblems(tinySpec, calibrated)).toEqual([])
+    for (const resolution of tinySpec.resolutions) {
+      for (const kernel of tinySpec.kernels) {
+        for (const expand of tinySpec.expands) {
+          const name = `blocks.3.stats.k${kernel}e${expand}r${resolution}.dw_bn.mean`
+          expect(calibrated.has(name)).toBe(true)
+        }
+      }
+    }
+  })
+
+  it("of one submodel only gives that submodel its own moments", async () => {
+    const calibrated = await calibrate(tinySpec, weights, images, {
+      ...defaultCalibration,
+      submodels: 0,
+      batch: 16,
+    })
+    const network = await KernelNetwork.make(tinySpec)
+    network.parameters.set(packParameters(network.layout, weights))
+    const plan = plainPlan(tinySpec, maxSubmodel(tinySpec, 64))
+    const own = recalibrate(network, plan, images.get(64)!, 6, 16, 9)
+    const key = { kernel: 7, expand: 6, resolution: 64 }
+    const shared = batchNorm(calibrated, "blocks.0", "expand_bn", key)
+    // Other random images of the same kind: equal but for the draw.
+    expect(largestDifference(shared.variance, own.get("blocks.0.expand_bn.var")!.data)).toBeLessThan(0.1)
+  })
+
+  it("meets every kernel and expand of every block equally often", () => {
+    const submodels = balancedSubmodels(tinySpec, 64, 36, seededRandom(1))
+    const seen = submodels.filter((s) => s.kernels[0] === 5 && s.expands[0] === 4)
+    expect(seen).toHaveLength(4)
+    expect(minSubmodel(tinySpec, 64).kernels).toHaveLength(submodels[0]!.kernels.length)
+  })
+})
