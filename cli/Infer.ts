@@ -4,6 +4,7 @@ import { Argument, Command, Flag } from "effect/cli"
 import { infer } from "../subjects/Client.ts"
 import type { InferReply, Slo } from "../subjects/InferMessages.ts"
 import { connectedBus, connectionFlags } from "./Connection.ts"
+import { sloFlags } from "./SloFlags.ts"
 import { bold, dim, good, bad, percent } from "./Text.ts"
 
 export class NoSlo extends Schema.TaggedError<NoSlo>()("NoSlo", { given: Schema.String }) {
@@ -62,14 +63,7 @@ export const inferCommand = Command.make(
       Argument.withDescription("JPEG, PNG or WebP file"),
       Argument.atLeast(1),
     ),
-    latency: Flag.Finite("latency").pipe(
-      Flag.withDescription("SLO: answer within this many ms"),
-      Flag.optional,
-    ),
-    accuracy: Flag.Finite("accuracy").pipe(
-      Flag.withDescription("SLO: be right this often (top-1, 0 to 1), as fast as possible"),
-      Flag.optional,
-    ),
+    ...sloFlags,
     deadline: Flag.Finite("deadline").pipe(
       Flag.withDescription("Give up after this many ms"),
       Flag.withDefault(10_000),

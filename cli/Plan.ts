@@ -19,6 +19,7 @@ import { modelWorld } from "../policies/ModelWorld.ts"
 import { defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
 import { normalizeStrategy, Strategy, strategyId, strategyProblems } from "../supernet/Strategy.ts"
+import { sloFlags } from "./SloFlags.ts"
 import { bad, bold, dim, good, percent } from "./Text.ts"
 
 export class BadPlanInput extends Schema.TaggedError<BadPlanInput>()("BadPlanInput", {
@@ -174,14 +175,7 @@ const flags = {
     Flag.withDescription("One-way delay of the remotes' links, ms: one number, or one for each"),
     Flag.withDefault("5"),
   ),
-  latency: Flag.Finite("latency").pipe(
-    Flag.withDescription("SLO: answer within this many ms"),
-    Flag.optional,
-  ),
-  accuracy: Flag.Finite("accuracy").pipe(
-    Flag.withDescription("SLO: be right this often (top-1, 0 to 1), as fast as possible"),
-    Flag.optional,
-  ),
+  ...sloFlags,
   strategy: Flag.String("strategy").pipe(
     Flag.withDescription("Evaluate this strategy (JSON file) instead of choosing one"),
     Flag.optional,
