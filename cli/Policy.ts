@@ -32,7 +32,7 @@ export class TrainingFailed extends Schema.TaggedError<TrainingFailed>()("Traini
 
 const progressLine = (r: ValidationReport, iterations: number): string =>
   [
-    progressBar(r.iteration / iterations),
+    progressBar(iterations === 0 ? 1 : r.iteration / iterations),
     `${r.steps} steps`,
     `reward ${percent(r.overOracle.reward)}`,
     `compliance ${percent(r.overOracle.compliance)} of the oracle's`,
@@ -48,7 +48,10 @@ const trainCommand = Command.make(
     algorithm: Flag.Literals("algorithm", algorithms).pipe(Flag.withDefault("supreme" as const)),
     slo: Flag.Literals("slo", ["latency", "accuracy"]).pipe(Flag.withDefault("latency" as const)),
     seed: Flag.Int("seed").pipe(Flag.withDefault(1)),
-    iterations: Flag.Int("iterations").pipe(Flag.withDefault(trainDefaults.iterations)),
+    iterations: Flag.Int("iterations").pipe(
+      Flag.withDescription("0 with --from: judge and package an earlier training under the present models"),
+      Flag.withDefault(trainDefaults.iterations),
+    ),
     hidden: Flag.Int("hidden").pipe(
       Flag.withDescription("Units of the LSTM, a multiple of 8"),
       Flag.withDefault(trainDefaults.hidden),

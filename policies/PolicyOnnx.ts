@@ -4,7 +4,7 @@
  * in a table whose rows carry both what it changes in this step's later heads and what it tells the next step.
  *
  * Inputs: features [batch, F], present [batch, 1 + slots] (1 where a device is there).
- * Outputs: outline [batch, 1 + stages], blocks [blocks, batch, 8]: genes, raw (call `canonicalize`).
+ * Outputs: outline [1 + stages, batch], blocks [blocks, 8, batch]: genes, raw (call `canonicalize`).
  */
 import { decodeHalf, encodeHalf } from "../supernet/Float16.ts"
 import {
@@ -68,9 +68,12 @@ const cell = (g: Graph, gates: string, before?: string) => {
   return { state, hidden: g.op("Mul", [g.op("Sigmoid", [o]), g.op("Tanh", [state])]) }
 }
 
+/** Name of the table of a head's choices: what each changes in later heads of the step, and tells the next step. */
+const choicesOf = (head: Head): string => `choices${head.column}`
+
 /**
  * Decodes heads in order. `gathered` is [batch, columns + 4H]: logits, then the gates' share known so far. Returns the
- * genes [batch, heads] and `gathered` with the chosen rows added.
+ * genes [heads, batch] and `gathered` with the chosen rows added.
  */
 const decodeHeads = (g: Graph, heads: ReadonlyArray<Head>, gathered: string) => {
   let sum = gathered
@@ -80,13 +83,13 @@ const decodeHeads = (g: Graph, heads: ReadonlyArray<Head>, gathered: string) => 
       g.longs(`n${head.column + head.count}`, head.column + head.count),
     ]
     const logits = g.op("Slice", [sum, start, end, g.longs("n1", 1)])
-    const value = g.op("ArgMax", [logits], { axis: 1, keepdims: 1 })
-    const row = g.op("Add", [value, start])
-    const rows = g.op("Squeeze", [row, g.longs("n1", 1)])
-    sum = g.op("Add", [sum, g.op("Gather", ["choices", rows], { axis: 0 })])
+    const value = g.op("ArgMax", [logits], { axis: 1, keepdims: 0 })
+    sum = g.op("Add", [sum, g.op("Gather", [choicesOf(head), value], { axis: 0 })])
     return value
   })
-  return { genes: g.op("Concat", chosen, { axis: 1 }), gathered: sum }
+  const flat = g.op("Concat", chosen, { axis: 0 })
+  const genes = g.op("Reshape", [flat, g.longs(`rows${heads.length}`, heads.length, -1)])
+  return { genes, gathered: sum }
 }
 
 /** Logit offsets of the block steps [blocks, columns]: bias, and `never` where a choice is illegal whoever is present. */
@@ -193,7 +196,7 @@ const scanBody = (shape: PolicyShape, weights: Array<Initializer>, dwidth: numbe
       float("hNext", "batch", hidden),
       float("cNext", "batch", hidden),
       float("toldNext", "batch", gates),
-      { name: "genes", type: "int64", shape: ["batch", shape.blockHeads.length] },
+      { name: "genes", type: "int64", shape: [shape.blockHeads.length, "batch"] },
     ],
   })
 }
@@ -201,17 +204,13 @@ const scanBody = (shape: PolicyShape, weights: Array<Initializer>, dwidth: numbe
 /** One-hots of the chosen depths, and a column of ones: [batch, stages * depths + 1]. */
 const depthOneHots = (g: Graph, shape: PolicyShape, genes: string, width: number): string => {
   const { depths } = shape.space.spec
-  const only = g.op("Slice", [
-    genes,
-    g.longs("n1", 1),
-    g.longs("genesEnd", shape.outlineHeads.length),
-    g.longs("n1", 1),
-  ])
-  const hot = g.op("OneHot", [
-    only,
-    g.longs("depthCount", depths.length),
-    g.constant("offOn", [2], Float32Array.of(0, 1)),
-  ])
+  const first = g.longs("n0", 0)
+  const all = g.longs("genesEnd", shape.outlineHeads.length)
+  const perGenome = g.op("Transpose", [g.op("Slice", [genes, g.longs("n1", 1), all, first])], {
+    perm: [1, 0],
+  })
+  const offOn = g.constant("offOn", [2], Float32Array.of(0, 1))
+  const hot = g.op("OneHot", [perGenome, g.longs("depthCount", depths.length), offOn])
   const flat = g.op("Reshape", [hot, g.longs("flatDepths", 0, width - 1)])
   const pads = g.longs("padOne", 0, 0, 0, 1)
   return g.op("Pad", [flat, pads, g.constant("one", [], Float32Array.of(1))])
@@ -237,7 +236,11 @@ export const policyModel = (network: PolicyNetwork): Uint8Array => {
   half("features_w", [features, gates], parameter("features"))
   half("hidden", [hidden, gates], parameter("hidden"))
   half("output", [hidden, columns], parameter("output"))
-  half("choices", [shape.actions, columns + gates], choiceRows(shape, parameter("within"), inputs))
+  const rows = choiceRows(shape, parameter("within"), inputs)
+  for (const head of [...shape.outlineHeads, ...shape.blockHeads]) {
+    const [from, width] = [head.column, columns + gates]
+    half(choicesOf(head), [head.count, width], rows.subarray(from * width, (from + head.count) * width))
+  }
   half("start", [gates], inputs.subarray(0, gates))
   half("positions", [steps - 1, gates], inputs.subarray(gates, steps * gates))
   const roundedBias = decodeHalf(encodeHalf(bias))
@@ -280,8 +283,8 @@ export const policyModel = (network: PolicyNetwork): Uint8Array => {
       { name: "present", type: "float32", shape: ["batch", 1 + shape.slots] },
     ],
     outputs: [
-      { name: "outline", type: "int64", shape: ["batch", shape.outlineHeads.length] },
-      { name: "blocks", type: "int64", shape: [steps - 1, "batch", shape.blockHeads.length] },
+      { name: "outline", type: "int64", shape: [shape.outlineHeads.length, "batch"] },
+      { name: "blocks", type: "int64", shape: [steps - 1, shape.blockHeads.length, "batch"] },
     ],
     nodes: g.nodes,
     weights: [initializers(weights)],

@@ -25,10 +25,10 @@ const genesOf = (
   rows: number,
 ): Genome => {
   const genome = new Uint8Array(space.length)
-  for (let i = 0; i < space.firstBlockGene; i++) genome[i] = Number(outline[row * space.firstBlockGene + i])
+  for (let i = 0; i < space.firstBlockGene; i++) genome[i] = Number(outline[i * rows + row])
   for (let b = 0; b < space.blocks.length; b++) {
-    const from = (b * rows + row) * genesPerBlock
-    for (let i = 0; i < genesPerBlock; i++) genome[blockGene(space, b) + i] = Number(blocks[from + i])
+    const from = b * genesPerBlock * rows + row
+    for (let i = 0; i < genesPerBlock; i++) genome[blockGene(space, b) + i] = Number(blocks[from + i * rows])
   }
   return genome
 }

@@ -7,7 +7,7 @@ import { seededRandom } from "../supernet/Random.ts"
 import type { SloKind } from "./Condition.ts"
 import { type Environment, makeEnvironment } from "./Environment.ts"
 import { gcsl } from "./Gcsl.ts"
-import type { Imitated, Learner, LearnerContext } from "./Learner.ts"
+import type { Imitated, IterationReport, Learner, LearnerContext } from "./Learner.ts"
 import { cachedOracle, defaultOracle, type OracleOptions } from "./Oracle.ts"
 import { PolicyNetwork } from "./PolicyNetwork.ts"
 import { policyShape } from "./PolicyShape.ts"
@@ -155,12 +155,7 @@ export const train = async (setting: Setting, options: TrainOptions): Promise<Tr
   )
   learner.restore?.(earlier?.memory ?? [])
   const started = performance.now()
-  for (iteration = begin; iteration < options.iterations;) {
-    const done = learner.iterate()
-    iteration++
-    // A short memory at first, so that the first weights are soon forgotten.
-    network.averageInto(average, Math.min(options.averaging, iteration / (iteration + 10)))
-    if (iteration % options.validateEvery !== 0 && iteration !== options.iterations) continue
+  const validate = (done: IterationReport) => {
     const decoded = network.withWeights(average, () => decodeAll(network, validation))
     const score = scoreStrategies(environment, validation, decoded)
     const report: ValidationReport = {
@@ -177,6 +172,15 @@ export const train = async (setting: Setting, options: TrainOptions): Promise<Tr
     if (options.checkpoint !== undefined)
       writeCheckpoint(options.checkpoint, network, average, learner, iteration, curve)
   }
+  for (iteration = begin; iteration < options.iterations;) {
+    const done = learner.iterate()
+    iteration++
+    // A short memory at first, so that the first weights are soon forgotten.
+    network.averageInto(average, Math.min(options.averaging, iteration / (iteration + 10)))
+    if (iteration % options.validateEvery === 0 || iteration === options.iterations) validate(done)
+  }
+  // No iterations: an earlier policy is judged by the present models.
+  if (curve.length === 0) validate({ loss: 0, rolloutReward: 0, details: {} })
   network.restore({ weights: average })
   return { environment, network, curve, validation, oracle }
 }
