@@ -3,9 +3,12 @@
  * PPO, same environment, network, steps and seeds; and, with `--ablation`, SUPREME without each of its parts. Validation
  * constraints are spread evenly over the space; shares are of an oracle's (long searches on each of them).
  */
+import { createHash } from "node:crypto"
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
 import { Result, Schema } from "effect"
 import { scenarioNames } from "../policies/Scenario.ts"
-import { loadSetting } from "../policies/Setting.ts"
+import { loadSetting, type Setting } from "../policies/Setting.ts"
 import type { SupremeSettings } from "../policies/Supreme.ts"
 import {
   type Algorithm,
@@ -14,7 +17,14 @@ import {
   type TrainOptions,
   type ValidationReport,
 } from "../policies/Train.ts"
-import { type BenchModule, type BenchOptions, type BenchResult, mean, type Row } from "./Bench.ts"
+import {
+  type BenchModule,
+  type BenchOptions,
+  type BenchResult,
+  mean,
+  projectRoot,
+  type Row,
+} from "./Bench.ts"
 import { learningCurves } from "./LearningCurves.ts"
 
 interface Contestant {
@@ -45,7 +55,7 @@ const supremeShare = { rollouts: 32, mutations: 96, explore: 1 }
 const Kinds = Schema.Literals(["latency", "accuracy"])
 
 const optionsOf = (bench: BenchOptions, contestant: Contestant, seed: number): TrainOptions => {
-  const iterations = Number(bench.arguments.get("iterations") ?? (bench.quick ? 60 : 400))
+  const iterations = Number(bench.arguments.get("iterations") ?? (bench.quick ? 60 : 200))
   const kind = Schema.decodeUnknownResult(Kinds)(bench.arguments.get("slo") ?? "latency")
   return {
     ...trainDefaults,
@@ -76,6 +86,22 @@ const summary = (
 /** Mean over the whole curve: who is ahead from early on, not only at the end. */
 const area = (curves: ReadonlyArray<ReadonlyArray<ValidationReport>>): number =>
   mean(curves.map((c) => mean(c.map((r) => r.overOracle.reward))))
+
+/** A training takes minutes: its curve is kept, so that an interrupted bench goes on where it was. */
+const curveOf = async (setting: Setting, options: TrainOptions): Promise<ReadonlyArray<ValidationReport>> => {
+  const key = JSON.stringify([setting.scenario, setting.models, options])
+  const file = join(
+    projectRoot,
+    ".cache",
+    "policies",
+    `curve-${createHash("sha256").update(key).digest("hex").slice(0, 16)}.json`,
+  )
+  if (existsSync(file)) return JSON.parse(readFileSync(file, "utf8")) as ReadonlyArray<ValidationReport>
+  const { curve } = await train(setting, options)
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, JSON.stringify(curve))
+  return curve
+}
 
 const run = async (options: BenchOptions): Promise<BenchResult> => {
   const scenarios = (

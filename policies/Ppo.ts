@@ -1,7 +1,7 @@
 /**
  * Proximal policy optimisation (Schulman et al., 2017), as the paper's baseline. The reward comes once, at the end, so with
- * gamma = lambda = 1 the advantage of every step is the reward minus the value estimate there. Clip 0.2, 4 epochs, advantages
- * normalised, gradient norm 0.5 (stable-baselines3's settings, with an entropy bonus: without one it collapses here).
+ * gamma = lambda = 1 the advantage of every step is the reward minus the value estimate there. Clip 0.2, 3 epochs, advantages
+ * normalised, gradient norm 0.5 (stable-baselines3's settings) and a small entropy bonus.
  */
 import { canonicalize } from "./Genome.ts"
 import { cosineRate, type Learner, type LearnerContext } from "./Learner.ts"
@@ -19,7 +19,7 @@ export interface PpoSettings {
 
 export const ppoDefaults: PpoSettings = {
   rollouts: 128,
-  epochs: 4,
+  epochs: 3,
   rate: 1e-3,
   clip: 0.2,
   entropy: 0.003,
