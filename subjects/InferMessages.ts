@@ -7,9 +7,6 @@ import type { BadMessage } from "./Codec.ts"
 import { DeviceId, RequestId, StrategyId, WireStrategy } from "./DeviceId.ts"
 import { type Refusal, refusal } from "./ErrorReply.ts"
 
-/** Requests that would decode into more pixels than this are refused before decoding (a 100-megapixel bomb). */
-export const maxImagePixels = 50_000_000
-
 const LatencyMs = Schema.Finite.check(Schema.isBetween({ minimum: 0.1, maximum: 600_000 }))
 const Fraction = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }))
 
