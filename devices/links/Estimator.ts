@@ -137,13 +137,18 @@ const anchorMs = (pings: ReadonlyArray<Timed>): number => Math.min(...pings.map(
 const wireMs = (t: Transfer, presentMs: number, settings: EstimatorSettings): number =>
   t.ms - (t.baseMs ?? presentMs) - t.bytes * settings.messageMsPerByte
 
+interface Rate {
+  readonly mbps: number
+  readonly bytes: number
+}
+
 /** Bandwidths that single transfers show. */
-const rates = (history: PathHistory, settings: EstimatorSettings): ReadonlyArray<number> => {
+const rates = (history: PathHistory, settings: EstimatorSettings): ReadonlyArray<Rate> => {
   if (history.pings.length === 0) return []
   const presentMs = anchorMs(history.pings)
   return history.transfers.flatMap((t) => {
     const ms = wireMs(t, presentMs, settings)
-    return ms < settings.minWireMs ? [] : [(t.bytes * 8) / (ms * 1000)]
+    return ms < settings.minWireMs ? [] : [{ mbps: (t.bytes * 8) / (ms * 1000), bytes: t.bytes }]
   })
 }
 
@@ -187,7 +192,12 @@ const afterStep = (history: PathHistory, settings: EstimatorSettings, nowMs: num
   const presentMs = anchorMs(history.pings)
   const perByte = history.transfers.map((t) => Math.max(0, wireMs(t, presentMs, settings)) / t.bytes)
   const transferStep = stepAt(perByte, stepSamples, stepShare, 0)
-  if (transferStep === 0) return history
+  const first = history.transfers[transferStep]
+  if (transferStep === 0 || first === undefined) return history
+  // Slower transfers may also be a longer delay: a ping after them has to show that the round trip is what it was.
+  const slower = (perByte.at(-1) ?? 0) > (perByte[transferStep - 1] ?? 0)
+  const since = history.pings.filter((p) => p.atMs >= first.atMs).map((p) => p.ms)
+  if (slower && !since.some((ms) => ms <= presentMs + Math.max(3, stepShare * presentMs))) return history
   return { ...history, transfers: history.transfers.slice(transferStep), steppedMs: nowMs }
 }
 
@@ -220,12 +230,18 @@ export const observeTransfer = (
 }
 
 /**
- * A little above the median: what disturbs a transfer makes it longer, never shorter, so the faster half is nearer to the
- * link. (The fastest would be noise of the round trip it is compared with.)
+ * Upper quartile, weighted by bytes: what disturbs a transfer makes it longer, never shorter, and matters less in a large
+ * one. (The fastest of all would be the noise of the round trip it is compared with.)
  */
-const typicalRate = (seen: ReadonlyArray<number>): number => {
-  const sorted = [...seen].sort((a, b) => a - b)
-  return sorted[Math.floor((sorted.length - 1) * 0.62)] ?? Number.NaN
+const typicalRate = (seen: ReadonlyArray<Rate>): number => {
+  const sorted = [...seen].sort((a, b) => a.mbps - b.mbps)
+  const wanted = 0.75 * sorted.reduce((sum, r) => sum + r.bytes, 0)
+  let passed = 0
+  for (const r of sorted) {
+    passed += r.bytes
+    if (passed >= wanted) return r.mbps
+  }
+  return Number.NaN
 }
 
 const bandwidth = (history: PathHistory, settings: EstimatorSettings): number => {
@@ -248,7 +264,9 @@ export const estimate = (
   const smallest = Math.min(...history.transfers.map((t) => t.ms))
   const base = history.pings.length > 0 ? anchorMs(history.pings) : smallest
   const typical = history.pings.length > 0 ? median(history.pings.map((p) => p.ms)) : smallest
-  const seen = rates(history, settings).slice(-8)
+  const seen = rates(history, settings)
+    .slice(-8)
+    .map((r) => r.mbps)
   const agreement = seen.length === 0 ? 0 : 1 / (1 + (spread(seen) / 0.2) ** 2)
   const bandwidthAgeMs = nowMs - lastTransfer
   const freshness = Math.exp(-Math.max(0, bandwidthAgeMs) / 30_000)
@@ -269,15 +287,16 @@ export interface ProbePlan {
 
 /** Share of a link's capacity that probing may take. */
 const probeShare = 0.008
-const probeEveryMs = 2000
-/** Tiles within this time make probing unnecessary. */
-const passiveFreshMs = 2500
-const [smallestProbe, largestProbe] = [8_192, 262_144]
+const probeEveryMs = 3000
+/** A contradiction is looked at again so soon, and so often at most. */
+const againMs = 250
+const mostAgain = 3
+const [smallestProbe, largestProbe] = [6_144, 262_144]
 
 /**
  * Whether to send a bulk probe now, and how large: none while transfers tell the bandwidth; else as much as the share of
  * the link's capacity allows, so that a fast link is probed with enough to see it and a slow one is not filled. A probe
- * that contradicts what was believed is repeated at once, to tell a step from an outlier.
+ * that contradicts what was believed is repeated soon, to tell a step from an outlier.
  */
 export const probePlan = (
   history: PathHistory,
@@ -286,13 +305,11 @@ export const probePlan = (
 ): ProbePlan | undefined => {
   const known = estimate(history, nowMs, settings)
   if (known === undefined || Number.isNaN(known.mbps)) return { bytes: 2 * smallestProbe }
-  const newest = rates({ ...history, transfers: history.transfers.slice(-1) }, settings)[0]
+  const newest = rates({ ...history, transfers: history.transfers.slice(-1) }, settings)[0]?.mbps
   const contradicts = newest !== undefined && Math.abs(newest / known.mbps - 1) > settings.stepShare
-  const wait = contradicts
-    ? 250
-    : known.confidence < 0.3
-      ? probeEveryMs / 2
-      : Math.min(probeEveryMs, passiveFreshMs)
+  const lately = history.transfers.filter((t) => nowMs - t.atMs < probeEveryMs).length
+  const usual = known.confidence < 0.3 ? probeEveryMs / 2 : probeEveryMs
+  const wait = contradicts && lately < mostAgain ? againMs : usual
   if (known.bandwidthAgeMs < wait) return undefined
   const allowed =
     ((Math.min(known.mbps, newest ?? known.mbps) * 1e6) / 8) * (probeEveryMs / 1000) * probeShare
