@@ -57,6 +57,10 @@ const trainCommand = Command.make(
       Flag.withDefault(trainDefaults.hidden),
     ),
     batch: Flag.Int("batch").pipe(Flag.withDefault(trainDefaults.batch)),
+    rate: Flag.Finite("rate").pipe(
+      Flag.withDescription("Learning rate at the start"),
+      Flag.withDefault(trainDefaults.rate),
+    ),
     from: Flag.String("from").pipe(
       Flag.withDescription("Checkpoint to start from, such as one trained with another accuracy model"),
       Flag.withDefault(""),
@@ -92,6 +96,7 @@ const trainCommand = Command.make(
       iterations: flags.iterations,
       hidden: flags.hidden,
       batch: flags.batch,
+      rate: flags.rate,
       checkpoint: join(folder, "checkpoint.bin"),
       ...(flags.from === "" ? {} : { startFrom: flags.from }),
       onReport: (r) => console.log(progressLine(r, flags.iterations)),

@@ -29,6 +29,8 @@ export interface TrainOptions {
   readonly stepsPerIteration: number
   /** Trajectories per update. */
   readonly batch: number
+  /** Adam's learning rate at the start; it falls by a cosine. */
+  readonly rate: number
   readonly hidden: number
   /**
    * Decay of the running average of the weights, which is what is validated and shipped: it steadies a policy whose
@@ -55,8 +57,9 @@ export const trainDefaults: TrainOptions = {
   kind: "latency",
   seed: 1,
   iterations: 2000,
-  stepsPerIteration: 128,
+  stepsPerIteration: 256,
   batch: 128,
+  rate: 2e-3,
   hidden: 256,
   averaging: 0.99,
   validateEvery: 50,
@@ -92,15 +95,18 @@ export interface Training {
 }
 
 const learnerOf = (context: LearnerContext, options: TrainOptions): Learner => {
-  const { batch, stepsPerIteration } = options
+  const { batch, rate, stepsPerIteration } = options
   switch (options.algorithm) {
     case "supreme": {
-      const rollouts = Math.round(stepsPerIteration / 2)
+      // Mutations cost no network time, and find more.
+      const rollouts = Math.round(stepsPerIteration / 8)
       const mutations = stepsPerIteration - rollouts
-      return supreme(context, { batch, rollouts, mutations, ...options.supreme })
+      // A policy that has been through a curriculum needs none.
+      const curriculum = options.startFrom === undefined ? {} : { curriculum: 0 }
+      return supreme(context, { batch, rate, rollouts, mutations, ...curriculum, ...options.supreme })
     }
     case "gcsl":
-      return gcsl(context, { batch, rollouts: stepsPerIteration })
+      return gcsl(context, { batch, rate, rollouts: stepsPerIteration })
     case "ppo":
       return ppo(context, { rollouts: stepsPerIteration })
   }
