@@ -303,4 +303,26 @@ describe("a deployed swarm", () => {
       }),
     ),
   )
+
+  it.live(
+    "with a frozen hub answers local requests at once; remote ones are late, not silent, until it thaws",
+    () =>
+      inSwarm(({ swarm, busA, busB }) =>
+        Effect.gen(function* () {
+          yield* answering(busA, Subjects.infer, a, Subjects.inferQueue)
+          yield* answering(busB, Subjects.inferAt(b), b)
+          assert.strictEqual(yield* ask(busA, Subjects.inferAt(b)), b)
+          const client = yield* connectAs(swarm.clientBus(a))
+          yield* swarm.hub.freeze
+          yield* Effect.addFinalizer(() => swarm.hub.thaw)
+          assert.strictEqual(yield* ask(client, Subjects.infer), a)
+          const late = yield* Effect.flip(
+            client.request(Subjects.inferAt(b), new Uint8Array(1), { timeoutMs: 200 }),
+          )
+          assert.strictEqual(late._tag, "Late")
+          yield* swarm.hub.thaw
+          assert.strictEqual(yield* Effect.retry(ask(client, Subjects.inferAt(b)), { times: 10 }), b)
+        }).pipe(Effect.scoped),
+      ),
+  )
 })
