@@ -124,8 +124,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
     }> = []
     for (const contestant of contestants) {
       const curves: Array<ReadonlyArray<ValidationReport>> = []
-      for (const seed of seeds)
-        curves.push((await train(setting, optionsOf(options, contestant, seed))).curve)
+      for (const seed of seeds) curves.push(await curveOf(setting, optionsOf(options, contestant, seed)))
       const [reward, compliance] = [
         summary(curves, (r) => r.overOracle.reward),
         summary(curves, (r) => r.overOracle.compliance),
