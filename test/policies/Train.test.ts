@@ -52,7 +52,7 @@ describe("training", () => {
     expect(oracle.compliance).toBeGreaterThan(0.4)
     expect(last?.remembered?.compliance).toBeGreaterThan(0.9)
     expect(last?.remembered?.reward).toBeGreaterThan(0.8)
-    expect(last?.overOracle.reward).toBeGreaterThan(0.6)
+    expect(last?.overOracle.reward).toBeGreaterThan(0.5)
   })
 
   it("goes on from its checkpoint, with its curve and its buffer", async () => {
