@@ -1,12 +1,11 @@
 import { assert, it } from "@effect/vitest"
-import { Effect, Option, type Scope, Stream } from "effect"
+import { Effect, Option } from "effect"
 import { describe } from "vitest"
 import { type BlobRef } from "../../subjects/Manifests.ts"
 import { getBlob, putBlob } from "../../subjects/Blobs.ts"
 import { createBuckets, openBucket } from "../../subjects/Buckets.ts"
-import type { BusShape } from "../../subjects/Bus.ts"
 import * as Codecs from "../../subjects/Codecs.ts"
-import { DeviceId, RequestId } from "../../subjects/DeviceId.ts"
+import { RequestId } from "../../subjects/DeviceId.ts"
 import { endpointStats } from "../../subjects/EndpointStats.ts"
 import { registerService } from "../../subjects/Services.ts"
 import * as Subjects from "../../subjects/Subjects.ts"
@@ -14,54 +13,8 @@ import type { Tile } from "../../subjects/TileCodec.ts"
 import { makeTileReceiver } from "../../subjects/TileReceiver.ts"
 import { makeTileSender } from "../../subjects/TileSender.ts"
 import { connectAs, on } from "../support/Buses.ts"
-import { localSwarm, type LocalSwarm } from "../../deploy/LocalSwarm.ts"
-import { waitUntil } from "../support/Wait.ts"
 
-const [a, b, c] = [DeviceId.make("pi-1"), DeviceId.make("pi-2"), DeviceId.make("pi-3")]
-const timeoutMs = 2000
-
-interface World {
-  readonly swarm: LocalSwarm
-  readonly busA: BusShape
-  readonly busB: BusShape
-  readonly busC: BusShape
-}
-
-const inSwarm = <A, E>(test: (world: World) => Effect.Effect<A, E, Scope.Scope>) =>
-  Effect.gen(function* () {
-    const swarm = yield* localSwarm([a, b, c])
-    const busA = yield* connectAs(swarm.deviceBus(a))
-    const busB = yield* connectAs(swarm.deviceBus(b))
-    const busC = yield* connectAs(swarm.deviceBus(c))
-    return yield* test({ swarm, busA, busB, busC })
-  }).pipe(Effect.scoped)
-
-/** A responder that answers with a name; gives the function that stops it. */
-const answering = (bus: BusShape, subject: string, name: string, queue?: string) =>
-  Effect.promise(async () => {
-    const subscription = bus.nats.subscribe(subject, {
-      ...(queue === undefined ? {} : { queue }),
-      callback: (_, m) => void m.respond(Buffer.from(name)),
-    })
-    await bus.nats.flush()
-    return () => subscription.unsubscribe()
-  })
-
-/** Asks until somebody listens: interest takes milliseconds to cross the leaves. */
-const ask = (bus: BusShape, subject: string) =>
-  bus.request(subject, new Uint8Array(1), { timeoutMs }).pipe(
-    Effect.map((bytes) => new TextDecoder().decode(bytes)),
-    Effect.retry({ times: 20, while: (e) => e._tag === "NobodyListens" }),
-  )
-
-/** Collects the subjects of what arrives. */
-const hearing = (bus: BusShape, pattern: string) =>
-  Effect.promise(async () => {
-    const heard: Array<string> = []
-    bus.nats.subscribe(pattern, { callback: (_, m) => void heard.push(m.subject) })
-    await bus.nats.flush()
-    return heard
-  })
+import { a, answering, ask, b, c, hearing, inSwarm, timeoutMs } from "../support/DeployedSwarm.ts"
 
 describe("a deployed swarm", () => {
   it.live("hands infer.request to the nearest scheduler, and to another where there is none", () =>
@@ -245,84 +198,5 @@ describe("a deployed swarm", () => {
         assert.include(JSON.stringify(shown[0]?.["endpoints"]), '"num_requests":3')
       }),
     ),
-  )
-
-  it.live("goes on locally while the hub is down, and catches up by itself when it returns", () =>
-    inSwarm(({ swarm, busA }) =>
-      Effect.gen(function* () {
-        const operator = yield* connectAs(swarm.operatorBus)
-        yield* createBuckets.pipe(on(operator))
-        const mine = yield* openBucket("supernets", Codecs.supernetManifest).pipe(on(operator))
-        const manifest = (version: string) => ({ name: "tiny", version, trained: false, files: {} })
-        const theirs = yield* openBucket("supernets", Codecs.supernetManifest).pipe(on(busA))
-        const seen: Array<string> = []
-        yield* theirs.changes.pipe(
-          Stream.runForEach((change) =>
-            Effect.sync(() => (change._tag === "Put" ? void seen.push(change.value.version) : undefined)),
-          ),
-          Effect.forkScoped({ startImmediately: true }),
-        )
-        yield* mine.put("tiny", manifest("1"))
-        yield* waitUntil("the first version", () => seen.includes("1"))
-        yield* answering(busA, Subjects.infer, a, Subjects.inferQueue)
-        const client = yield* connectAs(swarm.clientBus(a))
-        yield* swarm.hub.kill
-        assert.strictEqual(yield* ask(client, Subjects.infer), a)
-        assert.isTrue(busA.isUp())
-        assert.strictEqual((yield* Effect.flip(theirs.get("tiny")))._tag, "BucketUnavailable")
-        yield* swarm.hub.restart
-        yield* operator.awaitUp
-        yield* Effect.retry(mine.put("tiny", manifest("2")), { times: 20 })
-        yield* swarm.linked
-        yield* waitUntil("the second version", () => seen.includes("2"), 20_000)
-      }),
-    ),
-  )
-
-  it.live("takes in a new device while the others go on: the hub only reads its configuration again", () =>
-    inSwarm(({ swarm, busA, busB }) =>
-      Effect.gen(function* () {
-        yield* answering(busB, Subjects.probe(b), b)
-        assert.strictEqual(yield* ask(busA, Subjects.probe(b)), b)
-        const d = DeviceId.make("pi-4")
-        yield* swarm.add(d)
-        const busD = yield* connectAs(swarm.deviceBus(d))
-        assert.strictEqual(yield* ask(busD, Subjects.probe(b)), b)
-        yield* answering(busD, Subjects.probe(d), d)
-        assert.strictEqual(yield* ask(busA, Subjects.probe(d)), d)
-        const heard = yield* hearing(busB, Subjects.swarm("*"))
-        yield* Effect.repeat(
-          Effect.gen(function* () {
-            yield* busA.publish(Subjects.swarm(d), new Uint8Array(1))
-            yield* busD.publish(Subjects.swarm(d), new Uint8Array(2))
-            yield* Effect.sleep("5 millis")
-          }),
-          { until: () => heard.length > 3, times: 500 },
-        )
-        assert.isTrue(busA.isUp() && busB.isUp())
-      }),
-    ),
-  )
-
-  it.live(
-    "with a frozen hub answers local requests at once; remote ones are late, not silent, until it thaws",
-    () =>
-      inSwarm(({ swarm, busA, busB }) =>
-        Effect.gen(function* () {
-          yield* answering(busA, Subjects.infer, a, Subjects.inferQueue)
-          yield* answering(busB, Subjects.inferAt(b), b)
-          assert.strictEqual(yield* ask(busA, Subjects.inferAt(b)), b)
-          const client = yield* connectAs(swarm.clientBus(a))
-          yield* swarm.hub.freeze
-          yield* Effect.addFinalizer(() => swarm.hub.thaw)
-          assert.strictEqual(yield* ask(client, Subjects.infer), a)
-          const late = yield* Effect.flip(
-            client.request(Subjects.inferAt(b), new Uint8Array(1), { timeoutMs: 200 }),
-          )
-          assert.strictEqual(late._tag, "Late")
-          yield* swarm.hub.thaw
-          assert.strictEqual(yield* Effect.retry(ask(client, Subjects.inferAt(b)), { times: 10 }), b)
-        }).pipe(Effect.scoped),
-      ),
   )
 })
