@@ -113,8 +113,9 @@ const scatter = (done: ReadonlyArray<Measured>): string => {
   return svgDocument(xyChart(labels, series, { diagonal: true, x: { log: true }, y: { log: true } }))
 }
 
-const run = async ({ quick, seed }: BenchOptions): Promise<BenchResult> => {
-  const { world, done, failed } = await Effect.runPromise(measureAll(quick ? 12 : 200, seed))
+const run = async ({ quick, seed, arguments: given }: BenchOptions): Promise<BenchResult> => {
+  const points = Number(given.get("points") ?? 200)
+  const { world, done, failed } = await Effect.runPromise(measureAll(quick ? 12 : points, seed))
   const errors = done.map((m) => m.predictedMs / m.measuredMs - 1)
   const absolute = errors.map(Math.abs)
   const fit = fitOverheads(

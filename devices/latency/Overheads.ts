@@ -31,12 +31,16 @@ export const noOverheads: Overheads = {
   chunkBytes: Infinity,
 }
 
-/** Bus: one way through leaf, hub and leaf takes 0.3 ms at 1 KB and 3 ms at 800 KB on loopback (`bench wire`). */
+/**
+ * Task and message: what `npm run bench -- latency-model` finds on a swarm in a box, rounded down because that machine was
+ * shared; it counts the shaper's timers (0.5 ms a hop), and the servers and event loops of every device on two cores. A
+ * bare path through leaf, hub and leaf takes 0.3 ms at 1 KB and 3 ms at 800 KB on loopback (`bench wire`).
+ */
 export const defaultOverheads: Overheads = {
-  requestMs: 0.5,
-  replyMs: 0.3,
-  taskMs: 0.4,
-  messageMs: 0.5,
+  requestMs: 0.8,
+  replyMs: 0.4,
+  taskMs: 1,
+  messageMs: 1.6,
   messageMsPerMb: 3,
   envelopeBytes: 200,
   chunkBytes: 98_304,
