@@ -20,11 +20,13 @@ export interface ArtifactAccuracy {
 
 const decode = Schema.decodeUnknownSync(Schema.fromJsonString(PredictorData))
 
+export const hasPredictor = (directory: string): boolean => existsSync(join(directory, accuracyPredictorFile))
+
 /** Throws when the predictor's file is there but is not a predictor for this supernet. */
 export const artifactAccuracy = (spec: SupernetSpec, directory: string): ArtifactAccuracy => {
   const file = join(directory, accuracyPredictorFile)
   const space = spaceOf(spec)
-  if (!existsSync(file)) {
+  if (!hasPredictor(directory)) {
     return {
       model: untrainedAccuracy(space),
       source: "size of the submodel, standing in for untrained weights",

@@ -9,10 +9,11 @@ import { profileNamed } from "../devices/profiles/Shipped.ts"
 import { untrainedSpec } from "../supernet/Artifact.ts"
 import { imagenetResolutions } from "../supernet/imagenet/ImagenetAccuracy.ts"
 import { ofaMobileNetV3, SupernetSpec } from "../supernet/Spec.ts"
-import { artifactAccuracy } from "./ArtifactAccuracy.ts"
+import { artifactAccuracy, hasPredictor } from "./ArtifactAccuracy.ts"
 import { spaceOf } from "./Genome.ts"
 import { imagenetWorldAccuracy } from "./ImagenetWorldAccuracy.ts"
 import { modelWorld } from "./ModelWorld.ts"
+import { publishedShape } from "./PublishedShape.ts"
 import { loadScenario, type Scenario } from "./Scenario.ts"
 import type { AccuracyModel, World } from "./World.ts"
 
@@ -68,6 +69,10 @@ export const loadSetting = (name: string): Setting => {
   const scenario = loadScenario(name)
   if (scenario.widthMultiplier < 1) {
     const shipped = shippedSupernet()
+    if (!hasPredictor(shipped.directory)) {
+      const model = publishedShape(spaceOf(shipped.spec), scenario)
+      return settingOf(scenario, shipped.spec, model, "shape of OFA's published ImageNet accuracy, stretched")
+    }
     const { model, source } = artifactAccuracy(shipped.spec, shipped.directory)
     return settingOf(scenario, shipped.spec, model, source)
   }
