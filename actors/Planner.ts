@@ -22,6 +22,7 @@ import type { PlanReply, PlanRequest } from "../subjects/PlanMessages.ts"
 import { listen, serve } from "../subjects/Serve.ts"
 import * as Subjects from "../subjects/Subjects.ts"
 import { type Strategy, strategyId } from "../supernet/Strategy.ts"
+import { Experience } from "./Experience.ts"
 import { LinkTable } from "./LinkTable.ts"
 import type { Member } from "./MemberTable.ts"
 import { Membership } from "./Membership.ts"
@@ -48,6 +49,8 @@ export interface PlannerShape {
   readonly condition: (exclude: ReadonlyArray<DeviceId>) => Condition
   /** Thinks about an expected condition for the objectives that clients had lately. */
   readonly expect: (condition: Condition) => Effect.Effect<void>
+  /** An answer took this long, once it was decided and ready, although so much had been predicted. */
+  readonly observe: (predictedMs: number, tookMs: number) => void
 }
 
 const sloOf = (slo: WireSlo): Slo =>
@@ -175,9 +178,13 @@ const make = ({ world, profiles, decisionBudgetMs }: PlannerOptions) =>
       const { latencyMs, accuracy } = outcome
       return { strategy, predicted: { latencyMs, accuracy }, origin: "cache", feasible }
     }
+    const experience = new Experience()
+    /** What to aim for so that the client's objective is kept. */
+    const experienced = (slo: Slo): Slo =>
+      slo.kind === "accuracy" ? slo : { kind: "latency", latencyMs: slo.latencyMs / experience.factor() }
     const plan = Effect.fnUntraced(function* (request: PlanRequest) {
       const now = condition(request.exclude)
-      const slo = sloOf(request.slo)
+      const slo = experienced(sloOf(request.slo))
       slos.set(JSON.stringify(slo), slo)
       const bucket = bucketOf(now, slo, thinker.policies())
       const remembered = decided.get(bucket)
@@ -257,7 +264,8 @@ const make = ({ world, profiles, decisionBudgetMs }: PlannerOptions) =>
           planMs: performance.now() - arrivedMs,
         })),
     })
-    return Planner.of({ plan, predict, condition, expect })
+    const observe = (predictedMs: number, tookMs: number) => experience.observe(predictedMs, tookMs)
+    return Planner.of({ plan, predict, condition, expect, observe })
   })
 
 export class Planner extends Context.Service<Planner, PlannerShape>()("actors/Planner") {

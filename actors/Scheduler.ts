@@ -206,7 +206,10 @@ const make = (options: SchedulerOptions) =>
         Effect.tap((reply) =>
           Effect.sync(() => {
             self.counters.answered++
-            admitted.observe(reply.predicted.latencyMs, reply.breakdown.executeMs)
+            const { predicted, breakdown } = reply
+            admitted.observe(predicted.latencyMs, breakdown.executeMs)
+            if (reply.replans === 0)
+              planner.observe(predicted.latencyMs, breakdown.decodeMs + breakdown.executeMs)
           }),
         ),
         Effect.tapError((e) =>

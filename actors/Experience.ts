@@ -1,0 +1,30 @@
+/**
+ * How the latency of answers compares to what was predicted, lately: a loaded machine, a profile that flatters, a link that
+ * jitters. The Planner aims below the SLO by this factor, so that what it promises is kept.
+ */
+
+/** Answers that are remembered, and how many say enough. */
+const window = 32
+const enough = 4
+/** A factor beyond this is a fault to mend, not a thing to plan with. */
+const largest = 1.5
+/** In steps, so that conditions stay comparable from one request to the next. */
+const step = 0.05
+
+export class Experience {
+  private readonly ratios: Array<number> = []
+
+  observe(predictedMs: number, tookMs: number): void {
+    if (!(predictedMs > 0) || !(tookMs > 0)) return
+    this.ratios.push(tookMs / predictedMs)
+    if (this.ratios.length > window) this.ratios.shift()
+  }
+
+  /** 1 = as predicted, or better, or not known yet; at most 1.5. */
+  factor(): number {
+    if (this.ratios.length < enough) return 1
+    const sorted = [...this.ratios].sort((a, b) => a - b)
+    const usual = sorted[sorted.length >> 1] ?? 1
+    return Math.min(largest, Math.max(1, Math.ceil(usual / step - 1e-9) * step))
+  }
+}

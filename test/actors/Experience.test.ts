@@ -1,0 +1,38 @@
+import { assert, describe, it } from "vitest"
+import { Experience } from "../../actors/Experience.ts"
+
+const after = (...ratios: ReadonlyArray<number>): number => {
+  const experience = new Experience()
+  for (const r of ratios) experience.observe(100, 100 * r)
+  return experience.factor()
+}
+
+describe("experience", () => {
+  it("trusts the model until four answers have come, and while answers are as fast as predicted", () => {
+    assert.strictEqual(after(), 1)
+    assert.strictEqual(after(1.4, 1.4, 1.4), 1)
+    assert.strictEqual(after(0.8, 0.9, 0.95, 1), 1)
+  })
+
+  it("aims lower by the usual excess, in steps of 0.05, whatever a single outlier did", () => {
+    assert.closeTo(after(1.1, 1.12, 1.11, 1.13, 9), 1.15, 1e-9)
+    assert.closeTo(after(1.05, 1.05, 1.05, 1.05), 1.05, 1e-9)
+  })
+
+  it("never plans with more than one and a half times the prediction", () => {
+    assert.strictEqual(after(4, 4, 4, 4), 1.5)
+  })
+
+  it("forgets what is long ago", () => {
+    assert.strictEqual(
+      after(...Array.from({ length: 32 }, () => 1.4), ...Array.from({ length: 32 }, () => 1)),
+      1,
+    )
+  })
+
+  it("ignores times that are no times", () => {
+    const experience = new Experience()
+    for (const bad of [Number.NaN, 0, -1]) for (let i = 0; i < 8; i++) experience.observe(bad, bad)
+    assert.strictEqual(experience.factor(), 1)
+  })
+})
