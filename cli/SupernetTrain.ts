@@ -15,6 +15,12 @@ const trainFlags = {
     Flag.withDescription("Artifact whose weights to train on, where the run has no checkpoint"),
     Flag.optional,
   ),
+  statistics: Flag.String("statistics-from").pipe(
+    Flag.withDescription(
+      "Artifact whose batch-norm statistics to train under (a last, short phase); give it to export too",
+    ),
+    Flag.optional,
+  ),
   width: Flag.Finite("width").pipe(Flag.withDescription("Width multiplier"), Flag.withDefault(0.5)),
   minutes: Flag.Finite("minutes").pipe(
     Flag.withDescription(
@@ -48,6 +54,7 @@ export const trainCommand = Command.make("train", trainFlags, (given) =>
       train({
         ...defaultTrainOptions,
         ...(Option.isSome(given.continueFrom) ? { continueFrom: given.continueFrom.value } : {}),
+        ...(Option.isSome(given.statistics) ? { statisticsFrom: given.statistics.value } : {}),
         data,
         output: given.output,
         widthMultiplier: given.width,
@@ -88,6 +95,10 @@ const exportFlags = {
     Flag.withDescription("Version of the supernet"),
     Flag.withDefault("1"),
   ),
+  statistics: Flag.String("statistics-from").pipe(
+    Flag.withDescription("Artifact whose batch-norm statistics to keep, instead of calibrating"),
+    Flag.optional,
+  ),
   submodels: Flag.Int("submodels").pipe(
     Flag.withDescription("Random submodels per resolution that the batch-norm statistics are averaged over"),
     Flag.withDefault(72),
@@ -113,7 +124,14 @@ export const exportCommand = Command.make("export", exportFlags, (given) =>
     const calibration = { ...defaultCalibration, submodels: given.submodels, seed: given.seed, onProgress }
     yield* Effect.promise(() =>
       exportArtifact(
-        { data, run: given.run, artifact: given.out, version: given.name, calibration },
+        {
+          data,
+          run: given.run,
+          artifact: given.out,
+          version: given.name,
+          calibration,
+          ...(Option.isSome(given.statistics) ? { statisticsFrom: given.statistics.value } : {}),
+        },
         state.spec,
       ),
     )

@@ -16,6 +16,8 @@ export interface BatchNormTape {
   readonly activation: number
   /** [5, channels]: mean, variance, scale, shift, 1 / deviation. */
   readonly vectors: Pointer
+  /** Statistics were given: constants, through which no gradient flows. */
+  readonly given: boolean
 }
 
 /** y = activation(gamma (x - mean) / deviation + beta) [+ residual], for the first `channels` of the stored vectors. */
@@ -60,7 +62,7 @@ export const batchNormForward = (
   const code = activationCode[activation]
   if (residual === undefined) kernels.affine(x, scaleAt, shiftAt, y, rows, channels, code)
   else kernels.affineAdd(x, scaleAt, shiftAt, residual, y, rows, channels)
-  return { block, layer, x, y, rows, channels, activation: code, vectors }
+  return { block, layer, x, y, rows, channels, activation: code, vectors, given: given !== undefined }
 }
 
 /** Gradient by x written to `dx` (may be `dy` itself); gradients of gamma and beta are added to the flat gradient. */
@@ -86,8 +88,8 @@ export const batchNormBackward = (context: Context, tape: BatchNormTape, dy: Poi
     dGamma[c] = dGamma[c]! + dg
     dBeta[c] = dBeta[c]! + dShift[c]!
     // dx = scale (dz - mean(dz) - (x - mean) inverse^2 mean(dz (x - mean))), Ioffe & Szegedy 2015, section 3.
-    a[c] = (-scale[c]! * dg * inverse[c]!) / rows
-    b[c] = (-scale[c]! * dShift[c]!) / rows - a[c]! * mean[c]!
+    a[c] = tape.given ? 0 : (-scale[c]! * dg * inverse[c]!) / rows
+    b[c] = tape.given ? 0 : (-scale[c]! * dShift[c]!) / rows - a[c]! * mean[c]!
   }
   kernels.gradientInput(x, dy, at(2), at(3), aAt, bAt, dx, rows, channels, activation)
 }

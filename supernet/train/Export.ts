@@ -49,7 +49,13 @@ export interface ExportOptions {
   /** Goes into the spec: artifacts are told apart by it. */
   readonly version: string
   readonly calibration: CalibrateOptions
+  /** Artifact whose statistics to keep instead of calibrating: the one that the last phase trained under. */
+  readonly statisticsFrom?: string
 }
+
+/** Means and variances, base and per variant, of one set of weights in another. */
+const withStatistics = (weights: Weights, from: Weights): Weights =>
+  new Map([...weights, ...[...from].filter(([name]) => name.endsWith(".mean") || name.endsWith(".var"))])
 
 const describe = (state: TrainingState): string =>
   `trained from random weights on Imagenette (${state.images} images in ${state.step} steps), seed ${state.recipe.seed}`
@@ -59,9 +65,16 @@ export const trainingLogFile = "training-log.jsonl"
 
 export const exportArtifact = async (options: ExportOptions, spec: SupernetSpec): Promise<TrainingState> => {
   const { weights, state } = checkpointWeights(join(options.run, "state.bin"), spec)
-  const images = await calibrationImages(options.data, spec.resolutions)
   const named = { ...state.spec, version: options.version }
-  const calibrated = await calibrate(named, weights, images, options.calibration)
+  const calibrated =
+    options.statisticsFrom === undefined
+      ? await calibrate(
+          named,
+          weights,
+          await calibrationImages(options.data, spec.resolutions),
+          options.calibration,
+        )
+      : withStatistics(weights, (await Effect.runPromise(readArtifact(options.statisticsFrom))).weights)
   await Effect.runPromise(writeArtifact(options.artifact, named, calibrated, { training: describe(state) }))
   const { spec: _, ...rest } = state
   await writeFile(join(options.artifact, trainingStateFile), `${JSON.stringify(rest, null, 1)}\n`)
@@ -73,7 +86,7 @@ export const exportArtifact = async (options: ExportOptions, spec: SupernetSpec)
 
 /**
  * Weights and state of an artifact, to train on where no checkpoint is left: the optimiser's moments start from zero, so its
- * updates (warm-up, bias correction) count from zero again.
+ * updates (warm-up, bias correction) count from zero again, and so do the minutes that the learning rate follows.
  */
 export const artifactState = async (
   directory: string,
@@ -85,6 +98,6 @@ export const artifactState = async (
   >
   return {
     parameters: packParameters(parameterLayout(spec), weights),
-    state: { ...stored, spec, updates: 0 },
+    state: { ...stored, spec, updates: 0, minutes: 0 },
   }
 }

@@ -3,7 +3,9 @@ import type { ImageSet } from "../Data.ts"
 import { shuffled } from "../Random.ts"
 import type { SupernetSpec } from "../Spec.ts"
 import { maxSubmodel, minSubmodel } from "../Submodel.ts"
+import { batchNorm, type Weights } from "../Weights.ts"
 import { sampleCrop, writeCrop, writeWhole } from "./Augment.ts"
+import type { StatisticsSource } from "./Context.ts"
 import { type KernelNetwork, type NetworkPlan, plainPlan } from "./KernelNetwork.ts"
 import { correctCount, crossEntropy, mixTargets, smoothedLabels } from "./Loss.ts"
 import { type Recipe, type StepPlan, streamFor } from "./Recipe.ts"
@@ -21,13 +23,33 @@ export class Learner {
   readonly #recipe: Recipe
   /** Training images at their cached sizes, largest first. */
   readonly #levels: ReadonlyArray<ImageSet>
+  /** Weights with the statistics to train under, in place of each batch's own. */
+  readonly #statistics: Weights | undefined
   #order: { readonly epoch: number; readonly images: ReadonlyArray<number> } = { epoch: -1, images: [] }
 
-  constructor(network: KernelNetwork, recipe: Recipe, levels: ReadonlyArray<ImageSet>) {
+  constructor(network: KernelNetwork, recipe: Recipe, levels: ReadonlyArray<ImageSet>, statistics?: Weights) {
+    this.#statistics = statistics
     this.network = network
     this.spec = network.spec
     this.#recipe = recipe
     this.#levels = levels
+  }
+
+  /** Statistics of a submodel as devices will use them (see Weights.ts), or the batch's own. */
+  #statisticsFor(submodel: NetworkPlan["submodel"]): StatisticsSource {
+    const weights = this.#statistics
+    if (weights === undefined) return {}
+    const { resolution, kernels, expands } = submodel
+    return {
+      given: (block, layer) => {
+        const i = Number(/^blocks\.(\d+)$/.exec(block)?.[1] ?? -1)
+        return batchNorm(weights, block, layer, {
+          kernel: kernels[i] ?? 3,
+          expand: expands[i] ?? 1,
+          resolution,
+        })
+      },
+    }
   }
 
   /** Index of the image at a position of the endless stream: every epoch is its own permutation. */
@@ -69,7 +91,7 @@ export class Learner {
     let targets = hard
     let correct = 0
     const losses = plan.plans.map((p, i) => {
-      const tape = network.forward(pixels, labels.length, p)
+      const tape = network.forward(pixels, labels.length, p, this.#statisticsFor(p.submodel))
       const { loss, probabilities, dLogits } = crossEntropy(
         tape.logits,
         targets,
@@ -86,7 +108,7 @@ export class Learner {
     return { losses, correct }
   }
 
-  /** Correct answers of a plan on every `step`-th batch of 50 images from batch `first`, with each batch's own statistics. */
+  /** Correct answers of a plan on every `step`-th batch of 50 images from batch `first`, with the statistics of training. */
   correctOn(images: ImageSet, plan: NetworkPlan, first: number, step: number): number {
     const batch = 50
     const length = images.size * images.size * 3
@@ -95,7 +117,7 @@ export class Learner {
     for (let at = first * batch; at + batch <= images.count; at += step * batch) {
       const labels = images.labels.slice(at, at + batch)
       for (let i = 0; i < batch; i++) writeWhole(images, at + i, this.spec, pixels, i * length)
-      const { logits } = this.network.forward(pixels, batch, plan)
+      const { logits } = this.network.forward(pixels, batch, plan, this.#statisticsFor(plan.submodel))
       correct += correctCount(logits, labels, this.spec.classes.length)
     }
     return correct

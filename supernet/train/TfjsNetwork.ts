@@ -261,16 +261,17 @@ export class TfjsNetwork {
     )
   }
 
-  /** Forward and backward with batch statistics; `dLogitsOf` gives the loss's gradient by the logits [count, classes]. */
+  /** Forward and backward; `dLogitsOf` gives the loss's gradient by the logits [count, classes]. */
   accumulate(
     images: Float32Array,
     count: number,
     plan: NetworkPlan,
     dLogitsOf: (logits: Float32Array) => Float32Array,
+    statistics: StatisticsSource = {},
   ): void {
     const variables = [...this.#variables.values()]
     const { value, grads } = tf.variableGrads(() => {
-      const logits = this.#logits(this.#input(images, count, plan), plan, {})
+      const logits = this.#logits(this.#input(images, count, plan), plan, statistics)
       const d = tf.tensor2d(dLogitsOf(logits.dataSync() as Float32Array), [count, this.spec.classes.length])
       // The gradient of this sum by the logits is d: the loss itself needs no tape.
       return tf.sum(tf.mul(logits, d)).asScalar()

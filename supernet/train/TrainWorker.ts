@@ -7,6 +7,7 @@
 import { parentPort, workerData } from "node:worker_threads"
 import type { ImageSet } from "../Data.ts"
 import type { SupernetSpec } from "../Spec.ts"
+import type { Weights } from "../Weights.ts"
 import { sortChannels } from "./ChannelSort.ts"
 import { type TrainingState, writeCheckpoint } from "./Checkpoint.ts"
 import { KernelNetwork } from "./KernelNetwork.ts"
@@ -34,6 +35,8 @@ export interface TrainWorkerData {
   readonly state: TrainingState
   /** The training images at their cached sizes, largest first. */
   readonly levels: ReadonlyArray<ImageSet>
+  /** Weights with fixed batch-norm statistics to train under; else each batch has its own. */
+  readonly statistics?: Weights
   /** Held-out images at the resolution of the quick check. */
   readonly check: ImageSet | undefined
   readonly checkpointFile: string
@@ -70,7 +73,7 @@ export interface CheckReport {
 
 const data = workerData as TrainWorkerData
 const { index, workers, spec, recipe, shared } = data
-const learner = new Learner(await KernelNetwork.make(spec), recipe, data.levels)
+const learner = new Learner(await KernelNetwork.make(spec), recipe, data.levels, data.statistics)
 const vectors = optimizerState(shared)
 const control = new Int32Array(shared.control)
 /** Learning rate, stop (1), check (1); correct counts of a check from word 4 on. Written by worker 0. */

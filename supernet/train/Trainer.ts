@@ -5,6 +5,8 @@
 import { appendFileSync, mkdirSync } from "node:fs"
 import { join } from "node:path"
 import { Worker } from "node:worker_threads"
+import { Effect } from "effect"
+import { readArtifact } from "../Artifact.ts"
 import { classNames, imageFolder, type ImageSet, loadImages } from "../Data.ts"
 import { seededRandom, shuffled } from "../Random.ts"
 import { ofaMobileNetV3, type SupernetSpec } from "../Spec.ts"
@@ -23,6 +25,11 @@ export interface TrainOptions {
   readonly output: string
   /** Artifact whose weights to train on, where `output` has no checkpoint. */
   readonly continueFrom?: string
+  /**
+   * Artifact whose batch-norm statistics stand in for the batch's own: a last phase in which the weights learn to live with the
+   * statistics that submodels share in use. Its export keeps them.
+   */
+  readonly statisticsFrom?: string
   readonly widthMultiplier: number
   readonly workers: number
   /** Workers wait for each other at every step: reproducible. Free workers are faster on a busy machine. */
@@ -107,6 +114,10 @@ export const train = async (options: TrainOptions): Promise<void> => {
   const shared = sharedBuffers(parameterLayout(spec).size, options.workers)
   const checkpointFile = join(options.output, "state.bin")
   const state = await initialise(shared, spec, options, checkpointFile)
+  const statistics =
+    options.statisticsFrom === undefined
+      ? {}
+      : { statistics: (await Effect.runPromise(readArtifact(options.statisticsFrom))).weights }
   mkdirSync(options.output, { recursive: true })
   const log = (entry: object) =>
     appendFileSync(join(options.output, "log.jsonl"), `${JSON.stringify(entry)}\n`)
@@ -127,6 +138,7 @@ export const train = async (options: TrainOptions): Promise<void> => {
       const { workers, inStep, minutes, steps, checkpointMinutes, checkMinutes, recipe } = options
       const workerData: TrainWorkerData = {
         index,
+        ...statistics,
         workers,
         inStep,
         spec,

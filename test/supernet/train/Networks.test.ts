@@ -7,6 +7,7 @@ import { normalizeStrategy, sampleStrategy } from "../../../supernet/Strategy.ts
 import { maxSubmodel, minSubmodel, sampleSubmodel } from "../../../supernet/Submodel.ts"
 import { batchNorm } from "../../../supernet/Weights.ts"
 import { useWasmKernels } from "../../../supernet/kernels/TfjsKernels.ts"
+import type { StatisticsSource } from "../../../supernet/train/Context.ts"
 import { KernelNetwork, type NetworkPlan, plainPlan } from "../../../supernet/train/KernelNetwork.ts"
 import { packParameters } from "../../../supernet/train/Parameters.ts"
 import { sampleBits, sampleGrids } from "../../../supernet/train/Recipe.ts"
@@ -45,19 +46,29 @@ const distance = (a: Float32Array, b: Float32Array): number =>
   Math.hypot(...a.map((v, i) => v - b[i]!)) / Math.hypot(...b)
 
 /** Gradients of both networks for one plan, by parameter. */
-const compareGradients = async (plan: NetworkPlan, random: Random): Promise<number> => {
+const compareGradients = async (
+  plan: NetworkPlan,
+  random: Random,
+  statistics: StatisticsSource = {},
+): Promise<number> => {
   const { resolution } = plan.submodel
   const pixels = gaussian(random, images * resolution * resolution * 3)
   const dLogits = gaussian(random, images * spec.classes.length)
   const ours = await handWritten()
-  const tape = ours.forward(pixels, images, plan)
+  const tape = ours.forward(pixels, images, plan, statistics)
   ours.zeroGradients()
   ours.backward(tape, dLogits)
   const theirs = portable()
-  theirs.accumulate(pixels, images, plan, (logits) => {
-    expect(largestDifference(tape.logits, logits)).toBeLessThan(1e-3)
-    return dLogits
-  })
+  theirs.accumulate(
+    pixels,
+    images,
+    plan,
+    (logits) => {
+      expect(largestDifference(tape.logits, logits)).toBeLessThan(1e-3)
+      return dLogits
+    },
+    statistics,
+  )
   const result = distance(ours.gradients, theirs.gradients)
   theirs.dispose()
   return result
@@ -81,6 +92,20 @@ describe("hand-written and tfjs network", () => {
       ...[1, 2, 3].map(() => ({ ...randomPlan(random), bits: [] })),
     ]
     for (const plan of plans) expect(await compareGradients(plan, random)).toBeLessThan(gradientTolerance)
+  })
+})
+
+describe("hand-written and tfjs network under given statistics", () => {
+  it("agree on the gradients: none flows through the statistics", async () => {
+    await useWasmKernels()
+    await tf.setBackend("wasm")
+    const random = seededRandom(8)
+    const given = (block: string, layer: string) =>
+      batchNorm(weights, block, layer, { kernel: 5, expand: 4, resolution: 64 })
+    for (let i = 0; i < 3; i++) {
+      const plan = { ...randomPlan(random), bits: [] }
+      expect(await compareGradients(plan, random, { given })).toBeLessThan(1e-4)
+    }
   })
 })
 
