@@ -29,9 +29,11 @@ import {
 } from "../supernet/Submodel.ts"
 import { batchNorm } from "../supernet/Weights.ts"
 import { useWasmKernels } from "../supernet/kernels/TfjsKernels.ts"
+import { trainingLogFile } from "../supernet/train/Export.ts"
 import { packParameters } from "../supernet/train/Parameters.ts"
 import { TfjsNetwork } from "../supernet/train/TfjsNetwork.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, type Check, type Row } from "./Bench.ts"
+import { trainingCurve } from "./TrainingCurve.ts"
 import { besides, type Series, svgDocument, xyChart } from "./Charts.ts"
 
 /** The largest submodel with one dimension turned down everywhere. */
@@ -129,7 +131,18 @@ const figures = (
     x: "million multiply-adds",
     y: "top-1, %",
   }
-  return new Map([["supernet.svg", svgDocument(besides([xyChart(labels, series)], 1))]])
+  const log = join(directory, trainingLogFile)
+  return new Map([
+    ["supernet.svg", svgDocument(besides([xyChart(labels, series)], 1))],
+    ...(existsSync(log)
+      ? [
+          [
+            "supernet-training.svg",
+            trainingCurve(`${spec.name} ${spec.version}`, readFileSync(log, "utf8")),
+          ] as const,
+        ]
+      : []),
+  ])
 }
 
 const run = async (options: BenchOptions): Promise<BenchResult> => {
