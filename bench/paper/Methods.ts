@@ -123,6 +123,11 @@ export class OurPlanner {
     this.#random = seededRandom(seed)
   }
 
+  /** Adds a strategy to those that searches start from. */
+  learn(genome: Genome): void {
+    this.#known.push(genome)
+  }
+
   best(condition: Condition, slo: Slo): Found {
     const judged = judge(world, condition, slo)
     const starts = this.#known
@@ -131,7 +136,7 @@ export class OurPlanner {
       .slice(0, OurPlanner.starts)
       .map((c) => c.genome)
     const { genome } = search(judged, { evaluations: this.#evaluations }, this.#random, starts)
-    this.#known.push(genome)
+    this.learn(genome)
     const outcome = judged.outcome(genome)
     return { ...outcome, genome, meets: meetsSlo(slo, outcome) }
   }
