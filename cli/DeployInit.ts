@@ -22,7 +22,7 @@ export const nextSteps = (directory: string, report: InitReport): string => {
     "",
     "Next:",
     `  1. copy ${directory}/hub to ${hub.host}, and run there: nats-server -c hub.conf`,
-    "     (after adding a device: send the hub's server SIGHUP, it reloads without dropping anyone)",
+    "     (after adding a device: send the server there SIGHUP; it reloads without dropping anyone)",
     `  2. copy ${directory}/<device> to each device as ~/.config/murmuration, and run there:`,
     "     nats-server -c leaf.conf, then: murmuration up --credentials device.json",
     `  3. check, on ${first}: murmuration doctor --credentials device.json`,

@@ -1,5 +1,5 @@
 /** Three devices' connections to their own leaves in a deployed swarm, and small talk between them. */
-import { Effect, type Scope } from "effect"
+import { Effect, Schedule, type Scope } from "effect"
 import { localSwarm, type LocalSwarm } from "../../deploy/LocalSwarm.ts"
 import type { BusShape } from "../../subjects/Bus.ts"
 import { DeviceId } from "../../subjects/DeviceId.ts"
@@ -39,7 +39,11 @@ export const answering = (bus: BusShape, subject: string, name: string, queue?: 
 export const ask = (bus: BusShape, subject: string) =>
   bus.request(subject, new Uint8Array(1), { timeoutMs }).pipe(
     Effect.map((bytes) => new TextDecoder().decode(bytes)),
-    Effect.retry({ times: 20, while: (e) => e._tag === "NobodyListens" }),
+    Effect.retry({
+      times: 500,
+      schedule: Schedule.spaced("10 millis"),
+      while: (e) => e._tag === "NobodyListens",
+    }),
   )
 
 /** Collects the subjects of what arrives. */
