@@ -66,7 +66,7 @@ const scaled = (image: Sharp, resolution: number) =>
 
 const open = (bytes: Uint8Array) =>
   sharp(bytes, {
-    failOn: "truncated",
+    failOn: "warning",
     limitInputPixels: maxPixels,
     sequentialRead: true,
     pages: 1,

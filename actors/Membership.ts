@@ -96,11 +96,10 @@ const make = (times: MembershipTimes) =>
     const isPresent = (device: DeviceId) => device === me || table.get(device)?.state === "present"
     const describe = () => {
       const peers = plannable(table).map((m) => m.identity.device)
-      return {
-        seq: seq++,
-        identity: self.identity,
-        status: self.status(peers, busy(), lag(times.beatEveryMs)),
-      }
+      const status = self.status(peers, busy(), lag(times.beatEveryMs))
+      const dropped = [...bus.endpoints].reduce((sum, e) => sum + e.bad + e.dropped, status.counts.dropped)
+      const counts = { ...status.counts, dropped }
+      return { seq: seq++, identity: self.identity, status: { ...status, counts } }
     }
     const say = (message: SwarmMessage) =>
       Effect.suspend(() => bus.publish(Subjects.swarm(me), swarmMessage.encode(message))).pipe(Effect.ignore)

@@ -6,11 +6,13 @@
  */
 // oxlint-disable-next-line import/no-unassigned-import -- switches schema compilation on for the process
 import "effect/schema/SchemaJITCompiler/enable"
-import { Encoder } from "cbor-x"
+import { Encoder, setSizeLimits } from "cbor-x"
 import { Result, Schema, SchemaIssue } from "effect"
 
 /** Plain CBOR: byte strings without tags, no record extension, the shortest map headers. */
 const cbor = new Encoder({ useRecords: false, tagUint8Array: false, variableMapSize: true })
+// Five bytes can announce an array of 100 million elements, and cbor-x makes room for them before it looks further.
+setSizeLimits({ maxArraySize: 1_000_000, maxMapSize: 100_000, maxObjectSize: 100_000 })
 const utf8 = new TextDecoder("utf-8", { fatal: true })
 
 export type WireFormat = "cbor" | "json"
@@ -41,9 +43,14 @@ export const formatOf = (bytes: Uint8Array): WireFormat => {
 
 const pathOf = SchemaIssue.makeFormatterStandardSchemaV1()
 
+/** A message can be wrong in 100 000 places; a person reads the first few. */
+const detailLimit = 600
+const shortened = (text: string): string =>
+  text.length > detailLimit ? `${text.slice(0, detailLimit)} ...` : text
+
 const badMessage = (subject: string, error: Schema.SchemaError): BadMessage => {
   const path = pathOf(error.issue).issues[0]?.path ?? []
-  return new BadMessage({ subject, detail: error.message, path: path.map(String) })
+  return new BadMessage({ subject, detail: shortened(error.message), path: path.map(String) })
 }
 
 const parse = (bytes: Uint8Array, format: WireFormat): unknown =>
