@@ -1,4 +1,5 @@
 /** Throws bad inputs at one device while another client asks for answers, and judges what comes back. */
+import { crc32, deflateSync } from "node:zlib"
 import { Effect, Ref, Result } from "effect"
 import sharp from "sharp"
 import { errorReply, swarmMessage } from "../subjects/Codecs.ts"
@@ -108,17 +109,32 @@ export const throwAll = (bus: BusShape, target: Target, inputs: ReadonlyArray<Ba
     }),
   )
 
-/** A photograph's worth of noise as JPEG, and a white PNG of 100 megapixels, which is small as a file. */
+/** A white PNG of so many pixels a side, 1 bit each: a few kilobytes as a file, `side * side * 3` bytes decoded. */
+export const whitePng = (side: number): Uint8Array => {
+  const chunk = (type: string, data: Buffer) => {
+    const body = Buffer.concat([Buffer.from(type, "latin1"), data])
+    const frame = Buffer.alloc(body.length + 8)
+    frame.writeUInt32BE(data.length, 0)
+    body.copy(frame, 4)
+    frame.writeUInt32BE(crc32(body), body.length + 4)
+    return frame
+  }
+  const header = Buffer.alloc(13)
+  header.writeUInt32BE(side, 0)
+  header.writeUInt32BE(side, 4)
+  header[8] = 1
+  const rows = deflateSync(Buffer.alloc((1 + Math.ceil(side / 8)) * side))
+  const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])
+  return new Uint8Array(
+    Buffer.concat([signature, chunk("IHDR", header), chunk("IDAT", rows), chunk("IEND", Buffer.alloc(0))]),
+  )
+}
+
+/** A photograph's worth of noise as JPEG, and a picture of 100 megapixels. */
 export const pictures = async () => {
   const noise = { type: "gaussian" as const, mean: 128, sigma: 40 }
   const image = await sharp({ create: { width: 160, height: 120, channels: 3, background: "grey", noise } })
     .jpeg({ quality: 80 })
     .toBuffer()
-  const bomb = await sharp({
-    create: { width: 10_000, height: 10_000, channels: 3, background: "white" },
-    limitInputPixels: false,
-  })
-    .png({ compressionLevel: 6, palette: true, colours: 2 })
-    .toBuffer()
-  return { image: new Uint8Array(image), bomb: new Uint8Array(bomb) }
+  return { image: new Uint8Array(image), bomb: whitePng(10_000) }
 }

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import sharp from "sharp"
+import { whitePng } from "../../bench/BadInputRun.ts"
 import { decodeImage, scaleImage } from "../../actors/Image.ts"
 
 /** A picture whose left half is red and whose right half is blue, twice as wide as high. */
@@ -69,14 +70,7 @@ describe("decodeImage", () => {
 
   it.live("refuses a 100-megapixel image before decoding it", () =>
     Effect.gen(function* () {
-      const bomb = yield* Effect.promise(() =>
-        sharp({
-          create: { width: 10_000, height: 10_000, channels: 3, background: "white" },
-          limitInputPixels: false,
-        })
-          .png({ compressionLevel: 9 })
-          .toBuffer(),
-      )
+      const bomb = whitePng(10_000)
       const error = yield* decodeImage(bomb, 96).pipe(Effect.flip)
       assert.strictEqual(error._tag, "ImageTooLarge")
       assert.include(error.message, "10000 x 10000")

@@ -51,7 +51,8 @@ export interface TestSwarm {
   readonly devices: ReadonlyArray<TestDevice>
   /** A client of each device's leaf. */
   readonly clients: ReadonlyArray<BusShape>
-  readonly start: (id: DeviceId, options?: Partial<DeviceOptions>) => Effect.Effect<TestDevice, unknown>
+  /** Starts one more device; it leaves when the calling test's scope closes. */
+  readonly start: (id: DeviceId, options?: Partial<DeviceOptions>) => ReturnType<typeof startDevice>
 }
 
 const quiet = Layer.mergeAll(Logger.layer([]), Layer.succeed(References.MinimumLogLevel, "None"))
@@ -91,6 +92,7 @@ export const acquainted = (devices: ReadonlyArray<TestDevice>) =>
       waitUntil(
         `${d.id} knows ${devices.length} devices`,
         () => d.planner.condition([]).devices.length === devices.length,
+        40_000,
       ),
     { discard: true },
   )
@@ -105,9 +107,8 @@ const testSwarm = (count: number, options: SwarmOptions) =>
   Effect.gen(function* () {
     const ids = Array.from({ length: count }, (_, i) => DeviceId.make(`pi-${i + 1}`))
     const servers = yield* localSwarm([...ids, ...(options.later ?? [])])
-    const scope = yield* Scope.Scope
     const start = (id: DeviceId, more: Partial<DeviceOptions> = {}) =>
-      Scope.provide(startDevice(servers, id, { ...options.device, ...more }), scope)
+      startDevice(servers, id, { ...options.device, ...more })
     const devices = yield* Effect.forEach(ids, (id) => start(id), { concurrency: "unbounded" })
     yield* acquainted(devices)
     const clients = yield* Effect.forEach(ids, (id) => connectAs(servers.clientBus(id)))
