@@ -15,6 +15,7 @@ import { accuracyModel } from "./AccuracyOf.ts"
 import { Executor } from "./Executor.ts"
 import { LinkTable } from "./LinkTable.ts"
 import { Membership } from "./Membership.ts"
+import { defaultTimes, type MembershipTimes } from "./MemberTable.ts"
 import { Monitor } from "./Monitor.ts"
 import { Planner } from "./Planner.ts"
 import { Policies } from "./Policies.ts"
@@ -44,6 +45,8 @@ export interface DeviceOptions {
     Pick<EngineOptions, "tier" | "preload" | "sessionBudgetBytes" | "activationBudgetBytes">
   >
   readonly scheduler?: Partial<SchedulerOptions>
+  /** How soon silence counts as absence. */
+  readonly membership?: Partial<MembershipTimes>
   readonly decisionBudgetMs?: number
 }
 
@@ -119,7 +122,7 @@ export const deviceLayer = (o: DeviceOptions) => {
     Layer.provideMerge(Monitor.layer()),
     Layer.provideMerge(Layer.mergeAll(Executor.layer, Reconfig.layer)),
     Layer.provideMerge(Tiles.layer),
-    Layer.provideMerge(Layer.mergeAll(Membership.layer(), Results.layer)),
+    Layer.provideMerge(Layer.mergeAll(Membership.layer({ ...defaultTimes, ...o.membership }), Results.layer)),
     Layer.provideMerge(shared),
   )
 }

@@ -291,7 +291,7 @@ const tileInputs = (t: Target): ReadonlyArray<BadInput> => {
       ["with a negative offset", wire([[12, -4]])],
       ["with a budget NaN", wire([[13, Number.NaN]])],
       ["with text for bytes", wire([[14, "bytes"]])],
-      ["with one field too many", pack([...Array.from({ length: 16 }, () => 1)])],
+      ["with one field too many", pack(Array.from({ length: 16 }, () => 1))],
     ]),
     ...on(at, "tile", { kind: "tile", tags: ["UnknownStrategy"] }, [
       ["of an unknown strategy", wire([[3, "00000000deadbeef"]])],
@@ -334,7 +334,9 @@ const notices = (t: Target): ReadonlyArray<BadInput> => {
       ["a hello that says nothing", pack(future)],
     ]),
     ...on(Subjects.link(t.peer), "link", { kind: "unheard" }, noise.slice(0, 4)),
-    ...on(Subjects.forecast(t.peer), "forecast", { kind: "unheard" }, noise.slice(0, 4)),
+    // A Planner listens to the forecasts of its own device only.
+    ...on(Subjects.forecast(t.device), "forecast", notice, noise.slice(0, 4)),
+    ...on(Subjects.forecast(t.peer), "forecast of another", { kind: "unheard" }, noise.slice(0, 4)),
   ]
 }
 

@@ -1,12 +1,10 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
-import { createInbox } from "nats"
 import { describe, vi } from "vitest"
 import { badInputs, type Expectation } from "../../bench/BadInputs.ts"
 import { pictures, throwAll } from "../../bench/BadInputRun.ts"
 import type { BusShape } from "../../subjects/Bus.ts"
 import { DeviceId } from "../../subjects/DeviceId.ts"
-import * as Subjects from "../../subjects/Subjects.ts"
 import { seededRandom } from "../../supernet/Random.ts"
 import { type Strategy, sampleStrategy } from "../../supernet/Strategy.ts"
 import { maxSubmodel } from "../../supernet/Submodel.ts"
@@ -61,11 +59,6 @@ const survives = (kinds: ReadonlyArray<Expectation["kind"]>, prefix: string) => 
     yield* Fiber.interrupt(other)
   })
 
-interface ServiceStats {
-  readonly metadata: { readonly device: string }
-  readonly endpoints: ReadonlyArray<{ readonly subject: string; readonly data: { readonly bad: number } }>
-}
-
 vi.setConfig({ testTimeout: 90_000 })
 
 describe("a device that gets bad input answers with a typed error and goes on serving others", () => {
@@ -91,34 +84,6 @@ describe("a payload above the server's limit", () => {
         assert.strictEqual(error._tag, "PayloadTooLarge")
         const reply = yield* ask(client, { tensor: tensorOf(64, 1) })
         assert.strictEqual(reply.device, device)
-      }),
-    ),
-  )
-})
-
-describe("the services API", () => {
-  it.live("shows every subject that a device serves, with what it refused", () =>
-    inSwarm(({ devices: [a] }) =>
-      Effect.gen(function* () {
-        if (a === undefined) return
-        yield* Effect.promise(() =>
-          a.bus.nats.request(Subjects.plan(device), "nonsense", { timeout: 20_000 }),
-        )
-        const answers: Array<ServiceStats> = []
-        const inbox = createInbox()
-        a.bus.nats.subscribe(inbox, { callback: (_, m) => void answers.push(m.json<ServiceStats>()) })
-        a.bus.nats.publish(`${Subjects.servicesPrefix}.STATS.murmuration`, "", { reply: inbox })
-        yield* waitUntil("both devices answer", () => answers.length === 2, 30_000)
-        const own = answers.find((s) => s.metadata.device === device)
-        const subjects = own?.endpoints.map((e) => e.subject)
-        assert.includeMembers(subjects ?? [], [
-          "infer.request",
-          "infer.pi-1.request",
-          "plan.pi-1",
-          "tile.pi-1.*",
-        ])
-        const plan = own?.endpoints.find((e) => e.subject === "plan.pi-1")
-        assert.isAbove(plan?.data.bad ?? 0, 0)
       }),
     ),
   )

@@ -68,6 +68,8 @@ const startDevice = (swarm: LocalSwarm, device: DeviceId, more: Partial<DeviceOp
       emulate: false,
       artifact: "",
       decisionBudgetMs: 5,
+      // All devices share this process: a busy moment of one must not look like silence of another.
+      membership: { suspectMs: 6000, goneMs: 12_000 },
       ...more,
     }
     const built = yield* Layer.buildWithScope(Layer.fresh(deviceLayer(options)), scope)
