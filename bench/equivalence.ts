@@ -1,11 +1,16 @@
 /**
  * Whether a network that is cut, spread over devices and sent through the bus' number formats still answers as the same
- * strategy in one session: engines (a worker thread per device) against the reference evaluator, strategy by strategy.
+ * strategy in one session: a swarm of real processes, and for comparison engines in this one (a worker thread per device),
+ * against the reference evaluator, strategy by strategy.
  */
-import { Effect, type Scope } from "effect"
+import { Effect, Schedule, type Scope } from "effect"
 import { join } from "node:path"
 import { type EngineOptions, engineOver, type EngineShape, startHost } from "../devices/engine/Engine.ts"
 import { walk } from "../devices/engine/Walk.ts"
+import { swarmBox } from "../deploy/SwarmBox.ts"
+import { Bus } from "../subjects/Bus.ts"
+import { infer } from "../subjects/Client.ts"
+import { DeviceId } from "../subjects/DeviceId.ts"
 import { defaultArtifact, readArtifact, type Supernet } from "../supernet/Artifact.ts"
 import { decodeImage, imageFolder, type ImageFile, imagenetteRoot } from "../supernet/Data.ts"
 import { below, pick, type Random, seededRandom } from "../supernet/Random.ts"
@@ -56,13 +61,18 @@ const withBits = (supernet: Supernet, strategy: Strategy, bits: Bits): Strategy 
   })
 
 /** Compares `answer` with the reference on random strategies, each at 32, 16 and 8 bits, on real images where there are any. */
-export const compare = async (supernet: Supernet, answer: Answer, options: BenchOptions) => {
+export const compare = async (
+  supernet: Supernet,
+  answer: Answer,
+  options: BenchOptions,
+  perStrategy = options.quick ? 2 : 5,
+) => {
   const { spec, weights } = supernet
   const random = seededRandom(options.seed)
   const reference = new Reference(spec, weights)
   const root = imagenetteRoot()
   const files = root === undefined ? [] : imageFolder(join(root, "val")).files
-  const [strategies, perStrategy] = options.quick ? [20, 2] : [200, 5]
+  const strategies = options.quick ? 20 : 200
   const outcomes = bitsChoices.map((bits): Outcome => ({ bits, differences: [], agreed: 0, images: 0 }))
   let [tasks, crossing] = [0, 0]
   for (let i = 0; i < strategies; i++) {
@@ -133,6 +143,34 @@ const engines = (
     return Effect.map(host, (h) => [deviceId, engineOver(h, options)] as const)
   }).pipe(Effect.map((started) => new Map(started)))
 
+/** The same comparison, answered by device processes over the bus; `a` serves. */
+const bySwarm = (supernet: Supernet, options: BenchOptions) =>
+  Effect.gen(function* () {
+    const ids = devices.map((id) => DeviceId.make(id))
+    const box = yield* swarmBox({
+      devices: ids.map((id) => ({ id, profile: "raspberry-pi-4", emulate: false })),
+    })
+    const client = Bus.layer({ ...box.device(DeviceId.make("a")).client, name: "bench" })
+    return yield* Effect.gen(function* () {
+      const context = yield* Effect.context<Bus>()
+      const answer: Answer = (strategy, data) => {
+        const size = strategy.submodel.resolution
+        const tensor = { width: size, height: size, data }
+        const slo = { latencyMs: 1000 }
+        const ask = infer({ tensor, slo, strategy, include: ["logits"], deadlineMs: 60_000, device: "a" })
+        // Peers whose link is not measured yet are not there for a plan.
+        const patient = Effect.retry(ask, {
+          while: (e) => e._tag === "Refused" && e.retryable,
+          schedule: Schedule.spaced("200 millis"),
+          times: 100,
+        })
+        const logits = Effect.map(patient, (reply) => Float32Array.from(reply.logits ?? []))
+        return Effect.runPromiseWith(context)(logits)
+      }
+      return yield* Effect.promise(() => compare(supernet, answer, options, options.quick ? 1 : 2))
+    }).pipe(Effect.provide(client))
+  })
+
 const run = (options: BenchOptions): Promise<BenchResult> =>
   Effect.gen(function* () {
     const supernet = yield* Effect.flatMap(defaultArtifact, readArtifact)
@@ -141,16 +179,20 @@ const run = (options: BenchOptions): Promise<BenchResult> =>
     const answer: Answer = (strategy, image) =>
       Effect.runPromise(Effect.map(walk(swarm, `r${request++}`, strategy, image), ({ logits }) => logits))
     const comparison = yield* Effect.promise(() => compare(supernet, answer, options))
+    const swarmComparison = yield* bySwarm(supernet, options)
+    const ofSwarm = reportOf("swarm", swarmComparison)
     const { name, version, trained } = supernet.spec
     const result: BenchResult = {
       kind: "measured",
-      ...reportOf("engines", comparison),
+      checks: ofSwarm.checks,
+      rows: [...ofSwarm.rows, ...reportOf("engines", comparison).rows],
       notes: [
         `supernet ${name} ${version}${trained ? "" : " (untrained weights: close logits, so top-1 flips easily)"}`,
         comparison.real
           ? "images: random ones of Imagenette's val"
           : "images: random pixels, since no data folder was found",
-        "four engines, a worker thread each; expected: the whole strategy as one ONNX graph, float32",
+        "swarm: four device processes, each at its own leaf; checks are of the swarm",
+        "engines: a worker thread each, no bus; expected: the whole strategy as one ONNX graph, float32",
       ],
     }
     return result
@@ -159,6 +201,6 @@ const run = (options: BenchOptions): Promise<BenchResult> =>
 export const bench: BenchModule = {
   name: "equivalence",
   proves: "any strategy answers as the same network in one session",
-  takes: "3 minutes",
+  takes: "6 minutes",
   run,
 }

@@ -22,7 +22,9 @@ const bystander = (client: BusShape, strategy: Strategy, asked: { count: number 
   Effect.gen(function* () {
     const expected = yield* expectedLogits(strategy, 1)
     const once = Effect.gen(function* () {
-      const reply = yield* ask(client, { tensor: tensorOf(64, 1), strategy, include: ["logits"] })
+      const asking = ask(client, { tensor: tensorOf(64, 1), strategy, include: ["logits"] })
+      // The first one may come before everything is built; after it there is no excuse.
+      const reply = yield* Effect.retry(asking, { times: 10, while: () => asked.count === 0 })
       const difference = largestDifference(Float32Array.from(reply.logits ?? []), expected)
       assert.isBelow(difference, 1e-4)
       asked.count++

@@ -1,0 +1,220 @@
+/**
+ * How many requests a swarm answers: with 1, 4, 16 and 64 in flight, on 1, 2 and 5 emulated devices; and what it does when
+ * it is asked for more than it can do. Clients are spread over the devices: each asks the device whose leaf it is at.
+ */
+import { Effect, Layer, Ref, type Scope } from "effect"
+import { type SwarmBox, swarmBox } from "../deploy/SwarmBox.ts"
+import { Bus, type BusShape } from "../subjects/Bus.ts"
+import { infer, type InferError } from "../subjects/Client.ts"
+import { DeviceId } from "../subjects/DeviceId.ts"
+import type { InferReply } from "../subjects/InferMessages.ts"
+import { defaultArtifact, readArtifact, type Supernet } from "../supernet/Artifact.ts"
+import { seededRandom } from "../supernet/Random.ts"
+import { localStrategy } from "../supernet/Strategy.ts"
+import { uniformSubmodel } from "../supernet/Submodel.ts"
+import { type BenchModule, type BenchOptions, type BenchResult, median, quantile, type Row } from "./Bench.ts"
+
+/** Real computation shares this machine's cores; in slow motion it fits into the emulated times of five devices. */
+const slow = 3
+const size = 160
+
+interface Done {
+  readonly atMs: number
+  readonly tookMs: number
+  readonly result: InferReply | InferError
+}
+
+interface World {
+  readonly supernet: Supernet
+  readonly clients: ReadonlyArray<{ readonly device: DeviceId; readonly bus: BusShape }>
+}
+
+interface Load {
+  readonly inFlight: number
+  readonly warmUpMs: number
+  readonly windowMs: number
+  readonly deadlineMs: number
+  /** Leave the choice to the planner instead of running everything at the device that is asked. */
+  readonly planned: boolean
+}
+
+const isReply = (result: Done["result"]): result is InferReply => "classes" in result
+const tagOf = (result: Done["result"]): string =>
+  isReply(result) ? "answer" : result._tag === "Refused" ? result.tag : result._tag
+/** An error that a device said: the request was not lost. */
+const isTyped = (result: Done["result"]): boolean => isReply(result) || result._tag === "Refused"
+
+/** Keeps so many requests in flight; what ended within the window after the warm-up. */
+const underLoad = Effect.fnUntraced(function* (world: World, load: Load) {
+  const random = seededRandom(1)
+  const data = Uint8Array.from({ length: size * size * 3 }, () => Math.floor(random.next() * 256))
+  const tensor = { width: size, height: size, data }
+  const { spec } = world.supernet
+  const submodel = uniformSubmodel(spec, size, 3, 5, 4)
+  const endMs = performance.now() + load.warmUpMs + load.windowMs
+  const done = yield* Ref.make<ReadonlyArray<Done>>([])
+  const one = (i: number) =>
+    Effect.gen(function* () {
+      const client = world.clients[i % world.clients.length]
+      if (client === undefined) return
+      const chosen = load.planned ? {} : { strategy: localStrategy(spec, submodel, client.device) }
+      const slo = load.planned ? { latencyMs: 150 * slow } : { latencyMs: 1000 }
+      const startMs = performance.now()
+      const asked = infer({ tensor, slo, deadlineMs: load.deadlineMs, ...chosen })
+      const result = yield* Effect.provideService(asked, Bus, client.bus).pipe(
+        Effect.match({ onSuccess: (r) => r, onFailure: (e) => e }),
+      )
+      const atMs = performance.now()
+      yield* Ref.update(done, (all) => [...all, { atMs, tookMs: atMs - startMs, result }])
+      // A client that was refused does not ask again in the same moment.
+      if (!isReply(result)) yield* Effect.sleep(50)
+    })
+  yield* Effect.forEach(
+    Array.from({ length: load.inFlight }, (_, i) => i),
+    (i) => one(i).pipe(Effect.repeat({ while: () => performance.now() < endMs })),
+    { concurrency: "unbounded", discard: true },
+  )
+  const all = yield* Ref.get(done)
+  return all.filter((d) => d.atMs >= endMs - load.windowMs && d.atMs <= endMs)
+})
+
+const rowOf = (devices: number, load: Load, done: ReadonlyArray<Done>): Row => {
+  const answered = done.filter((d) => isReply(d.result)).map((d) => d.tookMs)
+  const spread = done.filter((d) => isReply(d.result) && d.result.summary.devices.length > 1).length
+  return {
+    devices,
+    "in flight": load.inFlight,
+    strategy: load.planned ? "the planner's" : "all at the asked device",
+    "requests/s": (answered.length / load.windowMs) * 1000,
+    "p50 ms": median(answered),
+    "p99 ms": quantile(answered, 0.99),
+    answered: answered.length,
+    "over several devices": spread,
+    refused: done.filter((d) => !isReply(d.result) && isTyped(d.result)).length,
+    lost: done.filter((d) => !isTyped(d.result)).length,
+  }
+}
+
+const clientsOf = (box: SwarmBox) =>
+  Effect.forEach(box.devices, (handle) =>
+    Effect.map(Layer.build(Layer.fresh(Bus.layer({ ...handle.client, name: "bench" }))), (context) => ({
+      device: handle.id,
+      bus: Effect.runSync(Effect.provide(Bus, context)),
+    })),
+  )
+
+const inBox = <A, E>(
+  supernet: Supernet,
+  count: number,
+  measure: (world: World) => Effect.Effect<A, E, Scope.Scope>,
+) =>
+  Effect.gen(function* () {
+    const ids = Array.from({ length: count }, (_, i) => DeviceId.make(`pi-${i + 1}`))
+    const box = yield* swarmBox({ devices: ids.map((id) => ({ id, profile: "raspberry-pi-4", slow })) })
+    return yield* measure({ supernet, clients: yield* clientsOf(box) })
+  }).pipe(Effect.scoped)
+
+interface Overload {
+  readonly before: ReadonlyArray<Done>
+  readonly during: ReadonlyArray<Done>
+  readonly after: ReadonlyArray<Done>
+}
+
+/** Ten times more than one device can do, with deadlines; before and after it, one request at a time. */
+const overload = (world: World, quick: boolean) =>
+  Effect.gen(function* () {
+    const calm = {
+      inFlight: 1,
+      warmUpMs: 1000,
+      windowMs: quick ? 3000 : 6000,
+      deadlineMs: 10_000,
+      planned: false,
+    }
+    const before = yield* underLoad(world, calm)
+    const storm = { ...calm, inFlight: 150, windowMs: quick ? 6000 : 15_000, deadlineMs: 2000 }
+    const during = yield* underLoad(world, storm)
+    const after = yield* underLoad(world, { ...calm, warmUpMs: 500 })
+    const result: Overload = { before, during, after }
+    return result
+  })
+
+const overloadRow = (name: string, done: ReadonlyArray<Done>): Row => {
+  const refusals = done.filter((d) => !isReply(d.result))
+  const tags = Map.groupBy(done, (d) => tagOf(d.result))
+  const answered = done.filter((d) => isReply(d.result)).map((d) => d.tookMs)
+  return {
+    overload: name,
+    "p50 of answers ms": median(answered),
+    "p99 of answers ms": quantile(answered, 0.99),
+    "p50 of refusals ms": refusals.length === 0 ? "" : median(refusals.map((d) => d.tookMs)),
+    outcomes: [...tags].map(([tag, { length }]) => `${tag} ${length}`).join(", "),
+  }
+}
+
+const run = async ({ quick }: BenchOptions): Promise<BenchResult> => {
+  const supernet = await Effect.runPromise(Effect.flatMap(defaultArtifact, readArtifact))
+  const [warmUpMs, windowMs] = quick ? [1000, 4000] : [3000, 12_000]
+  const rows: Array<Row> = []
+  const best = new Map<number, number>()
+  let storm: Overload = { before: [], during: [], after: [] }
+  for (const count of quick ? [1, 5] : [1, 2, 5]) {
+    await Effect.runPromise(
+      inBox(supernet, count, (world) =>
+        Effect.gen(function* () {
+          for (const inFlight of quick ? [1, 16] : [1, 4, 16, 64]) {
+            const load = { inFlight, warmUpMs, windowMs, deadlineMs: 30_000, planned: false }
+            const done = yield* underLoad(world, load)
+            const row = rowOf(count, load, done)
+            rows.push(row)
+            best.set(count, Math.max(best.get(count) ?? 0, Number(row["requests/s"])))
+          }
+          if (!quick) {
+            const load = { inFlight: 16, warmUpMs, windowMs, deadlineMs: 30_000, planned: true }
+            rows.push(rowOf(count, load, yield* underLoad(world, load)))
+          }
+          if (count === 1) storm = yield* overload(world, quick)
+        }),
+      ),
+    )
+  }
+  const p50 = (done: ReadonlyArray<Done>) =>
+    median(done.filter((d) => isReply(d.result)).map((d) => d.tookMs))
+  const { name, version, trained } = supernet.spec
+  return {
+    kind: "measured",
+    checks: [
+      { name: "rps_gain_5_devices", value: (best.get(5) ?? 0) / (best.get(1) ?? 1), op: ">=", bound: 3.5 },
+      {
+        name: "overload_lost",
+        value: storm.during.filter((d) => !isTyped(d.result)).length,
+        op: "=",
+        bound: 0,
+      },
+      {
+        name: "latency_after_over_before_overload",
+        value: p50(storm.after) / p50(storm.before),
+        op: "<=",
+        bound: 1.2,
+      },
+    ],
+    rows: [
+      ...rows,
+      overloadRow("before", storm.before),
+      overloadRow("150 in flight at one device, 2 s deadline", storm.during),
+      overloadRow("after", storm.after),
+    ],
+    notes: [
+      `supernet ${name} ${version}${trained ? "" : " (untrained weights)"}, ${size} px, depth 3, kernel 5, expand 4`,
+      `emulated Raspberry Pi 4s in slow motion: all times are ${slow} times longer, so that real computation of five devices fits on this machine; without slow motion requests/s would be ${slow} times higher`,
+      "the gain comes from clients that spread over the devices; a request is served by the device that is asked, which is also where a strategy for several devices begins",
+      "closed loop: a client asks again when it has its answer, and 50 ms after a refusal",
+    ],
+  }
+}
+
+export const bench: BenchModule = {
+  name: "throughput",
+  proves: "more devices answer more requests, and overload is refused early and leaves no trace",
+  takes: "6 minutes",
+  run,
+}
