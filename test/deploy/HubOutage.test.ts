@@ -6,7 +6,7 @@ import * as Codecs from "../../subjects/Codecs.ts"
 import { DeviceId } from "../../subjects/DeviceId.ts"
 import * as Subjects from "../../subjects/Subjects.ts"
 import { connectAs, on } from "../support/Buses.ts"
-import { a, answering, ask, b, hearing, inSwarm } from "../support/DeployedSwarm.ts"
+import { a, answering, ask, b, inSwarm } from "../support/DeployedSwarm.ts"
 import { waitUntil } from "../support/Wait.ts"
 
 describe("a deployed swarm whose hub changes", () => {
