@@ -53,6 +53,9 @@ const overlaps = (out: Int32Array, cut: number, olderCut: number, side: number) 
   out[3] = side - cut - olderCut + first
 }
 
+/** ms per value, from ms per million. */
+const perValue = (msPerMillion: number): number => msPerMillion / 1e6
+
 const float16Bits = 1
 const uint8Bits = 2
 
@@ -123,8 +126,14 @@ export class FastGraph {
     this.edgeWire = new Float64Array(edges)
     this.nextOut = new Int32Array(edges)
     this.runMs = Float64Array.from(profiles, (p) => p.runMs)
-    this.quantise = Float64Array.from(profiles.flatMap((p) => [0, p.quantise.f16, p.quantise.u8]))
-    this.dequantise = Float64Array.from(profiles.flatMap((p) => [0, p.dequantise.f16, p.dequantise.u8]))
+    this.quantise = Float64Array.from(
+      profiles.flatMap((p) => [0, p.quantise.f16, p.quantise.u8]),
+      perValue,
+    )
+    this.dequantise = Float64Array.from(
+      profiles.flatMap((p) => [0, p.dequantise.f16, p.dequantise.u8]),
+      perValue,
+    )
     this.inChannels = Int32Array.from(this.tables.blocks, (b) => b.inChannels)
     this.stage = Int32Array.from(this.tables.blocks, (b) => b.stage)
     this.place = Int32Array.from(this.tables.blocks, (b) => b.place)
@@ -205,7 +214,8 @@ export class FastGraph {
   /** A new grid: every tile is a new task, fed by the tiles of the old grid that it overlaps. */
   private beginRun(encoded: Int8Array, at: number, block: number, grid: number, odd: boolean) {
     const { side, grid: oldGrid } = this
-    const [cutsRows, cutsColumns] = [isCutInRows(grid), isCutInColumns(grid)]
+    const cutsRows = isCutInRows(grid)
+    const cutsColumns = isCutInColumns(grid)
     const rowCut = this.cutAt(cutsRows, odd)
     const columnCut = this.cutAt(cutsColumns, odd)
     overlaps(this.rowOverlap, rowCut, this.cutAt(isCutInRows(oldGrid), this.isOdd), side)
@@ -275,10 +285,9 @@ export class FastGraph {
     if (from === none || bits === 0) return
     const sender = (this.profile[fromDevice] as number) * 3 + bits
     const receiver = (this.profile[toDevice] as number) * 3 + bits
-    this.taskQuantise[from] =
-      (this.taskQuantise[from] as number) + (values * (this.quantise[sender] as number)) / 1e6
+    this.taskQuantise[from] = (this.taskQuantise[from] as number) + values * (this.quantise[sender] as number)
     this.taskDequantise[to] =
-      (this.taskDequantise[to] as number) + (values * (this.dequantise[receiver] as number)) / 1e6
+      (this.taskDequantise[to] as number) + values * (this.dequantise[receiver] as number)
   }
 
   /** Adds a block's time to the task of each of its tiles. */

@@ -21,11 +21,11 @@ export const blockMs = (
 
 /** Turning `values` numbers into `bits` before they are sent, ms. */
 export const quantiseMs = (profile: DeviceProfile, values: number, bits: Bits): number =>
-  bits === 32 ? 0 : (values * (bits === 8 ? profile.quantise.u8 : profile.quantise.f16)) / 1e6
+  bits === 32 ? 0 : values * ((bits === 8 ? profile.quantise.u8 : profile.quantise.f16) / 1e6)
 
 /** Turning `values` received numbers of `bits` back, ms. */
 export const dequantiseMs = (profile: DeviceProfile, values: number, bits: Bits): number =>
-  bits === 32 ? 0 : (values * (bits === 8 ? profile.dequantise.u8 : profile.dequantise.f16)) / 1e6
+  bits === 32 ? 0 : values * ((bits === 8 ? profile.dequantise.u8 : profile.dequantise.f16) / 1e6)
 
 export interface TaskTime {
   /** The run's fixed cost and its blocks. */
