@@ -63,8 +63,8 @@ export const trainDefaults: TrainOptions = {
   hidden: 256,
   averaging: 0.99,
   validateEvery: 50,
-  validationCount: 128,
-  oracle: { ...defaultOracle, searchEvaluations: 6000, polishEvaluations: 4000 },
+  validationCount: 96,
+  oracle: { ...defaultOracle, searchEvaluations: 4000, polishEvaluations: 2000 },
   supreme: {},
   cacheFolder: ".cache/policies",
 }
