@@ -5,7 +5,7 @@ import { policyModel } from "./PolicyOnnx.ts"
 import type { Setting } from "./Setting.ts"
 import type { Training, TrainOptions } from "./Train.ts"
 
-/** Metrics are those of the last validation, greedy decoding without any repair; `OverOracle` ones are shares. */
+/** Metrics are those of the best validation, greedy decoding without any repair; `OverOracle` ones are shares. */
 export const publishTraining = (
   setting: Setting,
   options: TrainOptions,
@@ -13,7 +13,7 @@ export const publishTraining = (
 ): PolicyArtifact => {
   const onnx = policyModel(training.network)
   const { scenario } = setting
-  const last = training.curve.at(-1)
+  const { best } = training
   const command = [
     `murmuration policy train --scenario ${scenario.name} --algorithm ${options.algorithm} --slo ${options.kind}`,
     `--seed ${options.seed} --iterations ${options.iterations} --hidden ${options.hidden} --batch ${options.batch}`,
@@ -26,13 +26,13 @@ export const publishTraining = (
     spec: setting.world.space.spec,
     onnx,
     metrics: {
-      reward: last?.score.reward ?? 0,
-      compliance: last?.score.compliance ?? 0,
-      rewardOverOracle: last?.overOracle.reward ?? 0,
-      complianceOverOracle: last?.overOracle.compliance ?? 0,
+      reward: best.score.reward,
+      compliance: best.score.compliance,
+      rewardOverOracle: best.overOracle.reward,
+      complianceOverOracle: best.overOracle.compliance,
       oracleReward: training.oracle.reward,
       oracleCompliance: training.oracle.compliance,
-      environmentSteps: last?.steps ?? 0,
+      environmentSteps: best.steps,
     },
     trainedBy: `${command.join(" ")} (accuracy: ${setting.accuracyName})`,
   })

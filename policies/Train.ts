@@ -87,8 +87,10 @@ export interface ValidationReport {
 
 export interface Training {
   readonly environment: Environment
-  /** Holds the averaged weights. */
+  /** Holds the averaged weights of the best validation. */
   readonly network: PolicyNetwork
+  /** The validation with the highest reward: what these weights reach. */
+  readonly best: ValidationReport
   readonly curve: ReadonlyArray<ValidationReport>
   readonly validation: ReadonlyArray<Constraint>
   readonly oracle: Score
@@ -161,6 +163,7 @@ export const train = async (setting: Setting, options: TrainOptions): Promise<Tr
   )
   learner.restore?.(earlier?.memory ?? [])
   const started = performance.now()
+  let best: { readonly report: ValidationReport; readonly weights: Float32Array } | undefined
   const validate = (done: IterationReport) => {
     const decoded = network.withWeights(average, () => decodeAll(network, validation))
     const score = scoreStrategies(environment, validation, decoded)
@@ -174,6 +177,9 @@ export const train = async (setting: Setting, options: TrainOptions): Promise<Tr
       ...done,
     }
     curve.push(report)
+    if (best === undefined || report.score.reward >= best.report.score.reward) {
+      best = { report, weights: average.slice() }
+    }
     options.onReport?.(report)
     if (options.checkpoint !== undefined)
       writeCheckpoint(options.checkpoint, network, average, learner, iteration, curve)
@@ -186,9 +192,14 @@ export const train = async (setting: Setting, options: TrainOptions): Promise<Tr
     if (iteration % options.validateEvery === 0 || iteration === options.iterations) validate(done)
   }
   // No iterations: an earlier policy is judged by the present models.
-  if (curve.length === 0) validate({ loss: 0, rolloutReward: 0, details: {} })
-  network.restore({ weights: average })
-  return { environment, network, curve, validation, oracle }
+  if (best === undefined) validate({ loss: 0, rolloutReward: 0, details: {} })
+  const { report, weights } = best ?? missing()
+  network.restore({ weights })
+  return { environment, network, best: report, curve, validation, oracle }
+}
+
+const missing = (): never => {
+  throw new RangeError("a training validates at least once")
 }
 
 interface CheckpointHeader {
