@@ -3,7 +3,7 @@
  * typed error, within the deadline. When a try is lost to a device, the request is planned anew over those that remain, at
  * worst fully here. The device that a client asks is the one that serves it.
  */
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer, Semaphore } from "effect"
 import { Bus } from "../subjects/Bus.ts"
 import { inferReply, inferRequest, planReply, planRequest, resultMessage } from "../subjects/Codecs.ts"
 import { type DeviceId, RequestId } from "../subjects/DeviceId.ts"
@@ -90,6 +90,8 @@ const make = (options: SchedulerOptions) =>
       membership,
     }
     const admitted: Admission = admission(options.concurrency)
+    /** Requests wait for one of these with their deadline running: in the bus' queue nobody would tell them that it passed. */
+    const slots = yield* Semaphore.make(options.concurrency)
     let counter = 0
 
     const plan = Effect.fnUntraced(function* (job: Job, exclude: ReadonlyArray<DeviceId>) {
@@ -194,7 +196,7 @@ const make = (options: SchedulerOptions) =>
           const detail = `${admitted.inFlight()} requests are under way; this one would wait about ${Math.round(waitMs)} ms`
           return yield* refusal("Overloaded", detail, "send fewer at once, or allow a longer deadline", true)
         }
-        const done = yield* admitted.run(answer(job)).pipe(
+        const done = yield* admitted.run(slots.withPermits(1)(answer(job))).pipe(
           Effect.timeoutOrElse({
             duration: Math.max(1, job.deadlineMs - performance.now()),
             orElse: () => Effect.fail(deadlineExpired(job)),
@@ -239,7 +241,7 @@ const make = (options: SchedulerOptions) =>
       input: inferRequest,
       output: inferReply,
       refuse: refuseInfer,
-      concurrency: options.concurrency,
+      concurrency: options.concurrency + options.queued,
       capacity: options.queued,
       handle: infer,
     }

@@ -1,0 +1,172 @@
+import { assert, it } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
+import { describe, vi } from "vitest"
+import { dilated } from "../../devices/profiles/DeviceProfile.ts"
+import { shippedProfile } from "../../devices/profiles/Shipped.ts"
+import { resultMessage, swarmMessage } from "../../subjects/Codecs.ts"
+import { DeviceId, RequestId } from "../../subjects/DeviceId.ts"
+import { logitsBytes } from "../../subjects/PlanMessages.ts"
+import * as Subjects from "../../subjects/Subjects.ts"
+import { localStrategy, normalizeStrategy, type Strategy } from "../../supernet/Strategy.ts"
+import { maxSubmodel } from "../../supernet/Submodel.ts"
+import {
+  acquainted,
+  ask,
+  expectedLogits,
+  sharedDevices,
+  tensorOf,
+  type TestDevice,
+} from "../support/Devices.ts"
+import { waitUntil } from "../support/Wait.ts"
+import { largestDifference, tinySpec } from "../supernet/Tiny.ts"
+
+vi.setConfig({ testTimeout: 90_000 })
+
+const [first, third, fourth] = [DeviceId.make("pi-1"), DeviceId.make("pi-3"), DeviceId.make("pi-4")]
+const waitMs = 30_000
+/** So slow that a request of the tiny supernet takes a good second: there is time to do something to it. */
+const slowProfile = dilated(shippedProfile("raspberry-pi-4"), 60)
+const inSwarm = sharedDevices(2, {
+  later: [third, fourth],
+  device: { emulate: true, profile: slowProfile, scheduler: { concurrency: 3, queued: 20 } },
+})
+
+const submodel = maxSubmodel(tinySpec, 64)
+const local = localStrategy(tinySpec, submodel, first)
+/** The middle of the network on `device`, the rest at the first device. */
+const middleOn = (device: DeviceId): Strategy =>
+  normalizeStrategy(tinySpec, {
+    ...local,
+    devices: [first, device],
+    blocks: local.blocks.map((b, i) => ({ ...b, placement: [i > 2 && i < 6 ? 1 : 0] })),
+  })
+
+const plannable = (device: TestDevice) => device.planner.condition([]).devices.map((d) => d.id)
+
+describe("devices that come and go", () => {
+  it.live(
+    "a new device carries tiles; after its farewell nobody plans with it, and what it held is answered",
+    () =>
+      inSwarm(({ devices: [a, b], clients: [client], start }) =>
+        Effect.gen(function* () {
+          if (a === undefined || b === undefined) return
+          const c = yield* start(third)
+          yield* acquainted([a, b, c])
+          const strategy = middleOn(third)
+          const asked = ask(client, {
+            tensor: tensorOf(64, 1),
+            strategy,
+            include: ["logits", "timeline"],
+            deadlineMs: 40_000,
+          })
+          const under = yield* Effect.forkChild(asked)
+          yield* waitUntil("the new device has a tile", () => c.executor.active() > 0, waitMs)
+          const leaving = yield* Effect.forkChild(c.leave)
+          yield* waitUntil("its farewell is heard", () => !a.membership.isPresent(third), waitMs)
+          assert.notInclude(plannable(a), third)
+          const result = yield* Effect.result(Fiber.join(under))
+          // It finishes what it has while it leaves; a strategy that the client insists on cannot run elsewhere.
+          if (result._tag === "Success") {
+            assert.isTrue(result.success.timeline?.some((t) => t.device === third))
+            const logits = Float32Array.from(result.success.logits ?? [])
+            assert.isBelow(largestDifference(logits, yield* expectedLogits(strategy, 1)), 1e-4)
+          } else assert.strictEqual(result.failure.tag, "DeviceLost")
+          yield* Fiber.join(leaving)
+          const reply = yield* ask(client, { tensor: tensorOf(64, 1), deadlineMs: 40_000 })
+          assert.notInclude(reply.summary.devices, third)
+          assert.strictEqual(reply.replans, 0)
+        }),
+      ),
+  )
+
+  it.live("a request whose device is cut off gets one reply, long before its deadline", () =>
+    inSwarm(({ servers, devices: [a, b], clients: [client], start }) =>
+      Effect.gen(function* () {
+        if (a === undefined || b === undefined) return
+        const d = yield* start(fourth)
+        yield* acquainted([a, b, d])
+        const before = performance.now()
+        const asked = ask(client, { tensor: tensorOf(64, 1), strategy: middleOn(fourth), deadlineMs: 80_000 })
+        const under = yield* Effect.forkChild(Effect.result(asked))
+        yield* waitUntil("the device has a tile", () => d.executor.active() > 0, waitMs)
+        yield* servers.leaf(fourth).kill
+        const result = yield* Fiber.join(under)
+        assert.strictEqual(result._tag === "Failure" ? result.failure.tag : "answer", "DeviceLost")
+        assert.isBelow(performance.now() - before, 60_000)
+        assert.notInclude(plannable(a), fourth)
+        const reply = yield* ask(client, { tensor: tensorOf(64, 2), deadlineMs: 40_000 })
+        assert.notInclude(reply.summary.devices, fourth)
+      }),
+    ),
+  )
+})
+
+describe("a device", () => {
+  it.live("beats while it computes", () =>
+    inSwarm(({ devices: [a, b], clients: [client] }) =>
+      Effect.gen(function* () {
+        if (a === undefined || b === undefined) return
+        const beats: Array<number> = []
+        const subscription = b.bus.nats.subscribe(Subjects.swarm(a.id), {
+          callback: (_, m) => {
+            if (swarmMessage.decode(m.subject, m.data)._tag === "Success") beats.push(performance.now())
+          },
+        })
+        const reply = yield* ask(client, { tensor: tensorOf(64, 1), strategy: local, deadlineMs: 60_000 })
+        subscription.unsubscribe()
+        assert.isAbove(reply.breakdown.executeMs, 500)
+        // One each 250 ms where nothing else uses the processor.
+        assert.isAtLeast(beats.length, 2)
+        assert.isTrue(b.membership.isPresent(a.id))
+      }),
+    ),
+  )
+
+  it.live("that is asked for more than it can do answers every request by its deadline", () =>
+    inSwarm(({ clients: [client] }) =>
+      Effect.gen(function* () {
+        const tookMs: Array<number> = []
+        const one = Effect.suspend(() => {
+          const startMs = performance.now()
+          const asked = ask(client, { tensor: tensorOf(64, 1), strategy: local, deadlineMs: 3000 })
+          return Effect.result(asked).pipe(
+            Effect.tap(() => Effect.sync(() => tookMs.push(performance.now() - startMs))),
+          )
+        })
+        const results = yield* Effect.forEach(
+          Array.from({ length: 40 }, (_, i) => i),
+          () => one,
+          { concurrency: "unbounded" },
+        )
+        const tags = results.map((r) => (r._tag === "Success" ? "answer" : (r.failure.tag ?? r.failure._tag)))
+        for (const tag of tags) assert.include(["answer", "DeadlineExpired", "Overloaded"], tag)
+        assert.include(tags, "DeadlineExpired")
+        // The client itself gives up a second after the deadline.
+        assert.isBelow(Math.max(...tookMs), 4000)
+        const after = yield* ask(client, { tensor: tensorOf(64, 1), strategy: local, deadlineMs: 40_000 })
+        assert.strictEqual(after.device, first)
+      }),
+    ),
+  )
+
+  it.live("drops a result that comes too late, and counts it", () =>
+    inSwarm(({ devices: [a, b] }) =>
+      Effect.gen(function* () {
+        if (a === undefined || b === undefined) return
+        const before = a.self.counters.dropped
+        const none = { gatherMs: 0, queueMs: 0, computeMs: 0, packMs: 0, bytesIn: 0, bytesOut: 0 }
+        const late = resultMessage.encode({
+          _tag: "Logits",
+          requestId: RequestId.make("over"),
+          strategyId: "0123456789abcdef",
+          attempt: 0,
+          device: b.id,
+          logits: logitsBytes([1, 2, 3]),
+          timing: { task: 0, device: b.id, ...none },
+        })
+        yield* b.bus.publish(Subjects.result(a.id, b.id), late)
+        yield* waitUntil("it is counted", () => a.self.counters.dropped === before + 1, waitMs)
+      }),
+    ),
+  )
+})
