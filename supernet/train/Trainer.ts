@@ -2,7 +2,7 @@
  * Starts or resumes a training run: loads the images, spawns the workers over shared memory, writes the log (JSON lines), and
  * shows the progress. The run ends when its minutes or steps are spent, or at an interrupt; always with a checkpoint.
  */
-import { appendFileSync, mkdirSync } from "node:fs"
+import { appendFileSync, copyFileSync, existsSync, mkdirSync } from "node:fs"
 import { join } from "node:path"
 import { Worker } from "node:worker_threads"
 import { Effect } from "effect"
@@ -12,7 +12,7 @@ import { seededRandom, shuffled } from "../Random.ts"
 import { ofaMobileNetV3, type SupernetSpec } from "../Spec.ts"
 import { randomWeights } from "../Weights.ts"
 import { readCheckpoint, type TrainingState } from "./Checkpoint.ts"
-import { artifactState } from "./Export.ts"
+import { artifactState, trainingLogFile } from "./Export.ts"
 import { decayMask, packParameters, parameterLayout } from "./Parameters.ts"
 import { defaultRecipe, type Recipe } from "./Recipe.ts"
 import { optimizerState, requestStop, type SharedBuffers, sharedBuffers } from "./Shared.ts"
@@ -91,6 +91,10 @@ const initialise = async (
     const { parameters, state } = await artifactState(options.continueFrom)
     vectors.parameters.set(parameters)
     vectors.average.set(parameters)
+    // The log goes on where the artifact's ends.
+    const log = join(options.continueFrom, trainingLogFile)
+    mkdirSync(options.output, { recursive: true })
+    if (existsSync(log)) copyFileSync(log, join(options.output, "log.jsonl"))
     return { ...state, recipe }
   }
   const weights = packParameters(layout, randomWeights(spec, recipe.seed))
