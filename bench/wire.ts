@@ -3,7 +3,7 @@
  * leaf - hub - leaf with all permissions, beside one gRPC hop (`@grpc/grpc-js`) with the same bytes in the same run.
  */
 import { fork, type ChildProcess } from "node:child_process"
-import { cpus, loadavg } from "node:os"
+import { cpus, getPriority, loadavg } from "node:os"
 import { fileURLToPath } from "node:url"
 import { Context, Effect, Layer } from "effect"
 import { Client, credentials } from "@grpc/grpc-js"
@@ -19,7 +19,7 @@ import { type FromReceiver, grpcMaxBytes, grpcPath, type ToReceiver } from "./Wi
 const sizesKb = [10, 75, 300, 800] as const
 const [sender, receiver] = [DeviceId.make("pi-1"), DeviceId.make("pi-2")]
 const sendLimit = { timeoutMs: 30_000 }
-/** As many as the credit window holds chunks. */
+/** Tiles under way at once in the bulk rounds. */
 const inFlight = 6
 
 /** A way to bring one tile over, resolving when the receiver has confirmed it. */
@@ -227,7 +227,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
     notes: [
       "hop = from before encoding at the sender to decoded, checked and assembled at the receiver; one machine, loopback,",
       "hub, two leaves, sender and receiver as separate processes with the deployed permissions",
-      `load average of the machine before the run: ${load} on ${cpus().length} cores`,
+      `load average of the machine before the run: ${load} on ${cpus().length} cores; priority (nice) ${getPriority()}`,
       `bulk = ${inFlight} tiles in flight, each confirmed; tiles above 96 KiB travel in chunks on NATS and whole on gRPC`,
     ],
   }

@@ -11,8 +11,8 @@ import { type DeviceSecrets, type Swarm, type TlsFiles, users } from "./Swarm.ts
 export const maxPayloadBytes = 8 * 1024 * 1024
 
 /**
- * A dead peer is noticed after 9-12 s. Not faster: a PONG waits behind the tiles in front of it, and 6 chunks to each of
- * 4 peers fill a 5 Mbps link for 4 s. Device losses are noticed sooner, from heartbeats.
+ * A dead peer is noticed after 9-12 s. Not faster: a PONG waits behind the tiles in front of it, and 8 chunks to each of
+ * 4 peers fill a 5 Mbps link for 5 s. Device losses are noticed sooner, from heartbeats.
  */
 const pings = `ping_interval: "3s"
 ping_max: 3`

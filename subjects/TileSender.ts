@@ -32,7 +32,7 @@ export type TileSendError = BusDown | NobodyListens | Late | Refused | PayloadTo
 
 export interface TileSenderOptions {
   readonly device: DeviceId
-  /** Unacknowledged chunks per peer. Default 6: fills 100 Mbps at 40 ms round trip with chunks of 96 KiB. */
+  /** Unacknowledged chunks per peer. Default 8: fills 150 Mbps at 40 ms round trip, and drains in 1.3 s at 5 Mbps. */
   readonly window?: number
   /** Default 96 KiB. A multiple of 4. */
   readonly chunkBytes?: number
@@ -78,6 +78,8 @@ interface Peer {
   bytes: number
 }
 
+const defaultWindow = 8
+
 /** A peer's subscription takes some ms to become known everywhere: one more try for a peer that is new to us. */
 const newPeerMs = 2000
 const secondTryMs = 25
@@ -100,7 +102,7 @@ class Outbox {
   peer(id: DeviceId): Peer {
     const known = this.peers.get(id)
     if (known !== undefined) return known
-    const credit = Semaphore.makeUnsafe(this.options.window ?? 6)
+    const credit = Semaphore.makeUnsafe(this.options.window ?? defaultWindow)
     const peer: Peer = { id, credit, sinceMs: monotonicMs(), chunks: 0, bytes: 0 }
     this.peers.set(id, peer)
     return peer
@@ -212,7 +214,7 @@ export const makeTileSender = (
       Stream.runForEach(() => Effect.sync(() => outbox.resend())),
       Effect.forkScoped({ startImmediately: true }),
     )
-    const window = options.window ?? 6
+    const window = options.window ?? defaultWindow
     const send: TileSender["send"] = (to, tile, { timeoutMs }) =>
       Effect.suspend(() => {
         const beganMs = monotonicMs()
