@@ -171,8 +171,15 @@ const make = ({ world, profiles, decisionBudgetMs }: PlannerOptions) =>
       const plan = planOf(decision)
       return origin === "forecast" ? { ...plan, origin } : plan
     })
+    /** One thought per condition at a time: who asks while it is thought about waits for the same one. */
     const thought = (now: Condition, slo: Slo, bucket: string, origin: "search" | "forecast") =>
-      FiberMap.run(thinking, bucket, think(now, slo, bucket, origin), { onlyIfMissing: true })
+      Effect.suspend(() => {
+        // Not `run` with `onlyIfMissing`: that gives an interrupted fiber where there is one, and joining it interrupts.
+        const running = FiberMap.getUnsafe(thinking, bucket)
+        return Option.isSome(running)
+          ? Effect.succeed(running.value)
+          : FiberMap.run(thinking, bucket, think(now, slo, bucket, origin))
+      })
 
     const remembers = (strategy: Strategy, outcome: Plan["predicted"], feasible: boolean): Plan => {
       const { latencyMs, accuracy } = outcome
