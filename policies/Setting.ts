@@ -12,6 +12,7 @@ import { ofaMobileNetV3, SupernetSpec } from "../supernet/Spec.ts"
 import { artifactAccuracy, hasPredictor } from "./ArtifactAccuracy.ts"
 import { spaceOf } from "./Genome.ts"
 import { imagenetWorldAccuracy } from "./ImagenetWorldAccuracy.ts"
+import { withMeasuredAccuracy } from "./MeasuredRange.ts"
 import { modelWorld } from "./ModelWorld.ts"
 import { publishedShape } from "./PublishedShape.ts"
 import { loadScenario, type Scenario } from "./Scenario.ts"
@@ -74,7 +75,8 @@ export const loadSetting = (name: string): Setting => {
       return settingOf(scenario, shipped.spec, model, "shape of OFA's published ImageNet accuracy, stretched")
     }
     const { model, source } = artifactAccuracy(shipped.spec, shipped.directory)
-    return settingOf(scenario, shipped.spec, model, source)
+    const measured = withMeasuredAccuracy(scenario, spaceOf(shipped.spec), model)
+    return settingOf(measured, shipped.spec, model, source)
   }
   const spec = imagenetSpec(scenario.widthMultiplier)
   const width = scenario.widthMultiplier >= 1.2 ? "1.2" : "1.0"
