@@ -29,9 +29,9 @@ export interface FitOptions {
 
 export const defaultFit: FitOptions = {
   hidden: 12,
-  steps: 1500,
+  steps: 600,
   learningRate: 3e-3,
-  decays: [1e-5, 1e-4, 1e-3, 1e-2],
+  decays: [1e-4, 1e-3, 1e-2, 1e-1, 1],
   heldOutShare: 0.2,
   seed: 1,
 }
@@ -159,14 +159,14 @@ const chooseDecay = (
 ): number => {
   const space = new FeatureSpace(spec)
   const rows = table.map((q) => ({ features: space.of(q), top1: q.top1 }))
-  const quick = { ...options, steps: Math.ceil(options.steps / 3) }
+
   const errors = options.decays.map((decay) => {
     const each = Array.from({ length: folds }, (_, fold) => {
       const fitted = fitRows(
         spec,
         rows.filter((_row, i) => i % folds !== fold),
         decay,
-        quick,
+        options,
       )
       const outside = table.filter((_row, i) => i % folds === fold)
       return errorOn(spec, fitted, outside).meanAbsoluteError
