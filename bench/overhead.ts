@@ -2,6 +2,7 @@
  * What the actors and the bus add to an inference: an all-local, uncut strategy asked for over the bus, against the same
  * network as one session in this process, same pixels, taking turns. One real device process at its own leaf; not emulated.
  */
+import { cpus, loadavg } from "node:os"
 import { Effect } from "effect"
 import { type SwarmBox, swarmBox } from "../deploy/SwarmBox.ts"
 import { Bus } from "../subjects/Bus.ts"
@@ -166,6 +167,7 @@ const run = async ({ quick, seed }: BenchOptions): Promise<BenchResult> => {
       `supernet ${name} ${version}${trained ? "" : " (untrained weights)"}; random pixels of the network's size; one thread`,
       "added = the client's round trip (codec, leaf, actors, worker, reply) minus a run of the bare fused session just after it",
       "checks are over all requests of all cases together",
+      `load average of this machine at the end: ${loadavg()[0]?.toFixed(1)} on ${cpus().length} cores (the bench itself included)`,
       "the hops are medians of each part on its own, so they add up only roughly",
     ],
   }

@@ -2,6 +2,7 @@
  * How many requests a swarm answers: with 1, 4, 16 and 64 in flight, on 1, 2 and 5 emulated devices; and what it does when
  * it is asked for more than it can do. Clients are spread over the devices: each asks the device whose leaf it is at.
  */
+import { cpus, loadavg } from "node:os"
 import { Effect, Layer, Ref, type Scope } from "effect"
 import { type SwarmBox, swarmBox } from "../deploy/SwarmBox.ts"
 import { Bus, type BusShape } from "../subjects/Bus.ts"
@@ -207,6 +208,7 @@ const run = async ({ quick }: BenchOptions): Promise<BenchResult> => {
       `supernet ${name} ${version}${trained ? "" : " (untrained weights)"}, ${size} px, depth 3, kernel 5, expand 4`,
       `emulated Raspberry Pi 4s in slow motion: all times are ${slow} times longer, so that real computation of five devices fits on this machine; without slow motion requests/s would be ${slow} times higher`,
       "the gain comes from clients that spread over the devices; a request is served by the device that is asked, which is also where a strategy for several devices begins",
+      `load average of this machine at the end: ${loadavg()[0]?.toFixed(1)} on ${cpus().length} cores (the bench itself included)`,
       "closed loop: a client asks again when it has its answer, and 50 ms after a refusal",
     ],
   }

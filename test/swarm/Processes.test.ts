@@ -70,11 +70,11 @@ describe("device processes", () => {
           yield* waitUntil("the first device beats", () => heard.includes("Beat"), waitMs)
           const tensor = tensorOf(128, 1)
           yield* ask(client, { tensor, slo: { accuracy: 0.5 }, device: first })
-          const under = yield* Effect.forkChild(
-            ask(client, { tensor, slo: { accuracy: 0.5 }, device: first }),
-          )
-          yield* Effect.promise(() => client.nats.flush())
-          yield* Effect.sleep(20)
+          const asked = ask(client, { tensor, slo: { accuracy: 0.5 }, device: first })
+          const under = yield* Effect.forkChild(asked, { startImmediately: true })
+          // An answer to what was sent after it says that the device has taken it in.
+          const nonsense = () => client.nats.request(Subjects.inferAt(first), "nonsense", { timeout: waitMs })
+          yield* Effect.promise(nonsense)
           box.device(first).signal("SIGTERM")
           assert.strictEqual(yield* box.device(first).exited, 0)
           assert.strictEqual(heard.at(-1), "Farewell")
