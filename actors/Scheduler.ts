@@ -4,8 +4,7 @@
  * worst fully here. The device that a client asks is the one that serves it.
  */
 import { Context, Effect, Layer, Semaphore } from "effect"
-import { Bus } from "../subjects/Bus.ts"
-import { inferReply, inferRequest, planReply, planRequest, resultMessage } from "../subjects/Codecs.ts"
+import { inferReply, inferRequest, resultMessage } from "../subjects/Codecs.ts"
 import { type DeviceId, RequestId } from "../subjects/DeviceId.ts"
 import { type Refusal, refusal } from "../subjects/ErrorReply.ts"
 import { type InferReply, type InferRequest, refuseInfer } from "../subjects/InferMessages.ts"
@@ -79,7 +78,6 @@ const imageOf = (request: InferRequest, heldMs: number): Job["image"] => {
 
 const make = (options: SchedulerOptions) =>
   Effect.gen(function* () {
-    const bus = yield* Bus
     const self = yield* Self
     const planner = yield* Planner
     const membership = yield* Membership
@@ -94,23 +92,9 @@ const make = (options: SchedulerOptions) =>
     const slots = yield* Semaphore.make(options.concurrency)
     let counter = 0
 
-    const plan = Effect.fnUntraced(function* (job: Job, exclude: ReadonlyArray<DeviceId>) {
-      const budgetMs = job.deadlineMs - performance.now()
-      const message = planRequest.encode({
-        requestId: job.key,
-        slo: job.request.slo,
-        budgetMs,
-        exclude: [...exclude],
-      })
-      const subject = Subjects.plan(self.device)
-      const bytes = yield* bus.request(subject, message, { timeoutMs: Math.max(1, budgetMs) })
-      return yield* Effect.fromResult(planReply.decode(subject, bytes))
-    })
-    /** The planner's own answer, or, where the bus is down, the planner asked without it. */
+    /** Without a message: two passes through the codec and a leaf for a look-up that takes microseconds (docs/decisions). */
     const planFor = (job: Job, exclude: ReadonlyArray<DeviceId>): Effect.Effect<Plan, Refusal> =>
-      plan(job, exclude).pipe(
-        Effect.catch(() => planner.plan({ requestId: job.key, slo: job.request.slo, exclude: [...exclude] })),
-      )
+      planner.plan({ requestId: job.key, slo: job.request.slo, exclude: [...exclude] })
     const given = (strategy: Strategy): Effect.Effect<Plan, Refusal> => {
       const problems = strategyProblems(self.spec, strategy)
       if (problems.length > 0) {

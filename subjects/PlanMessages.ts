@@ -1,4 +1,4 @@
-/** Messages between the actors that decide and prepare: Scheduler -> Planner, Reconfig -> Executors, Executor -> Scheduler. */
+/** Messages of the actors that decide and prepare: whoever wants a plan -> Planner, Reconfig -> Executors, Executor -> Scheduler. */
 import { Schema } from "effect"
 import { DeviceId, RequestId, StrategyId, WireStrategy } from "./DeviceId.ts"
 import { ErrorBody } from "./ErrorReply.ts"
