@@ -22,7 +22,7 @@ const policy = (version: string) =>
   )
 const versionOf = (device: TestDevice) => device.self.counters.policy?.version
 const uses = (device: TestDevice, version: string) =>
-  waitUntil(`${device.id} uses policy ${version}`, () => versionOf(device) === version)
+  waitUntil(`${device.id} uses policy ${version}`, () => versionOf(device) === version, 20_000)
 
 const operator = (swarm: TestSwarm) =>
   Effect.gen(function* () {
