@@ -10,9 +10,10 @@ import { infer } from "../subjects/Client.ts"
 import { DeviceId } from "../subjects/DeviceId.ts"
 import type { InferReply } from "../subjects/InferMessages.ts"
 import { defaultArtifact, readArtifact, type Supernet } from "../supernet/Artifact.ts"
+import type { SupernetSpec } from "../supernet/Spec.ts"
 import { seededRandom } from "../supernet/Random.ts"
 import { type Evaluator, Reference } from "../supernet/Reference.ts"
-import { localStrategy, type Strategy } from "../supernet/Strategy.ts"
+import { localStrategy, type Strategy, strategyId } from "../supernet/Strategy.ts"
 import { maxSubmodel, minSubmodel, sampleSubmodel } from "../supernet/Submodel.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, median, quantile, type Row } from "./Bench.ts"
 
@@ -38,10 +39,18 @@ const timed = async <A>(action: () => Promise<A>): Promise<readonly [A, number]>
   return [value, performance.now() - start]
 }
 
-const measure = (one: Case, evaluator: Evaluator, count: number, warmUp: number, seed: number) =>
+const measure = (
+  spec: SupernetSpec,
+  one: Case,
+  evaluator: Evaluator,
+  count: number,
+  warmUp: number,
+  seed: number,
+) =>
   Effect.gen(function* () {
     const context = yield* Effect.context<Bus>()
     const size = one.strategy.submodel.resolution
+    const id = strategyId(spec, one.strategy)
     const random = seededRandom(seed)
     const data = Uint8Array.from({ length: size * size * 3 }, () => Math.floor(random.next() * 256))
     const tensor = { width: size, height: size, data }
@@ -59,7 +68,8 @@ const measure = (one: Case, evaluator: Evaluator, count: number, warmUp: number,
     for (let i = 0; i < warmUp + count; i++) {
       const [reply, roundTripMs] = yield* Effect.promise(() => timed(ask))
       const [, bareMs] = yield* Effect.promise(() => timed(bare))
-      if (i >= warmUp) samples.push({ roundTripMs, bareMs, reply })
+      // The planner may have found something better meanwhile: then the two are not the same network.
+      if (i >= warmUp && reply.strategyId === id) samples.push({ roundTripMs, bareMs, reply })
     }
     return samples
   })
@@ -103,11 +113,17 @@ const rowOf = (one: Case, samples: ReadonlyArray<Sample>): Row => {
   }
 }
 
-/** What the planner chooses for this SLO once its decision is in the cache. */
+/** What the planner chooses for this SLO once it has thought about it: the same many times in a row. */
 const plannedStrategy = Effect.gen(function* () {
   const tensor = { width: 8, height: 8, data: new Uint8Array(8 * 8 * 3) }
-  const reply = yield* infer({ tensor, slo: { latencyMs: 500 }, include: ["strategy"] })
-  return reply.strategy
+  let [chosen, times] = ["", 0]
+  for (;;) {
+    const reply = yield* infer({ tensor, slo: { latencyMs: 500 }, include: ["strategy"] })
+    times = reply.strategyId === chosen ? times + 1 : 0
+    chosen = reply.strategyId
+    if (times >= 40) return reply.strategy
+    yield* Effect.sleep(50)
+  }
 })
 
 const casesOf = ({ spec }: Supernet, planned: Strategy | undefined): ReadonlyArray<Case> => {
@@ -138,7 +154,7 @@ const inBox = (box: SwarmBox, supernet: Supernet, quick: boolean, seed: number) 
       const measured: Array<readonly [Case, ReadonlyArray<Sample>]> = []
       for (const one of casesOf(supernet, yield* plannedStrategy)) {
         const evaluator = yield* Effect.promise(() => reference.strategy(one.strategy))
-        measured.push([one, yield* measure(one, evaluator, count, warmUp, seed)])
+        measured.push([one, yield* measure(supernet.spec, one, evaluator, count, warmUp, seed)])
         yield* Effect.promise(() => evaluator.release())
       }
       return measured
