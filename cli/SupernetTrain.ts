@@ -49,7 +49,7 @@ export const trainCommand = Command.make("train", trainFlags, (given) =>
     const data = yield* dataFolder(given.data)
     const changes = JSON.parse(given.recipe) as Partial<typeof defaultTrainOptions.recipe>
     const show = progress()
-    const [started, rates] = [performance.now(), { images: 0, since: performance.now(), first: -1 }]
+    const rates = { images: 0, since: 0 }
     yield* Effect.promise(() =>
       train({
         ...defaultTrainOptions,
@@ -63,11 +63,11 @@ export const trainCommand = Command.make("train", trainFlags, (given) =>
         inStep: !given.free,
         recipe: { ...defaultTrainOptions.recipe, ...changes, seed: given.seed },
         onStep: (r) => {
-          if (rates.first < 0) Object.assign(rates, { first: r.progress, images: r.images })
+          if (rates.since === 0) Object.assign(rates, { images: r.images, since: performance.now() })
           const rate = (r.images - rates.images) / Math.max(1, (performance.now() - rates.since) / 1000)
           const losses = r.losses.map((l) => l.toFixed(2)).join(" ")
-          const text = `step ${r.step} · ${rate.toFixed(0)} images/s · loss ${losses} · ${timeLeft(r.progress, started, rates.first)}`
-          show(r.progress, text)
+          const left = `${Math.ceil((1 - r.progress) * given.minutes)} min left`
+          show(r.progress, `step ${r.step} · ${rate.toFixed(0)} images/s · loss ${losses} · ${left}`)
         },
         onCheck: (c) =>
           show(
@@ -99,6 +99,10 @@ const exportFlags = {
     Flag.withDescription("Artifact whose batch-norm statistics to keep, instead of calibrating"),
     Flag.optional,
   ),
+  perResolution: Flag.Boolean("per-resolution").pipe(
+    Flag.withDescription("Statistics of each resolution apart: five times the weights that devices hold"),
+    Flag.withDefault(false),
+  ),
   submodels: Flag.Int("submodels").pipe(
     Flag.withDescription("Random submodels per resolution that the batch-norm statistics are averaged over"),
     Flag.withDefault(72),
@@ -121,7 +125,8 @@ export const exportCommand = Command.make("export", exportFlags, (given) =>
     const started = performance.now()
     const onProgress = (done: number, total: number) =>
       show(done / total, `calibrating · ${timeLeft(done / total, started)}`)
-    const calibration = { ...defaultCalibration, submodels: given.submodels, seed: given.seed, onProgress }
+    const { submodels, seed, perResolution } = given
+    const calibration = { ...defaultCalibration, submodels, seed, perResolution, onProgress }
     yield* Effect.promise(() =>
       exportArtifact(
         {

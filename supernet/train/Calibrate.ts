@@ -1,7 +1,8 @@
 /**
  * Batch-norm statistics for submodels that are chosen at run time. Once-for-All recalibrates every submodel before it is
  * evaluated; a device that switches between requests cannot. So many random submodels run over training images, and the moments
- * that each layer sees are averaged per block variant (kernel, expand, resolution): those are stored with the weights.
+ * that each layer sees are averaged per block variant (kernel, expand): those are stored with the weights. Statistics per resolution
+ * too are possible, but make every resolution another set of weights that devices must build and hold.
  */
 import type { ImageSet } from "../Data.ts"
 import { below, pick, type Random, seededRandom, shuffled } from "../Random.ts"
@@ -21,10 +22,18 @@ export interface CalibrateOptions {
   /** Share of the submodels that run on random grids. */
   readonly gridShare: number
   readonly seed: number
+  /** Statistics of each resolution apart: nearer to each submodel's own, at the price of as many times the weights in use. */
+  readonly perResolution: boolean
   readonly onProgress?: (done: number, total: number) => void
 }
 
-export const defaultCalibration: CalibrateOptions = { submodels: 72, batch: 64, gridShare: 0.25, seed: 1 }
+export const defaultCalibration: CalibrateOptions = {
+  submodels: 72,
+  batch: 64,
+  gridShare: 0.25,
+  seed: 1,
+  perResolution: false,
+}
 
 const imagesAt = (options: CalibrateOptions, resolution: number): number =>
   Math.ceil((options.batch * Math.min(1, (128 / resolution) ** 2)) / 4) * 4
@@ -57,7 +66,7 @@ class Moments {
   }
 }
 
-/** Moments by statistics owner (`blocks.3.stats.k5e4r128`) and layer. */
+/** Moments by statistics owner (`blocks.3.stats.k5e4`) and layer. */
 export class StatisticsAverage {
   readonly #moments = new Map<string, Moments>()
 
@@ -78,12 +87,13 @@ export class StatisticsAverage {
   }
 }
 
-/** Statistics owner of a block under a plan: see `statisticsNames` in Weights.ts. */
-export const statisticsOwner = (block: string, submodel: Submodel): string => {
+/** Statistics owner of a block under a plan, one of `statisticsNames` in Weights.ts. */
+const statisticsOwner = (block: string, submodel: Submodel, perResolution: boolean): string => {
   const match = /^blocks\.(\d+)$/.exec(block)
   const i = Number(match?.[1])
   const variant = match === null ? "" : `k${submodel.kernels[i]}e${submodel.expands[i]}`
-  return `${block}.stats.${variant}r${submodel.resolution}`
+  const suffix = `${variant}${perResolution ? `r${submodel.resolution}` : ""}`
+  return suffix === "" ? block : `${block}.stats.${suffix}`
 }
 
 /** Random submodels in which every block meets every (kernel, expand) pair equally often. */
@@ -126,8 +136,8 @@ const observePlan = (
 }
 
 /**
- * The weights with statistics: per variant and resolution, and as base statistics those of the largest submodel at the middle
- * resolution. `images`: training images decoded at each resolution of the spec.
+ * The weights with statistics: per variant (and resolution), and as base statistics those of the largest submodel at the middle
+ * resolution; stem, first block and head, which have no variants, share one set unless resolutions stand apart. `images`: training images decoded at each resolution of the spec.
  */
 export const calibrate = async (
   spec: SupernetSpec,
@@ -156,7 +166,7 @@ export const calibrate = async (
         imagesAt(options, resolution),
         random,
         (block, layer, mean, variance) => {
-          average.add(statisticsOwner(block, submodel), layer, mean, variance)
+          average.add(statisticsOwner(block, submodel, options.perResolution), layer, mean, variance)
           if (submodel === ends[0] && resolution === middle) base.add(block, layer, mean, variance)
         },
       )

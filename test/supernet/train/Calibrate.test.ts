@@ -31,11 +31,26 @@ const images = new Map(tinySpec.resolutions.map((r) => [r, noise(r, 24)]))
 const weights = livelyWeights(tinySpec, 1)
 
 describe("calibration", () => {
-  it("gives every block variant at every resolution its statistics, in the artifact's form", async () => {
+  it("gives every block variant its statistics, the same at every resolution, in the artifact's form", async () => {
     const calibrated = await calibrate(tinySpec, weights, images, {
       ...defaultCalibration,
       submodels: 27,
       batch: 8,
+    })
+    expect(weightProblems(tinySpec, calibrated)).toEqual([])
+    for (const kernel of tinySpec.kernels) {
+      for (const expand of tinySpec.expands)
+        expect(calibrated.has(`blocks.3.stats.k${kernel}e${expand}.dw_bn.mean`)).toBe(true)
+    }
+    expect([...calibrated.keys()].filter((name) => /stats\..*r\d/.test(name))).toEqual([])
+  })
+
+  it("gives each resolution its own statistics where asked to", async () => {
+    const calibrated = await calibrate(tinySpec, weights, images, {
+      ...defaultCalibration,
+      submodels: 27,
+      batch: 8,
+      perResolution: true,
     })
     expect(weightProblems(tinySpec, calibrated)).toEqual([])
     for (const resolution of tinySpec.resolutions) {
@@ -53,6 +68,7 @@ describe("calibration", () => {
       ...defaultCalibration,
       submodels: 0,
       batch: 16,
+      perResolution: true,
     })
     const network = await KernelNetwork.make(tinySpec)
     network.parameters.set(packParameters(network.layout, weights))
