@@ -8,7 +8,8 @@ import type { DeviceId } from "../subjects/DeviceId.ts"
 import { errorHeader } from "../subjects/ErrorReply.ts"
 import * as Subjects from "../subjects/Subjects.ts"
 import { decodeTileAck } from "../subjects/TileAck.ts"
-import { type BadInput, type Target, tileReconfig } from "./BadInputs.ts"
+import type { BadInput, Target } from "./BadMessage.ts"
+import { tileReconfig } from "./BadInputs.ts"
 
 /** `tag`: a typed error. `counted`: dropped, and the device says so. `silent`: neither. `unheard`: nobody listens. */
 export interface Verdict {

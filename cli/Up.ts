@@ -5,6 +5,7 @@ import { deviceOptions } from "../actors/Configuration.ts"
 import { deviceLayer } from "../actors/Device.ts"
 import { Membership } from "../actors/Membership.ts"
 import { Self } from "../actors/Self.ts"
+import { connectionFlags } from "./Connection.ts"
 
 const flags = {
   device: Flag.String("device").pipe(
@@ -12,16 +13,7 @@ const flags = {
     Flag.withFallbackConfig(Config.String("MURMURATION_DEVICE")),
     Flag.withDefault(""),
   ),
-  credentials: Flag.String("credentials").pipe(
-    Flag.withDescription("This device's credentials file, written by 'murmuration deploy init'"),
-    Flag.withFallbackConfig(Config.String("MURMURATION_CREDENTIALS")),
-    Flag.withDefault(""),
-  ),
-  nats: Flag.String("nats").pipe(
-    Flag.withDescription("The device's own leaf node, where no credentials file is given"),
-    Flag.withFallbackConfig(Config.String("MURMURATION_NATS")),
-    Flag.withDefault("nats://127.0.0.1:4222"),
-  ),
+  ...connectionFlags,
   user: Flag.String("user").pipe(
     Flag.withDescription("User at the leaf node, where no credentials file is given"),
     Flag.withFallbackConfig(Config.String("MURMURATION_USER")),
