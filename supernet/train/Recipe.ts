@@ -11,7 +11,14 @@ import { grids } from "../Partition.ts"
 import { pick, type Random, seededRandom } from "../Random.ts"
 import type { SupernetSpec } from "../Spec.ts"
 import type { Bits } from "../Strategy.ts"
-import { activeBlocks, maxSubmodel, minSubmodel, sampleSubmodel, type Submodel } from "../Submodel.ts"
+import {
+  activeBlocks,
+  maxSubmodel,
+  minSubmodel,
+  sampleSubmodel,
+  type Submodel,
+  uniformSubmodel,
+} from "../Submodel.ts"
 import type { AugmentOptions } from "./Augment.ts"
 import { type NetworkPlan, plainPlan } from "./KernelNetwork.ts"
 import type { OptimizerSettings } from "./Optimizer.ts"
@@ -27,6 +34,11 @@ export interface Recipe {
   readonly largestResolutionWeights: Readonly<Record<number, number>>
   /** Random submodels per step beside the largest and the smallest. */
   readonly randomSubmodels: number
+  /**
+   * Share of the random submodels with one depth, kernel and expand throughout. Block by block these hardly ever come by chance,
+   * yet they are what a person asks for, and what devices fall back on.
+   */
+  readonly uniformShare: number
   /** Chance that a submodel other than the largest runs on random grids, and with random bits. */
   readonly gridShare: number
   readonly bitsShare: number
@@ -47,6 +59,7 @@ export const defaultRecipe: Recipe = {
   resolutionWeights: { 96: 45, 128: 36, 160: 11, 192: 5, 224: 3 },
   largestResolutionWeights: { 96: 75, 128: 25 },
   randomSubmodels: 1,
+  uniformShare: 0.3,
   gridShare: 0.5,
   bitsShare: 0.5,
   labelSmoothing: 0.1,
@@ -114,6 +127,15 @@ export const samplePlan = (
   }
 }
 
+const randomSubmodel = (spec: SupernetSpec, recipe: Recipe, resolution: number, random: Random): Submodel => {
+  const kind = random.next()
+  // Now and then the largest itself on grids and bits, so that cutting it costs little.
+  if (kind < 0.15) return maxSubmodel(spec, resolution)
+  if (kind >= 0.15 + recipe.uniformShare) return { ...sampleSubmodel(spec, random), resolution }
+  const [depth, kernel, expand] = [spec.depths, spec.kernels, spec.expands].map((v) => pick(random, v))
+  return uniformSubmodel(spec, resolution, depth ?? 0, kernel ?? 0, expand ?? 0)
+}
+
 export interface StepPlan {
   readonly resolution: number
   /** Images per worker. */
@@ -133,11 +155,8 @@ export const stepPlan = (spec: SupernetSpec, recipe: Recipe, step: number): Step
   const largest = maxSubmodel(spec, resolution)
   const plans = [plainPlan(spec, largest)]
   if (!alone) {
-    for (let i = 0; i < recipe.randomSubmodels; i++) {
-      // Now and then the largest itself on grids and bits, so that cutting it costs little.
-      const submodel = random.next() < 0.15 ? largest : { ...sampleSubmodel(spec, random), resolution }
-      plans.push(samplePlan(spec, recipe, submodel, random))
-    }
+    for (let i = 0; i < recipe.randomSubmodels; i++)
+      plans.push(samplePlan(spec, recipe, randomSubmodel(spec, recipe, resolution, random), random))
     plans.push(
       samplePlan(spec, { ...recipe, gridShare: recipe.gridShare / 2 }, minSubmodel(spec, resolution), random),
     )

@@ -179,6 +179,16 @@ describe("the recipe", () => {
     expect(new Set(plans.flatMap((p) => p.bits))).toEqual(new Set([32, 16, 8]))
   })
 
+  it("meets submodels with one kernel throughout more often than chance would", () => {
+    const submodels = Array.from(
+      { length: 60 },
+      (_, i) => stepPlan(tinySpec, recipe, 10 + i).plans[1]!.submodel,
+    )
+    const middle = submodels.filter(({ kernels }) => new Set(kernels.filter((k) => k > 0)).size === 1)
+    expect(middle.filter(({ kernels }) => kernels[0] === 5).length).toBeGreaterThan(1)
+    expect(middle.length).toBeLessThan(45)
+  })
+
   it("warms up, then falls to the final rate, and keeps the cost of a step at high resolution", () => {
     expect(learningRateAt(recipe, 1, 0)).toBeCloseTo(recipe.learningRate / 2, 6)
     expect(learningRateAt(defaultRecipe, 1000, 1)).toBeCloseTo(defaultRecipe.finalLearningRate, 9)
