@@ -3,8 +3,8 @@
  * `docs/results/NAME.json` (and the bench's own figures) for everyone else.
  */
 import { execFileSync } from "node:child_process"
-import { mkdirSync, writeFileSync } from "node:fs"
-import { cpus } from "node:os"
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { cpus, loadavg } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 
@@ -91,6 +91,18 @@ const commit = (): string => {
   }
 }
 
+/** Versions of what the numbers depend on most. */
+const libraries = (): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    ["onnxruntime-node", "nats", "effect", "cbor-x"].map((name) => {
+      const path = join(projectRoot, "node_modules", name, "package.json")
+      return [name, (JSON.parse(readFileSync(path, "utf8")) as { readonly version: string }).version]
+    }),
+  )
+
+/** Load average of the last minute: what else was running. */
+export const loadNow = (): number => Number((loadavg()[0] ?? 0).toFixed(2))
+
 const print = (result: BenchResult) => {
   if (result.rows.length > 0) console.log(`${table(result.rows)}\n`)
   for (const c of result.checks) {
@@ -104,13 +116,25 @@ const print = (result: BenchResult) => {
 export const report = (
   bench: BenchModule,
   result: BenchResult,
-  how: { readonly command: string; readonly seed: number; readonly write: boolean },
+  how: {
+    readonly command: string
+    readonly seed: number
+    readonly write: boolean
+    /** Load average before the run. */
+    readonly loadBefore: number
+  },
 ): ReadonlyArray<string> => {
   print(result)
   if (!how.write) return []
   const directory = join(projectRoot, "docs", "results")
   mkdirSync(directory, { recursive: true })
-  const host = { cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length, node: process.version }
+  const host = {
+    cpu: cpus()[0]?.model ?? "unknown",
+    cores: cpus().length,
+    node: process.version,
+    libraries: libraries(),
+    load: [how.loadBefore, loadNow()],
+  }
   const { figures, ...data } = result
   const made = {
     command: how.command,

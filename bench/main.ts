@@ -1,8 +1,12 @@
-/** `npm run bench`: lists the benches. `npm run bench -- NAME [--quick] [--seed N]`: runs one. */
+/**
+ * `npm run bench`: lists the benches. `npm run bench -- NAME [--quick] [--seed N]`: runs one, and writes its result and the tables
+ * of all results. `npm run bench -- --tables`: only the tables.
+ */
 import { readdirSync } from "node:fs"
 import { join, relative } from "node:path"
 import { parseArgs } from "node:util"
-import { type BenchModule, projectRoot, report, table } from "./Bench.ts"
+import { type BenchModule, loadNow, projectRoot, report, table } from "./Bench.ts"
+import { writeNumbers } from "./Numbers.ts"
 
 /** Every `bench/<name>.ts` in lower case exports `bench: BenchModule`. */
 const benchNames = (): ReadonlyArray<string> =>
@@ -35,14 +39,17 @@ const runOne = async (name: string, rest: ReadonlyArray<string>) => {
   const bench = await load(name)
   console.log(`${bench.name}: ${bench.proves} (${quick ? "quick" : bench.takes})\n`)
   const command = ["npm run bench --", name, ...rest].join(" ")
+  const loadBefore = loadNow()
   const result = await bench.run({ quick, seed, arguments: given })
-  for (const path of report(bench, result, { command, seed, write: !quick })) {
+  for (const path of report(bench, result, { command, seed, write: !quick, loadBefore })) {
     console.log(`wrote ${relative(projectRoot, path)}`)
   }
+  if (!quick) writeNumbers()
 }
 
 const [name, ...rest] = process.argv.slice(2)
 if (name === undefined || name === "--help") await list()
+else if (name === "--tables") writeNumbers()
 else if (benchNames().includes(name)) await runOne(name, rest)
 else {
   console.error(`There is no bench '${name}'. The benches are: ${benchNames().join(", ")}`)

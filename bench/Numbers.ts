@@ -1,0 +1,217 @@
+/**
+ * The tables of numbers that people read, made from docs/results alone: README's headlines, and docs/results/README.md with
+ * every check of every bench. Written after each bench; a test holds them to the results.
+ */
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { type BenchResult, type Check, passes, projectRoot } from "./Bench.ts"
+
+/** A file of docs/results, as far as the tables need it. */
+export interface StoredResult extends Pick<BenchResult, "kind" | "checks"> {
+  readonly bench: string
+  readonly command: string
+  readonly commit: string
+  readonly date: string
+  readonly host: { readonly load?: ReadonlyArray<number> }
+}
+
+interface Headline {
+  readonly what: string
+  readonly bench: string
+  readonly checks: ReadonlyArray<string>
+  /** Value and bound as people say them: `x 100 %`, ` ms`. */
+  readonly times?: number
+  readonly unit: string
+}
+
+const headlines: ReadonlyArray<Headline> = [
+  {
+    what: "top-1 of the largest / smallest submodel on held-out images of Imagenette",
+    bench: "supernet",
+    checks: ["top1_max", "top1_min"],
+    times: 100,
+    unit: " %",
+  },
+  {
+    what: "what 2x2 tiles in the first half / 8-bit values everywhere cost in top-1",
+    bench: "supernet",
+    checks: ["fdsp_cost", "u8_cost"],
+    times: 100,
+    unit: " points",
+  },
+  {
+    what: "swarm against one session, same strategy, float32: largest relative difference of logits",
+    bench: "equivalence",
+    checks: ["max_rel_diff_f32"],
+    unit: "",
+  },
+  {
+    what: "added to an inference by actors and bus, p50 / p99",
+    bench: "overhead",
+    checks: ["p50_ms", "p99_ms"],
+    unit: " ms",
+  },
+  {
+    what: "from a new strategy to running: blocks resident / on demand, p50",
+    bench: "switch",
+    checks: ["resident_p50_ms", "ondemand_p50_ms"],
+    unit: " ms",
+  },
+  {
+    what: "requests per second, 5 devices against one",
+    bench: "throughput",
+    checks: ["rps_gain_5_devices"],
+    unit: " x",
+  },
+  { what: "requests lost in overload", bench: "throughput", checks: ["overload_lost"], unit: "" },
+  {
+    what: "bad inputs tried / crashes / left without a typed error or a count",
+    bench: "badinput",
+    checks: ["cases", "crashes", "silent"],
+    unit: "",
+  },
+  {
+    what: "requests under faults / lost / doubled / wrong",
+    bench: "chaos",
+    checks: ["requests", "lost", "doubled", "wrong"],
+    unit: "",
+  },
+  {
+    what: "latency model against the running swarm, median / p95 error",
+    bench: "latency-model",
+    checks: ["median_abs_rel_err", "p95_abs_rel_err"],
+    times: 100,
+    unit: " %",
+  },
+  {
+    what: "forecasts against repeating the last value, worst class of traces: error ratio",
+    bench: "predictor",
+    checks: ["ratio_to_last_value_worst"],
+    unit: "",
+  },
+  {
+    what: "decision by policy, p50 / with check and repair",
+    bench: "decide",
+    checks: ["p50_ms", "repaired_p50_ms"],
+    unit: " ms",
+  },
+  {
+    what: "the same by evolutionary search, times as long",
+    bench: "decide",
+    checks: ["evolution_ratio"],
+    unit: " x",
+  },
+  {
+    what: "SUPREME against the oracle: compliance / reward",
+    bench: "supreme",
+    checks: ["compliance_over_oracle", "reward_over_oracle"],
+    times: 100,
+    unit: " %",
+  },
+  { what: "policy pushed to active on 5 devices, p95", bench: "hotswap", checks: ["p95_ms"], unit: " ms" },
+  {
+    what: "imported PyTorch networks: logits differ by at most",
+    bench: "import",
+    checks: ["max_abs_diff"],
+    unit: "",
+  },
+  {
+    what: "accuracy lead over the best baseline under a latency SLO",
+    bench: "paper",
+    checks: ["accuracy_lead_points"],
+    unit: " points",
+  },
+  {
+    what: "latency against the best baseline under an accuracy SLO, times lower",
+    bench: "paper",
+    checks: ["latency_ratio"],
+    unit: " x",
+  },
+  { what: "speed-up with nine devices", bench: "paper", checks: ["scalability"], unit: " x" },
+]
+
+const number = (value: number): string => {
+  if (value === 0) return "0"
+  if (Math.abs(value) < 1e-3) return value.toExponential(0)
+  return Math.abs(value) >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3)))
+}
+
+const boundText = (check: Check, times: number): string => {
+  if (typeof check.bound !== "number") return `${check.bound.map((b) => number(b * times)).join(" to ")}`
+  const sign = { "<=": "≤", ">=": "≥", "=": "=", ">": ">", within: "" }[check.op]
+  return `${sign} ${number(check.bound * times)}`
+}
+
+const headlineRow = (h: Headline, results: ReadonlyMap<string, StoredResult>): ReadonlyArray<string> => {
+  const result = results.get(h.bench)
+  const checks = h.checks.map((name) => result?.checks.find((c) => c.name === name))
+  const found = checks.filter((c) => c !== undefined)
+  if (result === undefined || found.length < checks.length) return []
+  const times = h.times ?? 1
+  const values = found.map((c) => number(c.value * times)).join(" / ")
+  const bounds = found.map((c) => boundText(c, times)).join(" / ")
+  const verdict = found.every(passes) ? "" : " missed"
+  const kind = result.kind === "modelled" ? ", modelled" : ""
+  return [`| ${h.what} (\`${h.bench}\`${kind}) | ${values}${h.unit} | ${bounds}${verdict} |`]
+}
+
+export const headlineTable = (results: ReadonlyMap<string, StoredResult>): string =>
+  [
+    "| what | measured | bound |",
+    "| --- | --- | --- |",
+    ...headlines.flatMap((h) => headlineRow(h, results)),
+  ].join("\n")
+
+export const overview = (results: ReadonlyMap<string, StoredResult>): string => {
+  const rows = [...results.values()].flatMap((r) =>
+    r.checks.map((c) => {
+      const load = r.host.load?.map((l) => l.toFixed(1)).join(" → ") ?? ""
+      const when = r.date.slice(0, 10)
+      const cells = [c.name, number(c.value), boundText(c, 1), passes(c) ? "met" : "**missed**"]
+      return `| [${r.bench}](${r.bench}.json) | ${[...cells, r.kind, `${when}, ${r.commit}`, load].join(" | ")} |`
+    }),
+  )
+  const met = [...results.values()].flatMap((r) => r.checks).filter(passes).length
+  return `${[
+    "# Results",
+    "",
+    "Every check of every bench, from the JSON files beside this page; written by `npm run bench`. The last column is the",
+    "machine's load average (1 minute) before and after the run, where it was recorded.",
+    "",
+    `${met} of ${rows.length} checks met.`,
+    "",
+    "| bench | check | value | bound | | kind | date, commit | load |",
+    "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ...rows,
+  ].join("\n")}\n`
+}
+
+const folder = join(projectRoot, "docs", "results")
+
+export const storedResults = (): ReadonlyMap<string, StoredResult> =>
+  new Map(
+    readdirSync(folder)
+      .filter((name) => name.endsWith(".json"))
+      .toSorted()
+      .flatMap((name) => {
+        const result = JSON.parse(readFileSync(join(folder, name), "utf8")) as Partial<StoredResult>
+        return result.bench === undefined ? [] : [[result.bench, result as StoredResult] as const]
+      }),
+  )
+
+const [begin, end] = ["<!-- numbers: written by npm run bench -->", "<!-- end of numbers -->"]
+
+/** README with its table of numbers made anew. */
+export const withHeadlines = (readme: string, results: ReadonlyMap<string, StoredResult>): string => {
+  const [from, to] = [readme.indexOf(begin), readme.indexOf(end)]
+  if (from < 0 || to < from) return readme
+  return `${readme.slice(0, from + begin.length)}\n${headlineTable(results)}\n${readme.slice(to)}`
+}
+
+/** Both tables, written. */
+export const writeNumbers = (): void => {
+  const results = storedResults()
+  const readme = join(projectRoot, "README.md")
+  if (existsSync(readme)) writeFileSync(readme, withHeadlines(readFileSync(readme, "utf8"), results))
+  writeFileSync(join(folder, "README.md"), overview(results))
+}

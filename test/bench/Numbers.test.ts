@@ -1,0 +1,50 @@
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import { describe, expect, it } from "vitest"
+import { projectRoot } from "../../bench/Bench.ts"
+import {
+  headlineTable,
+  overview,
+  storedResults,
+  type StoredResult,
+  withHeadlines,
+} from "../../bench/Numbers.ts"
+
+const result = (value: number): StoredResult => ({
+  bench: "overhead",
+  command: "npm run bench -- overhead",
+  commit: "abc",
+  date: "2026-01-02T03:04:05Z",
+  kind: "measured",
+  host: { load: [0.5, 1.25] },
+  checks: [
+    { name: "p50_ms", value, op: "<=", bound: 4 },
+    { name: "p99_ms", value: 2 * value, op: "<=", bound: 10 },
+  ],
+})
+
+describe("the tables of numbers", () => {
+  it("in README and docs/results are those of the results", () => {
+    const results = storedResults()
+    const readme = readFileSync(join(projectRoot, "README.md"), "utf8")
+    expect(readme).toContain(headlineTable(results))
+    expect(readFileSync(join(projectRoot, "docs/results/README.md"), "utf8")).toBe(overview(results))
+  })
+
+  it("say what was missed", () => {
+    const good = headlineTable(new Map([["overhead", result(3)]]))
+    expect(good).toContain("| 3 / 6 ms | ≤ 4 / ≤ 10 |")
+    const bad = headlineTable(new Map([["overhead", result(5.44)]]))
+    expect(bad).toContain("| 5.44 / 10.9 ms | ≤ 4 / ≤ 10 missed |")
+    expect(overview(new Map([["overhead", result(5.44)]]))).toContain("0 of 2 checks met")
+  })
+
+  it("replace only their own part of a page", () => {
+    const page = "before\n<!-- numbers: written by npm run bench -->\nold\n<!-- end of numbers -->\nafter\n"
+    const made = withHeadlines(page, new Map([["overhead", result(3)]]))
+    expect(made.startsWith("before\n")).toBe(true)
+    expect(made.endsWith("<!-- end of numbers -->\nafter\n")).toBe(true)
+    expect(made).not.toContain("old")
+    expect(withHeadlines("no marks", new Map())).toBe("no marks")
+  })
+})
