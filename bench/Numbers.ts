@@ -137,7 +137,7 @@ const number = (value: number): string => {
 }
 
 const boundText = (check: Check, times: number): string => {
-  if (typeof check.bound !== "number") return `${check.bound.map((b) => number(b * times)).join(" to ")}`
+  if (typeof check.bound !== "number") return check.bound.map((b) => number(b * times)).join(" to ")
   const sign = { "<=": "≤", ">=": "≥", "=": "=", ">": ">", within: "" }[check.op]
   return `${sign} ${number(check.bound * times)}`
 }
