@@ -34,6 +34,14 @@ export interface Shape {
 
 export const elements = (s: Shape): number => s.channels * s.height * s.width
 
+/** How a convolution or a pooling slides over its input. */
+export interface Window {
+  readonly kernel: readonly [number, number]
+  readonly stride: number
+  readonly padding: readonly [number, number]
+  readonly groups: number
+}
+
 export interface Layer {
   readonly index: number
   readonly name: string
@@ -42,6 +50,8 @@ export interface Layer {
   readonly inputs: ReadonlyArray<number>
   readonly output: Shape
   readonly ops: OpCounts
+  /** Of convolutions, and of poolings unless they take in the whole map. */
+  readonly window?: Window
   /** Learned numbers as the model zoos count them: weights, biases, scale and shift of batch norms. */
   readonly parameters: number
   /** Work on pixels of a map, which tiles share out. False for fully connected layers, those of squeeze-excite too. */
@@ -158,7 +168,8 @@ export class NetworkBuilder {
           ? "pointwise"
           : "convolution"
     const parameters = weights + (norm ? 2 * out : 0) + (bias ? out : 0)
-    return this.#add({ name, type, inputs: [input], output, ops: whole, parameters })
+    const window: Window = { kernel: [kh, kw], stride, padding: [ph, pw], groups }
+    return this.#add({ name, type, inputs: [input], output, ops: whole, window, parameters })
   }
 
   /** Max or average pooling; without a kernel, over the whole map. */
@@ -179,7 +190,12 @@ export class NetworkBuilder {
       ops: elementwiseOps(elements(from)),
       parameters: 0,
     }
-    return this.#add(layer)
+    if (window === undefined) return this.#add(layer)
+    const { kernel, stride, padding = 0 } = window
+    return this.#add({
+      ...layer,
+      window: { kernel: [kernel, kernel], stride, padding: [padding, padding], groups: 1 },
+    })
   }
 
   /** Fully connected layer on a vector. */
