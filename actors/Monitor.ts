@@ -1,22 +1,26 @@
 /**
  * Measures the paths to the other devices: a small ping now and then, the timings of real tiles for free, and a bulk probe
- * only where nothing recent tells the bandwidth, sized to the link. What it finds goes into the link table and onto
- * `link.<device>`. How samples become an estimate is `devices/links/Estimator.ts`.
+ * only where nothing recent tells the bandwidth. What it finds goes into the link table and onto `link.<device>`, at once
+ * when it has changed. How samples become an estimate is `devices/links/Estimator.ts`, what to ask next `Probing.ts`.
+ *
+ * Devices share the work. Of a pair the lower id pings and tells the other what it found; and a peer whose link somebody
+ * else has just measured, and found unchanged, is left alone (`Witnesses.ts`).
  */
-import { Context, Effect, Layer, Schedule } from "effect"
+import { Context, Effect, FiberMap, Layer, Queue, Schedule } from "effect"
 import {
   emptyPath,
   estimate,
   observePing,
   observeTransfer,
   type PathHistory,
-  probePlan,
 } from "../devices/links/Estimator.ts"
+import { probePlan, wantsPing, type Witness } from "../devices/links/Probing.ts"
+import { Witnesses } from "../devices/links/Witnesses.ts"
 import { Bus } from "../subjects/Bus.ts"
 import { linkReport, probeReply, probeRequest } from "../subjects/Codecs.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
-import type { LinkState, ProbeRequest } from "../subjects/LinkMessages.ts"
-import { serve } from "../subjects/Serve.ts"
+import type { LinkReport, LinkState, ProbeReply, ProbeRequest } from "../subjects/LinkMessages.ts"
+import { listen, serve } from "../subjects/Serve.ts"
 import * as Subjects from "../subjects/Subjects.ts"
 import { LinkTable } from "./LinkTable.ts"
 import { Membership } from "./Membership.ts"
@@ -25,23 +29,33 @@ import { Tiles } from "./Tiles.ts"
 
 export interface MonitorOptions {
   readonly lookEveryMs: number
+  /** A report that says nothing new; news are told at once. */
   readonly reportEveryMs: number
 }
 
-/** A ping twice a second: 200 bytes, 0.07 % of a 5 Mbps link, and a change of the delay is seen within two seconds. */
-export const defaultMonitorOptions: MonitorOptions = { lookEveryMs: 500, reportEveryMs: 1000 }
+/** A ping twice a second: 0.05 % of a 5 Mbps link, and a change of the delay is seen within a second. */
+export const defaultMonitorOptions: MonitorOptions = { lookEveryMs: 500, reportEveryMs: 2000 }
 
 const probeTimeoutMs = 2000
+/** Between the samples that settle a doubt, and how many of them one look takes at most. */
+const againMs = 60
+const mostAgain = 6
+/** Tiles ahead of a ping that cost it less do not count as a queue. */
+const leastQueueMs = 1
+/** Between two reports of news. */
+const newsEveryMs = 100
 
 /** Until something was measured: a plain Wi-Fi. Marked `assumed`, with no confidence. */
 const assumed = { delayMs: 5, bandwidthMbps: 20 }
 
-const stateOf = (peer: DeviceId, path: PathHistory, nowMs: number, source: "probe" | "tiles"): LinkState => {
+type Source = "probe" | "tiles"
+
+const stateOf = (peer: DeviceId, path: PathHistory, nowMs: number, source: Source): LinkState => {
   const known = estimate(path, nowMs)
   if (known === undefined) {
     return { peer, ...assumed, queueDelayMs: 0, confidence: 0, ageMs: 0, samples: 0, source: "assumed" }
   }
-  const { delayMs, mbps, queueDelayMs, confidence, ageMs, samples } = known
+  const { delayMs, mbps, queueDelayMs, confidence, ageMs, bandwidthAgeMs, samples } = known
   const measured = Number.isFinite(mbps)
   return {
     peer,
@@ -50,8 +64,62 @@ const stateOf = (peer: DeviceId, path: PathHistory, nowMs: number, source: "prob
     queueDelayMs,
     confidence,
     ageMs: Number.isFinite(ageMs) ? ageMs : 0,
+    ...(Number.isFinite(bandwidthAgeMs) ? { bandwidthAgeMs } : {}),
     samples,
     source: measured ? source : "assumed",
+  }
+}
+
+/** Whether a planner would care: 10 % of the bandwidth, 1 ms or 10 % of the delay. */
+const isNews = (told: LinkState | undefined, now: LinkState): boolean =>
+  told === undefined ||
+  told.source === "assumed" ||
+  Math.abs(now.bandwidthMbps / told.bandwidthMbps - 1) > 0.1 ||
+  Math.abs(now.delayMs - told.delayMs) > Math.max(1, 0.1 * told.delayMs)
+
+/** What this device has measured, and what others have told it. */
+class Picture {
+  readonly paths = new Map<DeviceId, PathHistory>()
+  private readonly witnesses = new Witnesses()
+  private readonly told = new Map<DeviceId, LinkState>()
+  private readonly publish: (state: LinkState, isNew: boolean) => void
+
+  constructor(publish: (state: LinkState, isNew: boolean) => void) {
+    this.publish = publish
+  }
+
+  path(peer: DeviceId): PathHistory {
+    return this.paths.get(peer) ?? emptyPath
+  }
+
+  learn(peer: DeviceId, source: Source, change: (path: PathHistory) => PathHistory): void {
+    const path = change(this.path(peer))
+    this.paths.set(peer, path)
+    const state = stateOf(peer, path, performance.now(), source)
+    const isNew = isNews(this.told.get(peer), state)
+    if (isNew) this.told.set(peer, state)
+    this.publish(state, isNew)
+  }
+
+  /** What others say about a peer; a step of any of our other paths may have been our own link's. */
+  witness(peer: DeviceId): Witness {
+    const { measuredMs, movedMs } = this.witnesses.of(peer)
+    const ours = [...this.paths].map(([other, { steppedMs }]) => (other === peer ? movedMs : steppedMs))
+    return { measuredMs, movedMs: Math.max(movedMs, ...ours) }
+  }
+
+  hear({ device, links }: LinkReport): void {
+    const nowMs = performance.now()
+    for (const { peer, bandwidthMbps, bandwidthAgeMs, source } of links) {
+      if (source === "assumed" || bandwidthAgeMs === undefined) continue
+      this.witnesses.heard({ reporter: device, peer, mbps: bandwidthMbps, ageMs: bandwidthAgeMs }, nowMs)
+    }
+  }
+
+  forget(peer: DeviceId): void {
+    this.paths.delete(peer)
+    this.told.delete(peer)
+    this.witnesses.forget(peer)
   }
 }
 
@@ -62,80 +130,135 @@ const make = (options: MonitorOptions) =>
     const membership = yield* Membership
     const table = yield* LinkTable
     const tiles = yield* Tiles
-    const paths = new Map<DeviceId, PathHistory>()
+    const news = yield* Queue.sliding<void>(1)
+    const looking = yield* FiberMap.make<DeviceId, void>()
+    const runLook = yield* FiberMap.runtime(looking)()
     let seq = 0
+    const picture = new Picture((state, isNew) => {
+      table.set(state)
+      if (isNew) Queue.offerUnsafe(news, undefined)
+    })
+    const wants = (peer: DeviceId) => {
+      const nowMs = performance.now()
+      const path = picture.path(peer)
+      const plan = probePlan(path, nowMs, picture.witness(peer))
+      return { ping: wantsPing(path, nowMs), plan, isWanted: wantsPing(path, nowMs) || plan !== undefined }
+    }
+    /** How long tiles that were sent to a peer may still occupy the link. */
+    const queuedMs = (peer: DeviceId): number => {
+      const { bytes, lastSentMs } = tiles.outstanding(peer)
+      const mbps = table.get(peer)?.bandwidthMbps ?? assumed.bandwidthMbps
+      return bytes === 0 ? 0 : Math.max(0, lastSentMs + (bytes * 8) / (mbps * 1000) - performance.now())
+    }
+    const isPinger = (peer: DeviceId) => self.device < peer
+    /** The other one of the pair pings, unless it has not been heard of for too long. */
+    const isPingDue = (peer: DeviceId) => {
+      const lastMs = picture.path(peer).pings.at(-1)?.atMs ?? Number.NEGATIVE_INFINITY
+      return isPinger(peer) || performance.now() - lastMs > 3 * options.lookEveryMs
+    }
+    const lastRoundTripMs = new Map<DeviceId, number>()
 
-    const learn = (peer: DeviceId, source: "probe" | "tiles", change: (path: PathHistory) => PathHistory) => {
-      const path = change(paths.get(peer) ?? emptyPath)
-      paths.set(peer, path)
-      table.set(stateOf(peer, path, performance.now(), source))
+    const ask = Effect.fnUntraced(function* (peer: DeviceId, request: Partial<ProbeRequest>) {
+      const subject = Subjects.probe(peer)
+      const kind = request.payload === undefined ? ("ping" as const) : ("bulk" as const)
+      const message = probeRequest.encode({ from: self.device, seq: seq++, kind, ...request })
+      const sentMs = performance.now()
+      const bytes = yield* bus.request(subject, message, { timeoutMs: probeTimeoutMs })
+      const nowMs = performance.now()
+      const reply: ProbeReply = yield* Effect.fromResult(probeReply.decode(subject, bytes))
+      membership.heard(peer)
+      return { nowMs, elapsedMs: nowMs - sentMs, remoteMs: reply.processingMs, reply }
+    })
+    const ping = Effect.fnUntraced(function* (peer: DeviceId) {
+      const aheadMs = queuedMs(peer)
+      const before = lastRoundTripMs.get(peer)
+      lastRoundTripMs.delete(peer)
+      const taken = yield* ask(peer, before === undefined ? {} : { roundTripMs: before })
+      const { nowMs, elapsedMs, remoteMs, reply } = taken
+      const queued = aheadMs + (reply.queuedMs ?? 0) > leastQueueMs
+      if (!queued) lastRoundTripMs.set(peer, elapsedMs - remoteMs)
+      picture.learn(peer, "probe", (p) => observePing(p, { roundTripMs: elapsedMs, remoteMs, nowMs, queued }))
+    })
+    const bulk = Effect.fnUntraced(function* (peer: DeviceId, bytes: number) {
+      if (tiles.outstanding(peer).bytes > 0) return
+      const { nowMs, elapsedMs, remoteMs } = yield* ask(peer, { payload: new Uint8Array(bytes) })
+      picture.learn(peer, "probe", (p) =>
+        observeTransfer(p, { bytes, elapsedMs, remoteMs, nowMs, probe: true }),
+      )
+    })
+    /** One look, and as many samples more as settle what it puts in doubt. */
+    const look = (peer: DeviceId) =>
+      Effect.gen(function* () {
+        if (isPingDue(peer)) yield* ping(peer)
+        for (let again = 0; again < mostAgain; again++) {
+          const wanted = wants(peer)
+          if (wanted.plan !== undefined) yield* bulk(peer, wanted.plan.bytes)
+          else if (wanted.ping) yield* ping(peer)
+          else break
+          yield* Effect.sleep(againMs)
+        }
+      }).pipe(Effect.ignore)
+    const lookNow = (peer: DeviceId) => {
+      if (!FiberMap.hasUnsafe(looking, peer)) runLook(peer, look(peer))
     }
 
     tiles.onTransfer(({ peer, bytes, elapsedMs, processingMs, aheadBytes, resent }) => {
       if (resent || aheadBytes > 0) return
       const sample = { bytes, elapsedMs, remoteMs: processingMs, nowMs: performance.now() }
-      learn(peer, "tiles", (path) => observeTransfer(path, sample))
+      picture.learn(peer, "tiles", (path) => observeTransfer(path, sample))
+      if (wants(peer).ping) lookNow(peer)
     })
-
-    const probe = Effect.fnUntraced(function* (peer: DeviceId, payload: Uint8Array | undefined) {
-      const kind = payload === undefined ? ("ping" as const) : ("bulk" as const)
-      const request = { from: self.device, seq: seq++, kind, ...(payload === undefined ? {} : { payload }) }
-      const subject = Subjects.probe(peer)
-      const sentMs = performance.now()
-      const bytes = yield* bus.request(subject, probeRequest.encode(request), { timeoutMs: probeTimeoutMs })
-      const reply = yield* Effect.fromResult(probeReply.decode(subject, bytes))
-      const nowMs = performance.now()
-      const [elapsedMs, remoteMs] = [nowMs - sentMs, reply.processingMs]
-      membership.heard(peer)
-      learn(peer, "probe", (path) =>
-        payload === undefined
-          ? observePing(path, { roundTripMs: elapsedMs, remoteMs, nowMs })
-          : observeTransfer(path, { bytes: payload.length, elapsedMs, remoteMs, nowMs }),
-      )
-    })
-    const look = (peer: DeviceId) =>
-      Effect.gen(function* () {
-        yield* probe(peer, undefined)
-        const plan = probePlan(paths.get(peer) ?? emptyPath, performance.now())
-        if (plan !== undefined) yield* probe(peer, new Uint8Array(plan.bytes))
-      }).pipe(Effect.ignore)
-
-    const round = Effect.gen(function* () {
+    const round = Effect.sync(() => {
       const peers = membership
         .usable()
         .flatMap((m) => (m.identity.device === self.device ? [] : [m.identity.device]))
-      for (const gone of paths.keys()) {
+      for (const gone of picture.paths.keys()) {
         if (peers.includes(gone)) continue
-        paths.delete(gone)
+        picture.forget(gone)
         table.remove(gone)
       }
-      yield* Effect.forEach(peers, look, { concurrency: "unbounded", discard: true })
+      for (const peer of peers) lookNow(peer)
     })
     const report = Effect.suspend(() => {
       const links = { device: self.device, nonce: self.identity.nonce, seq: seq++, links: table.all() }
       return bus.publish(Subjects.link(self.device), linkReport.encode(links)).pipe(Effect.ignore)
     })
+    const reportNews = Queue.take(news).pipe(
+      Effect.timeoutOption(options.reportEveryMs),
+      Effect.andThen(report),
+      Effect.andThen(Effect.sleep(newsEveryMs)),
+      Effect.forever,
+    )
 
-    const answer = (request: ProbeRequest) =>
-      Effect.sync(() => ({
+    const answer = ({ from, seq: asked, roundTripMs }: ProbeRequest, arrivedMs: number): ProbeReply => {
+      membership.heard(from)
+      const aheadMs = queuedMs(from)
+      const nowMs = performance.now()
+      if (roundTripMs !== undefined && !isPinger(from))
+        picture.learn(from, "probe", (p) => observePing(p, { roundTripMs, remoteMs: 0, nowMs }))
+      return {
         device: self.device,
         nonce: self.identity.nonce,
-        seq: request.seq,
-        receivedBytes: request.payload?.length ?? 0,
-        processingMs: 0,
-        ...(request.echoBytes === undefined ? {} : { payload: new Uint8Array(request.echoBytes) }),
-      }))
+        seq: asked,
+        ...(aheadMs === 0 ? {} : { queuedMs: aheadMs }),
+        processingMs: performance.now() - arrivedMs,
+      }
+    }
     yield* serve({
       subject: Subjects.probe(self.device),
       input: probeRequest,
       output: probeReply,
       concurrency: 16,
-      handle: (request, { arrivedMs }) =>
-        Effect.map(answer(request), (reply) => ({ ...reply, processingMs: performance.now() - arrivedMs })),
+      handle: (request, { arrivedMs }) => Effect.sync(() => answer(request, arrivedMs)),
+    })
+    yield* listen({
+      subject: Subjects.link(Subjects.anyDevice),
+      input: linkReport,
+      handle: (said) => Effect.sync(() => (said.device === self.device ? undefined : picture.hear(said))),
     })
     yield* Effect.forkScoped(round.pipe(Effect.repeat(Schedule.spaced(options.lookEveryMs))))
-    yield* Effect.forkScoped(report.pipe(Effect.repeat(Schedule.spaced(options.reportEveryMs))))
-    return Monitor.of({ look: (peer) => look(peer) })
+    yield* Effect.forkScoped(reportNews)
+    return Monitor.of({ look })
   })
 
 export interface MonitorShape {

@@ -8,6 +8,7 @@ import type { Tile } from "../subjects/TileCodec.ts"
 import {
   makeTileSender,
   type SendReceipt,
+  type TileSender,
   type TileSendError,
   type Transfer,
 } from "../subjects/TileSender.ts"
@@ -17,6 +18,8 @@ import { Self } from "./Self.ts"
 export interface TilesShape {
   /** Resolves when the receiver has the whole tile; gives up when the tile's budget is over. */
   readonly send: (to: DeviceId, tile: Tile) => Effect.Effect<SendReceipt, TileSendError>
+  /** What a peer has not acknowledged yet, and when the newest of it was sent. */
+  readonly outstanding: TileSender["outstanding"]
   /** Called for every acknowledged chunk, in the network callback. */
   readonly onTransfer: (listener: (transfer: Transfer) => void) => void
 }
@@ -38,6 +41,7 @@ const make = Effect.gen(function* () {
   return Tiles.of({
     send: (to, tile) =>
       sender.send(to, tile, { timeoutMs: tile.budgetMs > 0 ? tile.budgetMs : defaultTimeoutMs }),
+    outstanding: sender.outstanding,
     onTransfer: (listener) => void listeners.push(listener),
   })
 })

@@ -2,14 +2,14 @@
 import { Schema } from "effect"
 import { DeviceId } from "./DeviceId.ts"
 
-/** Monitor -> Monitor. A ping carries nothing; a bulk probe carries `payload` and its answer tells how much arrived. */
+/** Monitor -> Monitor. A ping carries next to nothing, a bulk probe `payload`. */
 export const ProbeRequest = Schema.Struct({
   from: DeviceId,
   seq: Schema.Int,
   kind: Schema.Literals(["ping", "bulk"]),
   payload: Schema.optionalKey(Schema.Uint8Array),
-  /** Asks for this many bytes back: measures the other direction. At most 256 KiB. */
-  echoBytes: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 262_144 }))),
+  /** What the ping before this one took there and back, without the peer's share: one pings, both know. */
+  roundTripMs: Schema.optionalKey(Schema.Finite),
 })
 export type ProbeRequest = typeof ProbeRequest.Type
 
@@ -18,10 +18,10 @@ export const ProbeReply = Schema.Struct({
   /** Session nonce: a restarted peer has another, and its old link state is void. */
   nonce: Schema.String,
   seq: Schema.Int,
-  receivedBytes: Schema.Int,
   /** From arrival to reply at the peer; subtract it from the round trip. */
   processingMs: Schema.Finite,
-  payload: Schema.optionalKey(Schema.Uint8Array),
+  /** For how long tiles to the asker may still occupy the peer's link: the reply may have waited behind them. */
+  queuedMs: Schema.optionalKey(Schema.Finite),
 })
 export type ProbeReply = typeof ProbeReply.Type
 
@@ -36,6 +36,8 @@ export const LinkState = Schema.Struct({
   /** 0..1: 0 = a guess, 1 = many fresh samples that agree. */
   confidence: Schema.Finite,
   ageMs: Schema.Finite,
+  /** Since something told the bandwidth. Left out where nothing has. */
+  bandwidthAgeMs: Schema.optionalKey(Schema.Finite),
   samples: Schema.Int,
   source: Schema.Literals(["assumed", "probe", "tiles"]),
 })

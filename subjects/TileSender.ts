@@ -55,8 +55,12 @@ export interface TileSender {
     tile: Tile,
     options: { readonly timeoutMs: number },
   ) => Effect.Effect<SendReceipt, TileSendError>
-  /** What is unacknowledged now. */
-  readonly outstanding: (to: DeviceId) => { readonly chunks: number; readonly bytes: number }
+  /** What is unacknowledged now, and when the newest of it was sent (monotonic). */
+  readonly outstanding: (to: DeviceId) => {
+    readonly chunks: number
+    readonly bytes: number
+    readonly lastSentMs: number
+  }
 }
 
 interface Pending {
@@ -76,6 +80,7 @@ interface Peer {
   readonly sinceMs: number
   chunks: number
   bytes: number
+  lastSentMs: number
 }
 
 const defaultWindow = 8
@@ -103,7 +108,7 @@ class Outbox {
     const known = this.peers.get(id)
     if (known !== undefined) return known
     const credit = Semaphore.makeUnsafe(this.options.window ?? defaultWindow)
-    const peer: Peer = { id, credit, sinceMs: monotonicMs(), chunks: 0, bytes: 0 }
+    const peer: Peer = { id, credit, sinceMs: monotonicMs(), chunks: 0, bytes: 0, lastSentMs: 0 }
     this.peers.set(id, peer)
     return peer
   }
@@ -151,6 +156,7 @@ class Outbox {
       return entry.done(Effect.fail(new PayloadTooLarge({ subject, bytes: message.length, limitBytes })))
     }
     entry.sentMs = monotonicMs()
+    entry.peer.lastSentMs = entry.sentMs
     entry.sends++
     this.bus.nats.publish(entry.subject, entry.message, { reply: entry.reply })
   }
@@ -241,8 +247,8 @@ export const makeTileSender = (
     return {
       send,
       outstanding: (to) => {
-        const { chunks, bytes } = outbox.peer(to)
-        return { chunks, bytes }
+        const { chunks, bytes, lastSentMs } = outbox.peer(to)
+        return { chunks, bytes, lastSentMs }
       },
     }
   })

@@ -60,7 +60,7 @@ const device = (bus: BusShape, message: SwarmMessage & { readonly _tag: "Beat" }
       subject: Subjects.probe(device),
       input: probeRequest,
       output: probeReply,
-      handle: ({ seq }) => Effect.succeed({ device, nonce, seq, receivedBytes: 0, processingMs: 0 }),
+      handle: ({ seq }) => Effect.succeed({ device, nonce, seq, processingMs: 0 }),
     })
     yield* Effect.forkScoped(
       bus

@@ -75,7 +75,8 @@ describe("tiles", () => {
         }
         assert.lengthOf(transfers, 16)
         assert.isTrue(transfers.every((t) => t.elapsedMs >= t.processingMs && !t.resent && t.peer === peer))
-        assert.deepStrictEqual(sender.outstanding(peer), { chunks: 0, bytes: 0 })
+        const { chunks, bytes } = sender.outstanding(peer)
+        assert.deepStrictEqual({ chunks, bytes }, { chunks: 0, bytes: 0 })
       }),
     ),
   )

@@ -6,10 +6,8 @@ import {
   observePing,
   observeTransfer,
   type PathHistory,
-  probePlan,
-  regressionSlope,
-  stepAt,
 } from "../../../devices/links/Estimator.ts"
+import { regressionSlope, weightedQuantile } from "../../../devices/links/Robust.ts"
 import { type Random, seededRandom } from "../../../supernet/Random.ts"
 
 interface TrueLink {
@@ -152,39 +150,16 @@ describe("regression over sizes", () => {
   })
 })
 
-describe("steps", () => {
-  it("are found where they began, and a lone value is none", () => {
-    assert.strictEqual(stepAt([10, 10, 11, 10, 20, 20, 21], 3, 0.25, 0), 4)
-    assert.strictEqual(stepAt([10, 10, 11, 10, 10, 30, 10], 3, 0.25, 0), 0)
-    assert.strictEqual(stepAt([10, 20], 3, 0.25, 0), 0)
-  })
-})
-
-describe("probing", () => {
-  it("is silent while tiles tell the bandwidth", () => {
-    const random = seededRandom(15)
-    const h = live(emptyPath, { mbps: 50, delayMs: 5 }, random, { fromMs: 0, toMs: 10_000, tilesPerS: 5 })
-    assert.isUndefined(probePlan(h, 10_000))
-  })
-
-  it.each([5, 50, 500])("takes less than 1 %% of an idle link of %i Mbps", (mbps) => {
-    const random = seededRandom(17)
-    const link = { mbps, delayMs: 5 }
-    let h = live(emptyPath, link, random, { fromMs: 0, toMs: 10_000, tilesPerS: 5 })
-    let sent = 0
-    for (let now = 10_000; now < 70_000; now += 500) {
-      h = observePing(h, { roundTripMs: messageMs(link, 60, random), remoteMs: 0, nowMs: now })
-      const plan = probePlan(h, now)
-      if (plan === undefined) continue
-      sent += plan.bytes
-      h = observeTransfer(h, {
-        bytes: plan.bytes,
-        elapsedMs: messageMs(link, plan.bytes, random),
-        remoteMs: 0,
-        nowMs: now,
-      })
-    }
-    assert.isBelow(sent / ((mbps * 1e6 * 60) / 8), 0.01)
-    assert.strictEqual(miss(h, 70_000, link), "")
+describe("a weighted quantile", () => {
+  it("is the value below which that share of the weight lies", () => {
+    const values = [
+      { value: 3, weight: 1 },
+      { value: 1, weight: 1 },
+      { value: 2, weight: 6 },
+    ]
+    assert.strictEqual(weightedQuantile(values, 0.1), 1)
+    assert.strictEqual(weightedQuantile(values, 0.5), 2)
+    assert.strictEqual(weightedQuantile(values, 1), 3)
+    assert.isNaN(weightedQuantile([], 0.5))
   })
 })
