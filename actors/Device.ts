@@ -6,11 +6,14 @@ import { Engine, type EngineOptions } from "../devices/engine/Engine.ts"
 import { taskMs, taskTime } from "../devices/profiles/BlockTime.ts"
 import { type DeviceProfile, dilated } from "../devices/profiles/DeviceProfile.ts"
 import { shippedProfile, shippedProfileNames } from "../devices/profiles/Shipped.ts"
+import { ProfileBook } from "../devices/profiles/ProfileBook.ts"
 import { modelWorld } from "../policies/ModelWorld.ts"
+import type { AccuracyModel, World } from "../policies/World.ts"
 import { Bus, type BusOptions } from "../subjects/Bus.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
 import type { Supernet } from "../supernet/Artifact.ts"
 import type { RuntimeOptions } from "../supernet/onnx/Runtime.ts"
+import type { SupernetSpec } from "../supernet/Spec.ts"
 import { accuracyModel } from "./AccuracyOf.ts"
 import { Executor } from "./Executor.ts"
 import { LinkTable } from "./LinkTable.ts"
@@ -20,10 +23,12 @@ import { Monitor } from "./Monitor.ts"
 import { Planner } from "./Planner.ts"
 import { Policies } from "./Policies.ts"
 import { Predictor } from "./Predictor.ts"
+import { Profiles } from "./Profiles.ts"
 import { Reconfig } from "./Reconfig.ts"
 import { Results } from "./Results.ts"
 import { defaultSchedulerOptions, Scheduler, type SchedulerOptions } from "./Scheduler.ts"
 import { Self } from "./Self.ts"
+import { SharedStrategies } from "./SharedStrategies.ts"
 import { servicesLayer } from "./Services.ts"
 import { Thinker } from "./Thinker.ts"
 import { Tiles } from "./Tiles.ts"
@@ -83,12 +88,24 @@ const leaveFirst = Layer.effectDiscard(
   }),
 )
 
-/** Profiles of peers that this device can plan with: the shipped ones, and in slow motion those of the same factor. */
-const knownProfiles = (own: DeviceProfile): ReadonlyArray<DeviceProfile> => {
+/** What this device can plan with from the start: the shipped profiles, and in slow motion those of the same factor. */
+const knownProfiles = (own: DeviceProfile): ProfileBook => {
   const factor = Number(/-x([\d.]+)$/.exec(own.name)?.[1] ?? 1)
   const shipped = shippedProfileNames.map(shippedProfile)
   const all = factor === 1 ? shipped : [...shipped, ...shipped.map((p) => dilated(p, factor))]
-  return [own, ...all.filter((p) => p.name !== own.name)]
+  return new ProfileBook([own, ...all])
+}
+
+/** The models' world over a book of profiles that grows. */
+const growingWorld = (spec: SupernetSpec, book: ProfileBook, accuracy: AccuracyModel): World => {
+  let size = book.size
+  let world = modelWorld(spec, book.all(), accuracy)
+  const current = () => {
+    if (book.size !== size) world = modelWorld(spec, book.all(), accuracy)
+    size = book.size
+    return world
+  }
+  return { space: world.space, accuracy, latency: { at: (condition) => current().latency.at(condition) } }
 }
 
 /** Everything of a running device; its scope's end is the device's end. */
@@ -98,8 +115,8 @@ export const deviceLayer = (o: DeviceOptions) => {
   const self = Self.layer({ device: o.device, profile: o.profile, emulated: o.emulate, spec, weightsSha256 })
   const profiles = knownProfiles(o.profile)
   const planner = Planner.layer({
-    world: modelWorld(spec, profiles, accuracyModel(spec, o.artifact)),
-    profiles: profiles.map((p) => p.name),
+    world: growingWorld(spec, profiles, accuracyModel(spec, o.artifact)),
+    profiles,
     decisionBudgetMs: o.decisionBudgetMs ?? defaultDecisionBudgetMs,
   })
   const policies = Policies.layer({
@@ -114,9 +131,11 @@ export const deviceLayer = (o: DeviceOptions) => {
   // Shutting down goes from top to bottom: farewell, no new requests, no new plans, no new tiles.
   return Layer.mergeAll(leaveFirst, servicesLayer).pipe(
     Layer.provideMerge(scheduler),
-    Layer.provideMerge(policies),
+    Layer.provideMerge(Layer.mergeAll(policies, Profiles.layer(profiles), SharedStrategies.layer)),
     Layer.provideMerge(
-      planner.pipe(Layer.provideMerge(Thinker.layer({ spec, profiles, artifact: o.artifact }))),
+      planner.pipe(
+        Layer.provideMerge(Thinker.layer({ spec, profiles: profiles.all(), artifact: o.artifact })),
+      ),
     ),
     Layer.provideMerge(Predictor.layer()),
     Layer.provideMerge(Monitor.layer()),

@@ -33,8 +33,8 @@ import { Thinker } from "./Thinker.ts"
 
 export interface PlannerOptions {
   readonly world: World
-  /** Device types that the world has times for; a device of another type is not planned with. */
-  readonly profiles: ReadonlyArray<string>
+  /** Device types that the world has times for; a device of another type is not planned with. It may grow. */
+  readonly profiles: { readonly includes: (name: string) => boolean }
   /** Time for a decision, ms: what a request waits at most where nothing known meets its objective. */
   readonly decisionBudgetMs: number
 }
@@ -49,6 +49,8 @@ export interface PlannerShape {
   readonly condition: (exclude: ReadonlyArray<DeviceId>) => Condition
   /** Thinks about an expected condition for the objectives that clients had lately. */
   readonly expect: (condition: Condition) => Effect.Effect<void>
+  /** A strategy that may be good for something: it is judged with the others known. */
+  readonly suggest: (strategy: Strategy) => void
   /** An answer took this long, once it was decided and ready, although so much had been predicted. */
   readonly observe: (predictedMs: number, tookMs: number) => void
 }
@@ -272,7 +274,8 @@ const make = ({ world, profiles, decisionBudgetMs }: PlannerOptions) =>
         })),
     })
     const observe = (predictedMs: number, tookMs: number) => experience.observe(predictedMs, tookMs)
-    return Planner.of({ plan, predict, condition, expect, observe })
+    const suggest = (strategy: Strategy) => void known.add(strategy)
+    return Planner.of({ plan, predict, condition, expect, suggest, observe })
   })
 
 export class Planner extends Context.Service<Planner, PlannerShape>()("actors/Planner") {

@@ -7,6 +7,7 @@ import { modelWorld } from "../policies/ModelWorld.ts"
 import type { PolicyArtifact } from "../policies/PolicyArtifact.ts"
 import { loadPolicy, policyProposer, shapeFor } from "../policies/PolicyRuntime.ts"
 import { dimensions } from "../policies/Scenario.ts"
+import type { World } from "../policies/World.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
 import type { Strategy } from "../supernet/Strategy.ts"
 import { accuracyModel } from "./AccuracyOf.ts"
@@ -34,32 +35,60 @@ export interface Adopt {
   readonly policy: PolicyArtifact
 }
 
+/** Plan with devices of this type too. */
+export interface Learn {
+  readonly type: "learn"
+  readonly id: number
+  readonly profile: DeviceProfile
+}
+
 export type Answer =
   | { readonly type: "decided"; readonly id: number; readonly decision: Decision }
+  | { readonly type: "learned"; readonly id: number }
   | { readonly type: "adopted"; readonly id: number }
   | { readonly type: "failed"; readonly id: number; readonly failure: string }
 
 const settings: ThinkerSettings = workerData
-const world = modelWorld(settings.spec, settings.profiles, accuracyModel(settings.spec, settings.artifact))
-const policies = new Map<string, Proposer>()
+const profiles = [...settings.profiles]
+const worldOf = () => modelWorld(settings.spec, profiles, accuracyModel(settings.spec, settings.artifact))
+/** Makes a policy's proposer for a world. */
+const proposers = new Map<string, (world: World) => Proposer>()
+let world = worldOf()
 let decider = makeDecider(world)
+
+const renew = () =>
+  (decider = makeDecider(
+    world,
+    [...proposers.values()].map((make) => make(world)),
+  ))
 
 /** Loads the network and decodes once, so that a policy that cannot run is refused and not found out by a request. */
 const adopt = async ({ manifest, onnx, scenario }: PolicyArtifact) => {
   const shape = shapeFor(scenario, world.space, manifest.hidden)
   const runtime = await loadPolicy(onnx, shape)
-  const proposer = policyProposer(runtime, world, { name: manifest.name, kind: manifest.kind, scenario })
   await runtime.decode([new Float64Array(dimensions(scenario)).fill(0.5)])
-  policies.set(manifest.name, proposer)
-  decider = makeDecider(world, [...policies.values()])
+  const { name, kind } = manifest
+  proposers.set(name, (given) => policyProposer(runtime, given, { name, kind, scenario }))
+  renew()
 }
 
-const answerTo = async (message: Question | Adopt): Promise<Answer> => {
+const learn = (profile: DeviceProfile) => {
+  if (profiles.some((p) => p.name === profile.name)) return
+  profiles.push(profile)
+  world = worldOf()
+  renew()
+}
+
+const answerTo = async (message: Question | Adopt | Learn): Promise<Answer> => {
   const { id } = message
   try {
     if (message.type === "adopt") {
       await adopt(message.policy)
       return { type: "adopted", id }
+    }
+    if (message.type === "learn") {
+      learn(message.profile)
+      return { type: "learned", id }
     }
     const { condition, slo, budgetMs, hints } = message
     return { type: "decided", id, decision: await decider.decide(condition, slo, budgetMs, { hints }) }
@@ -69,6 +98,6 @@ const answerTo = async (message: Question | Adopt): Promise<Answer> => {
 }
 
 let queue = Promise.resolve()
-parentPort?.on("message", (message: Question | Adopt) => {
+parentPort?.on("message", (message: Question | Adopt | Learn) => {
   queue = queue.then(async () => parentPort?.postMessage(await answerTo(message)))
 })

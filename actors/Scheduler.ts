@@ -21,6 +21,7 @@ import { Planner } from "./Planner.ts"
 import { Reconfig } from "./Reconfig.ts"
 import { Results } from "./Results.ts"
 import { Self } from "./Self.ts"
+import { SharedStrategies } from "./SharedStrategies.ts"
 import { summarize } from "./Summary.ts"
 import { topClasses } from "./TopClasses.ts"
 
@@ -80,6 +81,7 @@ const make = (options: SchedulerOptions) =>
   Effect.gen(function* () {
     const self = yield* Self
     const planner = yield* Planner
+    const shared = yield* SharedStrategies
     const membership = yield* Membership
     const actors = {
       executor: yield* Executor,
@@ -187,7 +189,9 @@ const make = (options: SchedulerOptions) =>
           }),
         )
         const queueMs = startedMs - arrival.arrivedMs
-        return replyOf(self, job, done, queueMs)
+        const reply = replyOf(self, job, done, queueMs)
+        if (done.replans === 0) shared.worked(done.planned.strategy, reply)
+        return reply
       }).pipe(
         Effect.tap((reply) =>
           Effect.sync(() => {

@@ -1,10 +1,11 @@
 /** Asks the planning thread; starts another when it dies, and tells that one the policies again. */
 import { Worker } from "node:worker_threads"
 import { Context, Effect, Layer } from "effect"
+import type { DeviceProfile } from "../devices/profiles/DeviceProfile.ts"
 import type { Decision } from "../policies/Decision.ts"
 import { type PolicyArtifact, PolicyRefused } from "../policies/PolicyArtifact.ts"
 import { refusal, type Refusal } from "../subjects/ErrorReply.ts"
-import type { Adopt, Answer, Question, ThinkerSettings } from "./PlannerWorker.ts"
+import type { Adopt, Answer, Learn, Question, ThinkerSettings } from "./PlannerWorker.ts"
 
 export type Query = Omit<Question, "id" | "type">
 
@@ -13,6 +14,8 @@ export interface ThinkerShape {
   readonly decide: (query: Query) => Effect.Effect<Decision, Refusal>
   /** From the next question on this policy is used; one that cannot run changes nothing. */
   readonly adopt: (policy: PolicyArtifact) => Effect.Effect<void, PolicyRefused>
+  /** From the next question on conditions may have devices of this type. */
+  readonly learn: (profile: DeviceProfile) => Effect.Effect<void, Refusal>
   /** Policies in use, by name. */
   readonly policies: () => ReadonlyMap<string, PolicyArtifact>
   /** Questions that wait or are being thought about. */
@@ -21,7 +24,7 @@ export interface ThinkerShape {
 
 class Thread {
   private worker: Worker
-  private readonly settings: ThinkerSettings
+  private settings: ThinkerSettings
   private readonly waiting = new Map<number, (answer: Answer) => void>()
   readonly policies = new Map<string, PolicyArtifact>()
   private lastId = 0
@@ -60,11 +63,19 @@ class Thread {
   }
 
   /** Gives a function that forgets the question. */
-  send(message: Omit<Question, "id"> | Omit<Adopt, "id">, answered: (answer: Answer) => void): () => void {
+  send(
+    message: Omit<Question, "id"> | Omit<Adopt, "id"> | Omit<Learn, "id">,
+    answered: (answer: Answer) => void,
+  ): () => void {
     const id = ++this.lastId
     this.waiting.set(id, answered)
     this.worker.postMessage({ id, ...message })
     return () => void this.waiting.delete(id)
+  }
+
+  /** A thread that has to be started again starts with what this one has learned. */
+  learned(profile: DeviceProfile): void {
+    this.settings = { ...this.settings, profiles: [...this.settings.profiles, profile] }
   }
 
   async stop(): Promise<void> {
@@ -93,6 +104,17 @@ const over = (thread: Thread): ThinkerShape => ({
         }
         const problem = answer.type === "failed" ? answer.failure : "an answer to another question"
         resume(Effect.fail(new PolicyRefused({ policy: name, version, problems: [problem] })))
+      })
+    }),
+  learn: (profile) =>
+    Effect.callback((resume) => {
+      thread.send({ type: "learn", profile }, (answer) => {
+        if (answer.type !== "failed") {
+          thread.learned(profile)
+          return resume(Effect.void)
+        }
+        const detail = `profile ${profile.name}: ${answer.failure}`
+        resume(Effect.fail(refusal("Internal", detail, "see the device's log", false)))
       })
     }),
   policies: () => thread.policies,

@@ -1,4 +1,7 @@
-/** `murmuration profile`: measures this machine and writes its device profile, for `up --profile FILE` and for plans. */
+/**
+ * `murmuration profile`: measures this machine and writes its device profile, for `up --profile FILE` and for plans. A device
+ * that starts with it publishes it to its peers; `--publish` does so at once.
+ */
 import { writeSync } from "node:fs"
 import { hostname } from "node:os"
 import { Console, Effect, FileSystem } from "effect"
@@ -7,11 +10,16 @@ import { type FitError, measureProfile } from "../devices/profiles/Measure.ts"
 import { taskMs, taskTime } from "../devices/profiles/BlockTime.ts"
 import type { DeviceProfile } from "../devices/profiles/DeviceProfile.ts"
 import { shippedProfile, shippedProfileNames } from "../devices/profiles/Shipped.ts"
+import { openBucket } from "../subjects/Buckets.ts"
+import { deviceRecord } from "../subjects/Codecs.ts"
+import { readCredentials } from "../subjects/Credentials.ts"
+import { DeviceId } from "../subjects/DeviceId.ts"
 import { defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
 import { localStrategy } from "../supernet/Strategy.ts"
 import { maxSubmodel, minSubmodel, type Submodel } from "../supernet/Submodel.ts"
 import { taskGraph } from "../supernet/TaskGraph.ts"
+import { connectedBus, type ConnectionChoice, connectionFlags } from "./Connection.ts"
 import { bold, columns, dim, progressBar } from "./Text.ts"
 
 const wholeMs = (profile: DeviceProfile, spec: SupernetSpec, submodel: Submodel): number => {
@@ -39,6 +47,17 @@ const showProgress = (done: number, total: number, what: string) => {
     writeSync(2, `\r${progressBar(done / total)} ${what.padEnd(12)}${done === total ? "\n" : ""}`)
 }
 
+/** Puts the profile into the bucket `devices` under the device that the credentials are for. */
+const publish = Effect.fnUntraced(function* (profile: DeviceProfile, choice: ConnectionChoice) {
+  const { device = hostname() } = choice.credentials === "" ? {} : yield* readCredentials(choice.credentials)
+  const put = Effect.gen(function* () {
+    const bucket = yield* openBucket("devices", deviceRecord)
+    yield* bucket.put(device, { device: DeviceId.make(device), hostname: hostname(), profile })
+  })
+  yield* Effect.provide(put, connectedBus(choice))
+  return device
+})
+
 export const profileCommand = Command.make(
   "profile",
   {
@@ -54,6 +73,11 @@ export const profileCommand = Command.make(
       Flag.withDescription("Half a minute instead of a few: fewer variants, fewer repeats"),
       Flag.withDefault(false),
     ),
+    publish: Flag.Boolean("publish").pipe(
+      Flag.withDescription("Tell the swarm at once, as the device that the credentials are for"),
+      Flag.withDefault(false),
+    ),
+    ...connectionFlags,
     threads: Flag.Int("threads").pipe(Flag.withDescription("Threads of one inference"), Flag.withDefault(1)),
     supernet: Flag.String("supernet").pipe(
       Flag.withDescription("Artifact directory; default: the one that comes with the project"),
@@ -80,6 +104,7 @@ export const profileCommand = Command.make(
       yield* Console.log(`${bold(profile.name)}: ${profile.title}\n${dim(fitText(error))}\n`)
       yield* Console.log(comparison(profile, spec))
       yield* Console.log(`\nwrote ${path}; use it with: murmuration up --profile ${path}`)
+      if (given.publish) yield* Console.log(`published as ${yield* publish(profile, given)}`)
     }),
 ).pipe(
   Command.withDescription("Measure how fast this machine runs the supernet, and write its device profile"),

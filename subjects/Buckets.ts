@@ -88,6 +88,9 @@ export const domainOf = (bus: BusShape) => {
   return domain === undefined ? { timeout: timeoutMs } : { domain, timeout: timeoutMs }
 }
 
+/** After so many days a strategy's devices and links are others. */
+const strategyDays = 7
+
 /**
  * Creates the buckets that are missing. For the hub's operator; devices may not. History 1: a watcher that was away wants
  * the newest value only.
@@ -95,7 +98,8 @@ export const domainOf = (bus: BusShape) => {
 export const createBuckets: Effect.Effect<void, BucketUnavailable, Bus> = Effect.gen(function* () {
   const bus = yield* Bus
   for (const bucket of Object.values(buckets)) {
-    yield* attempt(bucket, "create", () => views(bus).kv(bucket, { history: 1 }))
+    const ttl = bucket === buckets.strategies ? { ttl: strategyDays * 24 * 3600 * 1000 } : {}
+    yield* attempt(bucket, "create", () => views(bus).kv(bucket, { history: 1, ...ttl }))
   }
 })
 
@@ -223,15 +227,9 @@ const fresh = () => {
  * recovers, but only after two missed heartbeats (10 s); a small question each second makes it one.
  */
 const hubReturns = (bus: BusShape): Stream.Stream<void> => {
-  const { domain } = bus.options
-  const api = domain === undefined ? "$JS.API.INFO" : `$JS.${domain}.API.INFO`
-  const reached = bus.request(api, new Uint8Array(), { timeoutMs: 1000 }).pipe(
-    Effect.as(true),
-    Effect.catch(() => Effect.succeed(false)),
-  )
   let before = false
   return Stream.tick("1 second").pipe(
-    Stream.mapEffect(() => reached),
+    Stream.mapEffect(() => Effect.promise(() => hubReached(bus))),
     Stream.filter((now) => {
       const returned = now && !before
       before = now
@@ -239,4 +237,24 @@ const hubReturns = (bus: BusShape): Stream.Stream<void> => {
     }),
     Stream.map(() => undefined),
   )
+}
+
+const askedHub = new WeakMap<BusShape, { readonly atMs: number; readonly answer: Promise<boolean> }>()
+/** All watchers of a connection share one question a second: its answer is some 600 bytes, which a slow link feels. */
+const askEveryMs = 900
+
+const hubReached = (bus: BusShape): Promise<boolean> => {
+  const known = askedHub.get(bus)
+  const nowMs = performance.now()
+  if (known !== undefined && nowMs - known.atMs < askEveryMs) return known.answer
+  const { domain } = bus.options
+  const api = domain === undefined ? "$JS.API.INFO" : `$JS.${domain}.API.INFO`
+  const answer = Effect.runPromise(
+    bus.request(api, new Uint8Array(), { timeoutMs: 1000 }).pipe(
+      Effect.as(true),
+      Effect.catch(() => Effect.succeed(false)),
+    ),
+  )
+  askedHub.set(bus, { atMs: nowMs, answer })
+  return answer
 }

@@ -55,11 +55,15 @@ export const SupernetManifest = Schema.Struct({
 })
 export type SupernetManifest = typeof SupernetManifest.Type
 
-/** Bucket `strategies`, key = strategyId: worked at least once, measured. */
+/** Bucket `strategies`, key = strategyId: kept its promise in several requests of the device that found it. */
 export const StrategyRecord = Schema.Struct({
   strategyId: StrategyId,
+  by: DeviceId,
+  /** Name and version of the policies that it was found with. */
+  policies: Schema.String,
   strategy: WireStrategy,
   slo: Slo,
+  /** Its fastest answer; `accuracy` is predicted. */
   measuredMs: Schema.Finite,
   accuracy: Schema.Finite,
   runs: Schema.Int,

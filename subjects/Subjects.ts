@@ -61,9 +61,9 @@ export const buckets = {
   policies: "policies",
   /** key `<name>` -> SupernetManifest: operator -> devices. */
   supernets: "supernets",
-  /** key `<strategyId>` -> StrategyRecord: Planner -> Planners. Known-good strategies. */
+  /** key `<strategyId>` -> StrategyRecord: serving device -> all. Strategies that have proved themselves; dropped after a week. */
   strategies: "strategies",
-  /** key `<device>` -> DeviceRecord: device -> all. Measured profiles. */
+  /** key `<device>` -> DeviceRecord: device -> all. Its profile: how fast it is. */
   devices: "devices",
 } as const
 export type Bucket = keyof typeof buckets

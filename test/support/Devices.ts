@@ -6,6 +6,7 @@ import { Executor } from "../../actors/Executor.ts"
 import { Membership, type MembershipShape } from "../../actors/Membership.ts"
 import { Planner, type PlannerShape } from "../../actors/Planner.ts"
 import { Self, type SelfShape } from "../../actors/Self.ts"
+import { SharedStrategies } from "../../actors/SharedStrategies.ts"
 import { localSwarm, type LocalSwarm } from "../../deploy/LocalSwarm.ts"
 import { shippedProfile } from "../../devices/profiles/Shipped.ts"
 import { Bus, type BusShape } from "../../subjects/Bus.ts"
@@ -42,6 +43,7 @@ export interface TestDevice {
   readonly planner: PlannerShape
   readonly engine: Engine["Service"]
   readonly executor: Executor["Service"]
+  readonly strategies: SharedStrategies["Service"]
   /** Leaves as on SIGTERM; resolves when everything is closed. */
   readonly leave: Effect.Effect<void>
 }
@@ -81,6 +83,7 @@ const startDevice = (swarm: LocalSwarm, device: DeviceId, more: Partial<DeviceOp
       planner: Context.get(built, Planner),
       engine: Context.get(built, Engine),
       executor: Context.get(built, Executor),
+      strategies: Context.get(built, SharedStrategies),
       leave: Scope.close(scope, Exit.void),
     }
     return running

@@ -1,0 +1,74 @@
+/**
+ * Shares device profiles through the bucket `devices`: publishes this device's own under its id, and learns those of peers,
+ * so that a swarm of measured devices can plan with each other without copying files. Planning goes on without the hub,
+ * with what is known.
+ */
+import { Context, Effect, Layer, Option, Result, Schedule, Stream } from "effect"
+import { type DeviceProfile, decodeProfile } from "../devices/profiles/DeviceProfile.ts"
+import type { ProfileBook } from "../devices/profiles/ProfileBook.ts"
+import { type Change, openBucket } from "../subjects/Buckets.ts"
+import { deviceRecord } from "../subjects/Codecs.ts"
+import type { DeviceRecord } from "../subjects/Manifests.ts"
+import { Self } from "./Self.ts"
+import { Thinker } from "./Thinker.ts"
+
+export interface ProfilesShape {
+  /** Names that can be planned with now. */
+  readonly book: ProfileBook
+}
+
+/** Tries to publish at these distances at most, until the hub has it. */
+const retries = Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("30 seconds")])
+
+const make = (book: ProfileBook) =>
+  Effect.gen(function* () {
+    const self = yield* Self
+    const thinker = yield* Thinker
+    const bucket = yield* openBucket("devices", deviceRecord)
+
+    const record: DeviceRecord = {
+      device: self.device,
+      hostname: self.identity.hostname,
+      profile: self.profile,
+    }
+    const publish = Effect.gen(function* () {
+      const there = yield* bucket
+        .get(self.device)
+        .pipe(Effect.catchTag("BadMessage", () => Effect.succeedNone))
+      const isThere =
+        Option.isSome(there) && JSON.stringify(there.value.value.profile) === JSON.stringify(self.profile)
+      if (!isThere) yield* bucket.put(self.device, record)
+    })
+
+    const learn = Effect.fnUntraced(function* (device: string, profile: DeviceProfile) {
+      const verdict = book.judge(profile)
+      if (verdict === "known") return
+      if (verdict !== "added") {
+        const why = verdict === "full" ? "too many profiles" : "that name means another speed here"
+        self.noteError("ProfileRefused", `profile ${profile.name} of ${device}: ${why}`)
+        return yield* Effect.logWarning(`profile ${profile.name} of ${device} is not used: ${why}`)
+      }
+      // The planning thread first: conditions with this type are only made once the book has it.
+      yield* thinker.learn(profile)
+      book.learn(profile)
+      yield* Effect.logInfo(`learned profile ${profile.name} from ${device}`)
+    })
+    const onChange = (change: Change<DeviceRecord>) => {
+      if (change._tag !== "Put" || change.key === self.device) return Effect.void
+      const decoded = decodeProfile(change.value.profile)
+      return Result.isSuccess(decoded)
+        ? learn(change.key, decoded.success)
+        : Effect.logWarning(`profile of ${change.key} is unreadable: ${decoded.failure.message}`)
+    }
+    yield* publish.pipe(Effect.retry(retries), Effect.ignore, Effect.forkScoped)
+    yield* bucket.changes.pipe(
+      Stream.mapEffect((change) => Effect.ignore(onChange(change))),
+      Stream.runDrain,
+      Effect.forkScoped,
+    )
+    return Profiles.of({ book })
+  })
+
+export class Profiles extends Context.Service<Profiles, ProfilesShape>()("actors/Profiles") {
+  static readonly layer = (book: ProfileBook) => Layer.effect(Profiles, make(book))
+}

@@ -1,0 +1,152 @@
+/**
+ * Shares strategies that have proved themselves through the bucket `strategies`: what one device has found by thinking, and
+ * measured to keep its promise, the others start with, and so does the same device after a restart. A record is a hint: the
+ * Planner judges it anew by its own models under the condition of the moment.
+ *
+ * A record counts only for the supernet that its key is a hash of, and while the policies are those that it was found with.
+ * Bounded on all sides: a device keeps few records in the bucket, the hub drops what is old, a reader takes so many.
+ */
+import { Context, Effect, Layer, Queue, Schedule, Stream } from "effect"
+import { type Change, openBucket } from "../subjects/Buckets.ts"
+import { strategyRecord } from "../subjects/Codecs.ts"
+import type { InferReply } from "../subjects/InferMessages.ts"
+import type { StrategyRecord } from "../subjects/Manifests.ts"
+import { normalizeStrategy, type Strategy, strategyId, strategyProblems } from "../supernet/Strategy.ts"
+import { Planner } from "./Planner.ts"
+import { Self } from "./Self.ts"
+import { Thinker } from "./Thinker.ts"
+
+export interface SharedStrategiesShape {
+  /** Ids of the records that were taken from the bucket. */
+  readonly taken: () => ReadonlyArray<string>
+  /** A strategy answered a request, at the first try. Cheap; called for every answer. */
+  readonly worked: (
+    strategy: Strategy,
+    reply: Pick<InferReply, "latencyMs" | "predicted" | "slo" | "sloMet" | "origin">,
+  ) => void
+}
+
+/** Answers in time that prove a strategy. */
+const enoughRuns = 3
+/** Strategies under trial here, records of this device in the bucket, and records of others that are taken. */
+const mostTried = 256
+const mostShared = 24
+const mostTaken = 192
+/** How soon a change of the policies is seen. */
+const lookEveryMs = 2000
+
+/**
+ * The strategy as this device would serve it: who found it served it itself, so the two change places. Others may compute
+ * at another speed; whether it is any good here is for the Planner to judge.
+ */
+export const asServedBy = (device: string, strategy: Strategy): Strategy => {
+  const [finder = device] = strategy.devices
+  const swap = (d: string) => (d === finder ? device : d === device ? finder : d)
+  return { ...strategy, devices: strategy.devices.map(swap) }
+}
+
+/** Strategies on trial: how often each has answered in time, and its fastest answer. */
+class Trials {
+  private readonly tried = new Map<string, { runs: number; measuredMs: number }>()
+
+  /** The record's numbers when this answer is the one that proves it. */
+  answered(id: string, latencyMs: number, sloMet: boolean): { runs: number; measuredMs: number } | undefined {
+    const known = this.tried.get(id) ?? { runs: 0, measuredMs: Number.POSITIVE_INFINITY }
+    this.tried.delete(id)
+    // Not in time: it starts again.
+    if (!sloMet) return undefined
+    const now = { runs: known.runs + 1, measuredMs: Math.min(known.measuredMs, latencyMs) }
+    this.tried.set(id, now)
+    if (this.tried.size > mostTried) this.tried.delete(this.tried.keys().next().value ?? "")
+    return now.runs === enoughRuns ? now : undefined
+  }
+}
+
+const make = Effect.gen(function* () {
+  const self = yield* Self
+  const planner = yield* Planner
+  const thinker = yield* Thinker
+  const bucket = yield* openBucket("strategies", strategyRecord)
+  const proved = yield* Queue.sliding<StrategyRecord>(mostShared)
+  const trials = new Trials()
+  /** Keys of this device's records in the bucket, oldest first. */
+  const mine = new Set<string>()
+  const theirs = new Map<string, StrategyRecord>()
+
+  const policies = () =>
+    [...thinker.policies().values()]
+      .map(({ manifest: m }) => `${m.name}@${m.version}`)
+      .sort()
+      .join(" ")
+
+  const worked: SharedStrategiesShape["worked"] = (
+    strategy,
+    { latencyMs, predicted, slo, sloMet, origin },
+  ) => {
+    // Whole on this device: everybody has those already. Asked for by a client: nobody found it good.
+    if (strategy.devices.length < 2 || origin === "request") return
+    const id = strategyId(self.spec, strategy)
+    const proof = trials.answered(id, latencyMs, sloMet)
+    if (proof === undefined || mine.has(id)) return
+    const { accuracy } = predicted
+    const head = { strategyId: id, by: self.device, policies: policies() }
+    Queue.offerUnsafe(proved, { ...head, strategy, slo, accuracy, ...proof })
+  }
+  const share = Effect.fnUntraced(function* (record: StrategyRecord) {
+    yield* bucket.put(record.strategyId, record)
+    mine.add(record.strategyId)
+    for (const oldest of mine) {
+      if (mine.size <= mostShared) break
+      mine.delete(oldest)
+      yield* bucket.remove(oldest)
+    }
+  })
+
+  const suggest = (record: StrategyRecord) => {
+    if (record.policies !== policies()) return
+    planner.suggest(normalizeStrategy(self.spec, asServedBy(self.device, record.strategy)))
+  }
+  const take = (change: Change<StrategyRecord>) => {
+    if (change._tag !== "Put") return void [mine.delete(change.key), theirs.delete(change.key)]
+    const { key, value } = change
+    const fits = strategyProblems(self.spec, value.strategy).length === 0
+    if (!fits || strategyId(self.spec, value.strategy) !== key) return
+    if (value.by === self.device) mine.add(key)
+    theirs.delete(key)
+    theirs.set(key, value)
+    if (theirs.size > mostTaken) theirs.delete(theirs.keys().next().value ?? "")
+    suggest(value)
+  }
+  let policiesBefore = ""
+  const lookAtPolicies = Effect.gen(function* () {
+    const now = policies()
+    if (now === policiesBefore) return
+    policiesBefore = now
+    for (const record of theirs.values()) suggest(record)
+    // Found with policies that are no longer used: of no more use to anybody.
+    for (const id of mine) {
+      const record = theirs.get(id)
+      if (record === undefined || record.policies === now) continue
+      mine.delete(id)
+      yield* bucket.remove(id)
+    }
+  })
+
+  yield* bucket.changes.pipe(
+    Stream.runForEach((change) => Effect.sync(() => take(change))),
+    Effect.forkScoped,
+  )
+  yield* Queue.take(proved).pipe(
+    Effect.flatMap((record) => Effect.ignore(share(record))),
+    Effect.forever,
+    Effect.forkScoped,
+  )
+  yield* Effect.ignore(lookAtPolicies).pipe(Effect.repeat(Schedule.spaced(lookEveryMs)), Effect.forkScoped)
+  return SharedStrategies.of({ worked, taken: () => [...theirs.keys()] })
+})
+
+export class SharedStrategies extends Context.Service<SharedStrategies, SharedStrategiesShape>()(
+  "actors/SharedStrategies",
+) {
+  static readonly layer = Layer.effect(SharedStrategies, make)
+}
