@@ -110,6 +110,9 @@ const run = async ({ quick, seed }: BenchOptions): Promise<BenchResult> => {
     const sum = (f: (r: (typeof rows)[number]) => number) => all.reduce((s, r) => s + r.n * f(r), 0)
     return sum((r) => r.ratio_to_last_value * r.last_value_mae) / sum((r) => r.last_value_mae)
   })
+  const covered = [...Map.groupBy(rows, (r) => r.class).values()].map(
+    (all) => all.reduce((s, r) => s + r.n * r.band_coverage, 0) / all.reduce((s, r) => s + r.n, 0),
+  )
   return {
     kind: "measured",
     checks: [
@@ -128,6 +131,18 @@ const run = async ({ quick, seed }: BenchOptions): Promise<BenchResult> => {
       {
         name: "band_coverage",
         value: rows.reduce((s, r) => s + r.band_coverage * r.n, 0) / total,
+        op: "within",
+        bound: [0.87, 0.93],
+      },
+      {
+        name: "band_coverage_least_class",
+        value: Math.min(...covered),
+        op: "within",
+        bound: [0.87, 0.93],
+      },
+      {
+        name: "band_coverage_most_class",
+        value: Math.max(...covered),
         op: "within",
         bound: [0.87, 0.93],
       },

@@ -15,7 +15,7 @@ export interface Observation {
 
 export interface Forecast {
   readonly value: number
-  /** 5 % and 95 % quantiles. */
+  /** 5 % and 95 % quantiles, as far as the past tells. */
   readonly low: number
   readonly high: number
 }
@@ -157,28 +157,56 @@ const blend = (said: ReadonlyArray<number>, weights: ReadonlyArray<number>): num
 /** Without a past of its own a link's value stays within this factor, 5 % to 95 %: the traces' own at 1 s. */
 const assumedLow = 0.45
 const assumedHigh = 1.9
-/** Errors follow each other, so the past's quantiles are too narrow; set on traces (`bench predictor`). */
-const widening = 1
+/** Share of values that may lie on either side of a band. */
+const tailShare = 0.05
+/**
+ * Past errors are older than the one the band is for by the horizon, and a link is another by then: each step of the
+ * horizon takes this share off the tails. Chosen on half of the traces (`npm run bench -- predictor` shows all).
+ */
+const lagCost = 0.08
+const mostLag = 5
 
-const quantile = (sorted: ReadonlyArray<number>, rank: number): number =>
-  sorted[Math.max(0, Math.min(sorted.length - 1, rank))] ?? 0
+/** Quantile of sorted values whose expected coverage is right for few of them: rank (n + 1) share, interpolated. */
+const quantile = (sorted: ReadonlyArray<number>, share: number): number => {
+  const rank = Math.max(0, Math.min(sorted.length - 1, (sorted.length + 1) * share - 1))
+  const below = sorted[Math.floor(rank)] ?? 0
+  return below + (rank - Math.floor(rank)) * ((sorted[Math.ceil(rank)] ?? below) - below)
+}
 
-/** Log ratio of what came to what was said, with a floor so that an outage is not infinitely far away. */
+/** How much values change from one to the next just now: mean log ratio over the last few. */
+const restless = (values: ReadonlyArray<number>, floor: number): number => {
+  const tail = values.slice(-9)
+  return mean(tail.slice(1).map((v, i) => Math.abs(Math.log((v + floor) / ((tail[i] ?? 0) + floor)))))
+}
+
+/**
+ * Errors are log ratios of what came to what was said, with a floor so that an outage is not infinitely far away, over how
+ * restless the link was when it was said: a band learned in calm times is widened in restless ones, and the reverse.
+ */
 const band = (
   value: number,
-  said: ReadonlyArray<number>,
-  came: ReadonlyArray<number>,
+  values: ReadonlyArray<number>,
+  { said, came }: { readonly said: ReadonlyArray<number>; readonly came: ReadonlyArray<number> },
+  steps: number,
   floor: number,
 ): Forecast => {
-  const ratios = said.map((s, i) => Math.log(((came[i] ?? 0) + floor) / (s + floor))).sort((a, b) => a - b)
-  const n = ratios.length
-  const trust = Math.min(1, n / 30)
-  const low = trust * quantile(ratios, Math.floor((n + 1) * 0.05) - 1) + (1 - trust) * Math.log(assumedLow)
-  const high = trust * quantile(ratios, Math.ceil((n + 1) * 0.95) - 1) + (1 - trust) * Math.log(assumedHigh)
+  const first = Math.min(4, values.length)
+  const scales = said.map((_, i) => restless(values.slice(0, first + i + 1), floor))
+  const usual = Math.max(1e-6, median(scales))
+  // Half way: a few values do not tell much about restlessness either.
+  const relative = (scale: number) => (scale + usual) / (2 * usual)
+  const errorAt = (s: number, i: number) =>
+    Math.log(((came[i] ?? 0) + floor) / (s + floor)) / relative(scales[i] ?? usual)
+  const sorted = said.map(errorAt).sort((a, b) => a - b)
+  const share = tailShare / (1 + lagCost * Math.min(steps - 1, mostLag))
+  const trust = Math.min(1, sorted.length / 30)
+  const now = values.length < 2 ? 1 : relative(restless(values, floor))
+  const low = trust * quantile(sorted, share) * now + (1 - trust) * Math.log(assumedLow)
+  const high = trust * quantile(sorted, 1 - share) * now + (1 - trust) * Math.log(assumedHigh)
   return {
     value,
-    low: Math.max(0, (value + floor) * Math.exp(Math.min(0, low * widening)) - floor),
-    high: (value + floor) * Math.exp(Math.max(0, high * widening)) - floor,
+    low: Math.max(0, (value + floor) * Math.exp(Math.min(0, low)) - floor),
+    high: (value + floor) * Math.exp(Math.max(0, high)) - floor,
   }
 }
 
@@ -202,7 +230,7 @@ const forecasterOf =
     const now = methods.map((m) => m(values.slice(-memory), steps))
     const floor = 0.03 * median(values) + 1e-3
     const said = test.said.map((s) => blend(s, weights))
-    return band(blend(now, weights), said, test.came, floor)
+    return band(blend(now, weights), values, { said, came: test.came }, steps, floor)
   }
 
 /** A single method with a band from its own errors. */
