@@ -50,32 +50,34 @@ export const trainCommand = Command.make("train", trainFlags, (given) =>
     const changes = JSON.parse(given.recipe) as Partial<typeof defaultTrainOptions.recipe>
     const show = progress()
     const rates = { images: 0, since: 0 }
-    yield* Effect.promise(() =>
-      train({
-        ...defaultTrainOptions,
-        ...(Option.isSome(given.continueFrom) ? { continueFrom: given.continueFrom.value } : {}),
-        ...(Option.isSome(given.statistics) ? { statisticsFrom: given.statistics.value } : {}),
-        data,
-        output: given.output,
-        widthMultiplier: given.width,
-        minutes: given.minutes,
-        workers: given.workers,
-        inStep: !given.free,
-        recipe: { ...defaultTrainOptions.recipe, ...changes, seed: given.seed },
-        onStep: (r) => {
-          if (rates.since === 0) Object.assign(rates, { images: r.images, since: performance.now() })
-          const rate = (r.images - rates.images) / Math.max(1, (performance.now() - rates.since) / 1000)
-          const losses = r.losses.map((l) => l.toFixed(2)).join(" ")
-          const left = `${Math.ceil((1 - r.progress) * given.minutes)} min left`
-          show(r.progress, `step ${r.step} · ${rate.toFixed(0)} images/s · loss ${losses} · ${left}`)
-        },
-        onCheck: (c) =>
-          show(
-            c.minutes / given.minutes,
-            `held out, ${c.resolution} px: largest ${percent(c.largest)}, smallest ${percent(c.smallest)}\n`,
-          ),
-      }),
-    )
+    yield* Effect.promise(
+      () =>
+        train({
+          ...defaultTrainOptions,
+          ...(Option.isSome(given.continueFrom) ? { continueFrom: given.continueFrom.value } : {}),
+          ...(Option.isSome(given.statistics) ? { statisticsFrom: given.statistics.value } : {}),
+          data,
+          output: given.output,
+          widthMultiplier: given.width,
+          minutes: given.minutes,
+          workers: given.workers,
+          inStep: !given.free,
+          recipe: { ...defaultTrainOptions.recipe, ...changes, seed: given.seed },
+          onStep: (r) => {
+            if (rates.since === 0) Object.assign(rates, { images: r.images, since: performance.now() })
+            const rate = (r.images - rates.images) / Math.max(1, (performance.now() - rates.since) / 1000)
+            const losses = r.losses.map((l) => l.toFixed(2)).join(" ")
+            const left = `${Math.ceil((1 - r.progress) * given.minutes)} min left`
+            show(r.progress, `step ${r.step} · ${rate.toFixed(0)} images/s · loss ${losses} · ${left}`)
+          },
+          onCheck: (c) =>
+            show(
+              c.minutes / given.minutes,
+              `held out, ${c.resolution} px: largest ${percent(c.largest)}, smallest ${percent(c.smallest)}\n`,
+            ),
+        }),
+      // A signal stops the training itself, which then writes its checkpoint: nothing may leave before that.
+    ).pipe(Effect.uninterruptible)
     yield* Console.log(`\nNext: murmuration supernet export --run ${given.output} --out ARTIFACT`)
   }),
 ).pipe(
