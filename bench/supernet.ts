@@ -3,6 +3,7 @@
  * dimension of the search space; what cuts and narrow values cost; and that training saw the same network (tfjs = ONNX).
  */
 import { existsSync, readFileSync } from "node:fs"
+import { cpus } from "node:os"
 import { join } from "node:path"
 import { Effect } from "effect"
 import { defaultArtifact, readArtifact, type Supernet } from "../supernet/Artifact.ts"
@@ -153,7 +154,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
   const { spec, weights } = supernet
   const limit = Number(options.arguments.get("images") ?? (options.quick ? 64 : Number.POSITIVE_INFINITY))
   const images = new HeldOutImages(data, limit)
-  const reference = new Reference(spec, weights)
+  const reference = new Reference(spec, weights, { threads: cpus().length })
   const rows: Array<Row> = []
   const measure = async (
     name: string,

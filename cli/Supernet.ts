@@ -3,6 +3,7 @@
  * fitted on it. Every command ends by naming the next one.
  */
 import { readFile, writeFile } from "node:fs/promises"
+import { cpus } from "node:os"
 import { join } from "node:path"
 import { Console, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
@@ -36,6 +37,11 @@ import { percent } from "./Text.ts"
 
 export const accuracyPredictorFile = "accuracy-predictor.json"
 
+const threadsFlag = Flag.Int("threads").pipe(
+  Flag.withDescription("Threads of ONNX Runtime; default: one per core"),
+  Flag.withDefault(cpus().length),
+)
+
 const evalFlags = {
   data: dataFlag,
   artifact: artifactFlag,
@@ -60,6 +66,7 @@ const evalFlags = {
     Flag.withDescription("Width of every block's input on the bus"),
     Flag.withDefault("32" as const),
   ),
+  threads: threadsFlag,
   seed: seedFlag,
 }
 
@@ -83,8 +90,8 @@ const evalCommand = Command.make("eval", evalFlags, (given) =>
     const folder = yield* artifactFolder(given.artifact)
     const { spec, weights } = yield* readArtifact(folder)
     const images = new HeldOutImages(data, Option.getOrUndefined(given.images))
-    const reference = new Reference(spec, weights)
-    const { grid, cut } = given
+    const { grid, cut, threads } = given
+    const reference = new Reference(spec, weights, { threads })
     const bits = Number(given.bits) as 8 | 16 | 32
     yield* Console.log(
       `${spec.name} ${spec.version}${spec.trained ? "" : " (untrained weights)"}, ${images.count} images`,
@@ -116,6 +123,7 @@ const tableCommand = Command.make(
       Flag.withDescription("Strategies to measure"),
       Flag.withDefault(300),
     ),
+    threads: threadsFlag,
     seed: seedFlag,
   },
   (given) =>
@@ -127,10 +135,16 @@ const tableCommand = Command.make(
       const strategies = tableStrategies(spec, given.strategies, given.seed)
       const [show, started] = [progress(), performance.now()]
       const table = yield* Effect.promise(() =>
-        measureTable(new Reference(spec, weights), strategies, images, given.seed, (row, done) => {
-          const share = done / strategies.length
-          show(share, `top-1 ${percent(row.top1)} · ${timeLeft(share, started)}`)
-        }),
+        measureTable(
+          new Reference(spec, weights, { threads: given.threads }),
+          strategies,
+          images,
+          given.seed,
+          (row, done) => {
+            const share = done / strategies.length
+            show(share, `top-1 ${percent(row.top1)} · ${timeLeft(share, started)}`)
+          },
+        ),
       )
       const rows = table.rows.map((r) => JSON.stringify(r)).join(",\n")
       const text = JSON.stringify({ ...table, rows: [] }, null, 1).replace(

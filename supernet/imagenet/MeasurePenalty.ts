@@ -7,6 +7,7 @@
  * narrowed; the penalty is the mean loss of top-1. A gain is no cost: it counts as zero, and is printed.
  */
 import { writeFileSync } from "node:fs"
+import { cpus } from "node:os"
 import { Effect } from "effect"
 import { defaultArtifact, readArtifact } from "../Artifact.ts"
 import { imagenetteRoot } from "../Data.ts"
@@ -43,7 +44,7 @@ const main = async (limit: number) => {
   const data = imagenetteRoot()
   if (data === undefined) throw new RangeError("no Imagenette: set MURMURATION_DATA")
   const { spec, weights } = await Effect.runPromise(Effect.flatMap(defaultArtifact, readArtifact))
-  const reference = new Reference(spec, weights)
+  const reference = new Reference(spec, weights, { threads: cpus().length })
   const images = new HeldOutImages(data, limit)
   const submodels = submodelsOf(spec)
   const accuracy = (submodel: Submodel, treatment: Treatment) =>
