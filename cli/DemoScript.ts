@@ -23,6 +23,6 @@ export const demoPhases: ReadonlyArray<DemoPhase> = [
 export const demoSlos: ReadonlyArray<Slo> = [
   { latencyMs: 150 },
   { latencyMs: 80 },
-  { accuracy: 0.75 },
+  { accuracy: 0.73 },
   { latencyMs: 110 },
 ]
