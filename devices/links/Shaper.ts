@@ -63,6 +63,7 @@ class Direction {
   bytes = 0
   private freeMs = 0
   private lastMs = 0
+  private owed = { ms: 0, untilMs: 0 }
   private readonly random: () => number
 
   constructor(settings: DirectionSettings, random: () => number) {
@@ -73,10 +74,27 @@ class Direction {
   /** Time on `performance.now()`'s clock at which `bytes` are at the other end. */
   schedule(bytes: number): number {
     const { mbps, delayMs, jitterMs } = this.settings
-    this.freeMs = Math.max(performance.now(), this.freeMs) + (bytes * 8) / (mbps * 1000)
+    const nowMs = performance.now()
+    const fromMs = nowMs < this.owed.untilMs ? nowMs - this.owed.ms : nowMs
+    this.waived()
+    this.freeMs = Math.max(fromMs, this.freeMs) + (bytes * 8) / (mbps * 1000)
     this.bytes += bytes
     this.lastMs = Math.max(this.lastMs, this.freeMs + delayMs + (jitterMs > 0 ? jitterMs * this.random() : 0))
     return this.lastMs
+  }
+
+  /**
+   * A sender may go on after a pause. Where this process was late with that the link stood idle meanwhile, which a real one
+   * would not have: the time is made up for, if the sender turns out to have waited.
+   */
+  resumed() {
+    const nowMs = performance.now()
+    this.owed = { ms: Math.max(0, Math.min(mostOwedMs, nowMs - this.freeMs)), untilMs: nowMs + owedForMs }
+  }
+
+  /** The sender had nothing to send: its link stood idle by right. */
+  waived() {
+    this.owed = { ms: 0, untilMs: 0 }
   }
 
   /** For what arrives from now on: what the link has accepted keeps its schedule (at most some 50 ms of it). */
@@ -101,6 +119,9 @@ class Direction {
  */
 const pauseAtMs = 40
 const resumeAtMs = 20
+/** Lateness that is made up for, and how soon a sender that waited is heard from. */
+const mostOwedMs = 100
+const owedForMs = 5
 
 interface Parcel {
   readonly dueMs: number
@@ -159,6 +180,7 @@ class Pipe {
 
   private accept(data: Buffer) {
     const chunk = this.direction.chunkBytes()
+    if (data.length < largestChunk / 2) this.direction.waived()
     for (let at = 0; at < data.length; at += chunk) {
       const bytes = data.subarray(at, at + chunk)
       this.queue.push({ dueMs: this.direction.schedule(bytes.length), bytes })
@@ -175,7 +197,10 @@ class Pipe {
       () => {
         this.resumeTimer = undefined
         if (this.direction.backlogMs() > resumeAtMs + 1) this.resumeLater()
-        else if (!this.isFrozen && !this.isClosed) this.source.resume()
+        else if (!this.isFrozen && !this.isClosed) {
+          this.direction.resumed()
+          this.source.resume()
+        }
       },
       Math.max(1, this.direction.backlogMs() - resumeAtMs),
     )

@@ -110,8 +110,11 @@ describe("a shaped link in this process", () => {
     })
     const late = await open(port)
     const afterwards = roundTrip(late, Buffer.from("late")).then((r) => r.bytes.toString())
-    // The echo answers in well under this; on a frozen link it must not arrive.
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    // The echo has answered these over another link; on the frozen one nothing must arrive.
+    const other = new LinkShaper({ target, settings: { up: unlimited, down: unlimited } })
+    const witness = await open(await other.listen())
+    for (let i = 0; i < 10; i++) await roundTrip(witness, Buffer.from(`witness ${i}`))
+    await other.close()
     assert.isFalse(answered)
     shaper.restore()
     assert.strictEqual(await during, "during")
@@ -150,10 +153,14 @@ describe("a shaper process", () => {
       set: linkChange({ upMbps: 100, downMbps: 100, delayMs: 40 }),
     })
     const [a, b] = [await open(near.port), await open(far.port)]
-    const [quick, slow] = [await roundTrip(a, Buffer.alloc(10)), await roundTrip(b, Buffer.alloc(10))]
-    assert.isBelow(quick.ms, 79)
-    assert.isAtLeast(slow.ms, 79)
-    assert.strictEqual((await far.stats()).upBytes, 10)
+    const fastest = async (socket: Socket) => {
+      const times: Array<number> = []
+      for (let i = 0; i < 5; i++) times.push((await roundTrip(socket, Buffer.alloc(10))).ms)
+      return Math.min(...times)
+    }
+    assert.isBelow(await fastest(a), 79)
+    assert.isAtLeast(await fastest(b), 79)
+    assert.strictEqual((await far.stats()).upBytes, 50)
     a.destroy()
     b.destroy()
   })
