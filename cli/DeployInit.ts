@@ -6,6 +6,7 @@ import type { TlsFiles } from "../deploy/Swarm.ts"
 import { BadDeviceId } from "../actors/Configuration.ts"
 import { type DeviceId, isDeviceId } from "../subjects/DeviceId.ts"
 import { deployBucketsCommand } from "./DeployBuckets.ts"
+import { deployLinkCommand } from "./DeployLink.ts"
 
 const deviceIds = (given: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<DeviceId>, BadDeviceId> =>
   Effect.forEach(given, (id) =>
@@ -104,5 +105,5 @@ export const deployInitCommand = Command.make(
 
 export const deployCommand = Command.make("deploy").pipe(
   Command.withDescription("Prepare real devices"),
-  Command.withSubcommands([deployInitCommand, deployBucketsCommand]),
+  Command.withSubcommands([deployInitCommand, deployBucketsCommand, deployLinkCommand]),
 )
