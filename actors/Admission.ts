@@ -60,10 +60,7 @@ export const admission = (concurrency: number, clock: () => number = () => perfo
         return effect
       }).pipe(Effect.onExit((exit) => Effect.sync(() => finish(exit._tag === "Success")))),
     observe: (predictedMs, tookMs) => rememberIn(ratios, tookMs / Math.max(1, predictedMs)),
-    // A try waits behind the others in flight: that is no reason to give up on anybody.
-    patienceMs: (predictedMs) =>
-      patienceFactor * usualRatio() * predictedMs +
-      patienceFloorMs +
-      Math.max(0, inFlight - 1) * (intervalMs() ?? predictedMs),
+    // What the try waits for behind others is part of its prediction.
+    patienceMs: (predictedMs) => patienceFactor * usualRatio() * predictedMs + patienceFloorMs,
   }
 }

@@ -15,6 +15,7 @@ import type { Supernet } from "../supernet/Artifact.ts"
 import type { RuntimeOptions } from "../supernet/onnx/Runtime.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
 import { accuracyModel } from "./AccuracyOf.ts"
+import { Backlog } from "./Backlog.ts"
 import { Executor } from "./Executor.ts"
 import { LinkTable } from "./LinkTable.ts"
 import { Membership } from "./Membership.ts"
@@ -142,6 +143,7 @@ export const deviceLayer = (o: DeviceOptions) => {
     Layer.provideMerge(Layer.mergeAll(Executor.layer, Reconfig.layer)),
     Layer.provideMerge(Tiles.layer),
     Layer.provideMerge(Layer.mergeAll(Membership.layer({ ...defaultTimes, ...o.membership }), Results.layer)),
+    Layer.provideMerge(Backlog.layer({ profiles })),
     Layer.provideMerge(shared),
   )
 }

@@ -6,23 +6,22 @@
  */
 import { Context, Effect, FiberMap, Layer, Schedule } from "effect"
 import { Engine, type PreparedStrategy } from "../devices/engine/Engine.ts"
-import type { TaskOutcome } from "../devices/engine/EngineProtocol.ts"
 import { imagePiece, type Piece } from "../devices/engine/Pieces.ts"
 import { Bus } from "../subjects/Bus.ts"
 import { resultMessage } from "../subjects/Codecs.ts"
 import type { DeviceId, RequestId } from "../subjects/DeviceId.ts"
 import { type ErrorBody, errorBody, errorBodyOf, type ErrorTag, refusal } from "../subjects/ErrorReply.ts"
-import type { TaskTiming } from "../subjects/InferMessages.ts"
 import { logitsBytes, type ResultMessage } from "../subjects/PlanMessages.ts"
 import * as Subjects from "../subjects/Subjects.ts"
 import type { Tile } from "../subjects/TileCodec.ts"
 import { makeTileReceiver } from "../subjects/TileReceiver.ts"
-import type { TileSendError } from "../subjects/TileSender.ts"
 import { regionHeight, regionWidth } from "../supernet/Partition.ts"
 import { type Edge, imageSource } from "../supernet/TaskGraph.ts"
+import { Backlog } from "./Backlog.ts"
 import { type RequestWork, requestWork } from "./RequestWork.ts"
 import { Results } from "./Results.ts"
 import { Self } from "./Self.ts"
+import { sendError, taskTiming, tileProblem } from "./TileChecks.ts"
 import { Tiles } from "./Tiles.ts"
 
 /** One attempt of one request, as this device sees it. */
@@ -67,31 +66,12 @@ const maxBudgetMs = 600_000
 
 const keyOf = (requestId: string, attempt: number): string => `${requestId}/${attempt}`
 
-/** How a tile contradicts the strategy that it names; empty when it does not. */
-const tileProblem = ({ graph, device }: PreparedStrategy, tile: Tile): string => {
-  const edge = graph.edges[tile.edge]
-  if (edge === undefined) return `edge ${tile.edge} of a strategy with ${graph.edges.length} edges`
-  if (edge.toDevice !== device || !edge.crosses)
-    return `edge ${edge.index} does not lead from another device to this one`
-  const [height, width] = [regionHeight(edge.region), regionWidth(edge.region)]
-  const [c, h, w] = tile.shape
-  if (c !== edge.channels || h !== height || w !== width) {
-    return `shape ${c}x${h}x${w} for edge ${edge.index}, which carries ${edge.channels}x${height}x${width}`
-  }
-  return tile.bits === edge.bits ? "" : `${tile.bits} bits for edge ${edge.index}, which carries ${edge.bits}`
-}
-
-/** What the receiver said, or that there is no receiver (any more). */
-const sendError = (e: TileSendError, to: DeviceId): ErrorBody => {
-  if (e._tag === "Refused") return { tag: e.tag, message: e.detail, retryable: e.retryable, hint: e.hint }
-  return errorBodyOf(refusal("DeviceLost", `${to} did not take a tile: ${e.message}`, "", true))
-}
-
 const ownBytes = (bytes: Uint8Array): ArrayBuffer => new Uint8Array(bytes).buffer
 
 const make = Effect.gen(function* () {
   const engine = yield* Engine
   const bus = yield* Bus
+  const backlog = yield* Backlog
   const self = yield* Self
   const results = yield* Results
   const tiles = yield* Tiles
@@ -113,6 +93,7 @@ const make = Effect.gen(function* () {
     strategyId: r.prepared.strategyId,
     attempt: r.attempt,
     device: me,
+    othersMs: backlog.othersMs(originOf(r)),
   })
   const fail = (r: Running, task: number, error: ErrorBody, blame: DeviceId = me) => {
     self.noteError(error.tag, error.message)
@@ -120,9 +101,13 @@ const make = Effect.gen(function* () {
   }
   const forget = (r: Running) =>
     Effect.suspend(() => {
-      running.delete(r.key)
+      over(r)
       return engine.drop(r.key)
     })
+  const over = (r: Running) => {
+    running.delete(r.key)
+    backlog.hostClose(r.key)
+  }
 
   const open = (
     requestId: RequestId,
@@ -145,6 +130,8 @@ const make = Effect.gen(function* () {
         performance.now() + (budgetMs > 0 ? Math.min(budgetMs, maxBudgetMs) : defaultBudgetMs) + graceMs,
     }
     running.set(key, started)
+    // What this device serves itself was booked when it was planned.
+    if (originOf(started) !== me) backlog.host(key, originOf(started), prepared)
     return started
   }
 
@@ -168,13 +155,16 @@ const make = Effect.gen(function* () {
     r.pieces.delete(task)
     const bytesIn = pieces.reduce((sum, p) => sum + p.data.byteLength, 0)
     self.counters.tasksQueued++
-    const exit = yield* engine
-      .run({ requestId: r.key, strategyId: r.prepared.strategyId, task, pieces })
-      .pipe(
-        Effect.timeoutOption(Math.max(1, r.expiresMs - performance.now())),
-        Effect.result,
-        Effect.ensuring(Effect.sync(() => self.counters.tasksQueued--)),
-      )
+    const exit = yield* (
+      engine
+        // Earliest deadline first: the last segment of an old request goes before the first one of a new request.
+        .run({ requestId: r.key, strategyId: r.prepared.strategyId, task, pieces, priority: -r.expiresMs })
+        .pipe(
+          Effect.timeoutOption(Math.max(1, r.expiresMs - performance.now())),
+          Effect.result,
+          Effect.ensuring(Effect.sync(() => self.counters.tasksQueued--)),
+        )
+    )
     if (exit._tag === "Failure") return yield* fail(r, task, errorBody(exit.failure))
     if (exit.success._tag === "None") {
       // Nobody waits for it any more; the worker was told to skip it.
@@ -182,11 +172,15 @@ const make = Effect.gen(function* () {
       return yield* forget(r)
     }
     const outcome = exit.success.value
+    backlog.hostDone(r.key, task)
     self.counters.tasks++
     self.counters.computeMs += outcome.timings.computeMs + outcome.timings.heldMs
-    const timing = timingOf(me, task, r, readyMs, outcome, bytesIn)
+    const timing = taskTiming(
+      { device: me, task, gatherMs: readyMs - (r.firstInputMs.get(task) ?? readyMs), bytesIn },
+      outcome,
+    )
     for (const next of r.work.done(task)) start(r, next)
-    if (r.work.remaining() === 0) running.delete(r.key)
+    if (r.work.remaining() === 0) over(r)
     const done: ResultMessage =
       outcome.logits === undefined
         ? { _tag: "TaskDone", ...head(r), timing }
@@ -259,7 +253,7 @@ const make = Effect.gen(function* () {
     const ofImage = edges.filter((e) => e.from === imageSource)
     const away = ofImage.filter((e) => e.crosses).map(pieceOf)
     for (const e of ofImage) if (!e.crosses) take(r, pieceOf(e))
-    if (r.work.tasks.length === 0) running.delete(r.key)
+    if (r.work.tasks.length === 0) over(r)
     yield* send(r, -1, away)
   })
 
@@ -284,24 +278,6 @@ const make = Effect.gen(function* () {
   yield* makeTileReceiver({ device: me, accept })
   yield* Effect.forkScoped(sweep.pipe(Effect.repeat(Schedule.spaced("1 second"))))
   return Executor.of({ begin, cancel, active: () => running.size })
-})
-
-const timingOf = (
-  device: DeviceId,
-  task: number,
-  r: Running,
-  readyMs: number,
-  { timings, outgoing }: TaskOutcome,
-  bytesIn: number,
-): TaskTiming => ({
-  task,
-  device,
-  gatherMs: readyMs - (r.firstInputMs.get(task) ?? readyMs),
-  queueMs: timings.queueMs,
-  computeMs: timings.assembleMs + timings.computeMs + timings.heldMs,
-  packMs: timings.encodeMs,
-  bytesIn,
-  bytesOut: outgoing.reduce((sum, p) => sum + p.data.byteLength, 0),
 })
 
 export class Executor extends Context.Service<Executor, ExecutorShape>()("actors/Executor") {

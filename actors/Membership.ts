@@ -21,6 +21,7 @@ import {
   plannable,
   received,
 } from "./MemberTable.ts"
+import { Backlog } from "./Backlog.ts"
 import { Self } from "./Self.ts"
 
 export interface MembershipShape {
@@ -79,6 +80,7 @@ const make = (times: MembershipTimes) =>
   Effect.gen(function* () {
     const bus = yield* Bus
     const self = yield* Self
+    const backlog = yield* Backlog
     const me = self.device
     const events = yield* PubSub.sliding<MemberEvent>(256)
     let table: MemberTable = new Map()
@@ -96,7 +98,7 @@ const make = (times: MembershipTimes) =>
     const isPresent = (device: DeviceId) => device === me || table.get(device)?.state === "present"
     const describe = () => {
       const peers = plannable(table).map((m) => m.identity.device)
-      const status = self.status(peers, busy(), lag(times.beatEveryMs))
+      const status = self.status(peers, busy(), lag(times.beatEveryMs), backlog.shares())
       const dropped = [...bus.endpoints].reduce((sum, e) => sum + e.bad + e.dropped, status.counts.dropped)
       const counts = { ...status.counts, dropped }
       return { seq: seq++, identity: self.identity, status: { ...status, counts } }
@@ -110,6 +112,11 @@ const make = (times: MembershipTimes) =>
       if (message._tag !== "Farewell" && message.identity.device === me) {
         return yield* checkOwnId(message)
       }
+      if (message._tag === "Farewell") backlog.forget(message.device)
+      else {
+        const { identity, status } = message
+        backlog.heard(identity.device, identity.profile, status.load.backlogMs ?? {})
+      }
       yield* apply(received(table, message, now, times))
       if (message._tag === "Hello" && !message.reply && !leaving)
         yield* say({ _tag: "Hello", ...describe(), reply: true })
@@ -122,7 +129,7 @@ const make = (times: MembershipTimes) =>
       const other = `${hostname} (pid ${pid})`
       const mine = `${self.identity.hostname} (pid ${self.identity.pid})`
       self.noteError("DuplicateId", `${other} also calls itself ${me}`)
-      const lead = self.status([], 0, 0).upMs - message.status.upMs
+      const lead = self.status([], 0, 0, {}).upMs - message.status.upMs
       if (lead < 0 || (lead === 0 && nonce < self.identity.nonce)) {
         yield* PubSub.publish(events, { _tag: "DuplicateIdSeen", device: me, hosts: [mine, other] })
         return

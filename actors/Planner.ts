@@ -5,9 +5,12 @@
  * then the best of all strategies known, judged under the condition of the moment; only where that misses the objective
  * does the request wait for a decision. Every condition seen for the first time is thought about in a thread beside, and
  * what is found is made ready on its devices before any request uses it.
+ *
+ * While devices are busy, plans start behind what those have to do already, work has a price (`Congestion.ts`), and nobody
+ * waits for thinking: what is thought about then is the part of the swarm that is idle.
  */
 import { Context, Effect, Fiber, FiberMap, Layer, Option } from "effect"
-import { type Condition, idealBandwidthMbps, type Slo } from "../policies/Condition.ts"
+import type { Condition, Slo } from "../policies/Condition.ts"
 import type { Decision } from "../policies/Decision.ts"
 import { encodeStrategy } from "../policies/Genome.ts"
 import type { PolicyArtifact } from "../policies/PolicyArtifact.ts"
@@ -22,9 +25,12 @@ import type { PlanReply, PlanRequest } from "../subjects/PlanMessages.ts"
 import { listen, serve } from "../subjects/Serve.ts"
 import * as Subjects from "../subjects/Subjects.ts"
 import { type Strategy, strategyId } from "../supernet/Strategy.ts"
+import { Backlog } from "./Backlog.ts"
+import { atRest, idlePart, isBusy, prices } from "./Congestion.ts"
+import { conditionOf } from "./ConditionOf.ts"
+import { bucketOf, lru } from "./Decided.ts"
 import { Experience } from "./Experience.ts"
 import { LinkTable } from "./LinkTable.ts"
-import type { Member } from "./MemberTable.ts"
 import { Membership } from "./Membership.ts"
 import { Portfolio } from "./Portfolio.ts"
 import { Reconfig } from "./Reconfig.ts"
@@ -60,25 +66,16 @@ const sloOf = (slo: WireSlo): Slo =>
     ? { kind: "accuracy", accuracy: slo.accuracy }
     : { kind: "latency", latencyMs: slo.latencyMs }
 
-/**
- * Bucket of a condition: links count as the same within a tenth of a decade (26 %), delays within a quarter or half a
- * millisecond; SLOs exactly, because clients repeat them. Another policy starts anew.
- */
-const bucketOf = (condition: Condition, slo: Slo, policies: ReadonlyMap<string, PolicyArtifact>): string => {
-  const versions = [...policies.values()].map(({ manifest }) => `${manifest.name}@${manifest.version}`)
-  const links = condition.devices.map(
-    (d) =>
-      `${d.id}:${d.type}:${Math.round(Math.log10(d.bandwidthMbps) * 10)}:${Math.round(Math.log1p(d.delayMs * 2) * 4)}`,
-  )
-  return `${slo.kind}:${slo.kind === "latency" ? slo.latencyMs : slo.accuracy}|${links.join("|")}|${versions.join(" ")}`
-}
-
 /** Decisions that are remembered. */
 const cacheCapacity = 512
 /** Objectives that clients had lately, for thinking ahead. */
 const slosRemembered = 4
 /** Conditions that wait to be thought about; further ones are not: they will come again if they matter. */
 const maxPending = 4
+/** Thinking, and making ready what was found, takes computation from the requests under way: not more often than this. */
+const busyThinkEveryMs = 1000
+/** Devices that whole requests are handed to: more would crowd out what was found by thinking. */
+const maxHandOvers = 12
 /** For making a new strategy ready on its devices, beside the requests. */
 const activateMs = 3000
 
@@ -87,27 +84,6 @@ const fitsPolicy = (policies: ReadonlyMap<string, PolicyArtifact>, condition: Co
   [...policies.values()].some(
     (p) => p.manifest.kind === slo.kind && fitCondition(p.scenario, condition, slo) !== undefined,
   )
-
-/** A bounded map that forgets what was not used for longest. */
-const lru = <A>(capacity: number) => {
-  const map = new Map<string, A>()
-  return {
-    get: (key: string) => {
-      const value = map.get(key)
-      if (value !== undefined) {
-        map.delete(key)
-        map.set(key, value)
-      }
-      return value
-    },
-    set: (key: string, value: A) => {
-      map.delete(key)
-      map.set(key, value)
-      if (map.size > capacity) map.delete(map.keys().next().value ?? "")
-    },
-    values: () => [...map.values()],
-  }
-}
 
 const planOf = (decision: Decision): Plan => ({
   strategy: decision.strategy,
@@ -119,6 +95,7 @@ const planOf = (decision: Decision): Plan => ({
 const make = ({ world, profiles, decisionBudgetMs }: PlannerOptions) =>
   Effect.gen(function* () {
     const self = yield* Self
+    const backlog = yield* Backlog
     const membership = yield* Membership
     const links = yield* LinkTable
     const reconfig = yield* Reconfig
@@ -130,20 +107,7 @@ const make = ({ world, profiles, decisionBudgetMs }: PlannerOptions) =>
     const thinking = yield* FiberMap.make<string, Plan, Refusal>()
     const readying = yield* FiberMap.make<string, void>()
 
-    const local = { id: self.device, type: self.profile.name, bandwidthMbps: idealBandwidthMbps, delayMs: 0 }
-    const remote = (m: Member) => {
-      const link = links.get(m.identity.device)
-      if (link === undefined || !profiles.includes(m.identity.profile)) return []
-      const { delayMs, bandwidthMbps } = link
-      return [{ id: m.identity.device, type: m.identity.profile, bandwidthMbps, delayMs }]
-    }
-    const condition = (exclude: ReadonlyArray<DeviceId>): Condition => {
-      const others = membership.usable().filter((m) => {
-        const { device } = m.identity
-        return device !== self.device && !exclude.includes(device)
-      })
-      return { devices: [local, ...others.flatMap(remote)] }
-    }
+    const condition = conditionOf({ self, membership, links, backlog }, profiles)
     const judged = (strategy: Strategy, now: Condition, slo: Slo) => {
       const ids = now.devices.map((d) => d.id)
       if (!strategy.devices.every((d) => ids.includes(d))) return undefined
@@ -166,6 +130,7 @@ const make = ({ world, profiles, decisionBudgetMs }: PlannerOptions) =>
       const decision = yield* thinker.decide({ condition: now, slo, budgetMs: decisionBudgetMs, hints })
       const remember = Effect.sync(() => {
         known.add(decision.strategy)
+        for (const { id } of now.devices) known.addWhole(decision.strategy.submodel, self.device, id)
         decided.set(bucket, decision.strategy)
       })
       const ready = Effect.ignore(reconfig.activate(decision.strategy, activateMs))
@@ -195,6 +160,47 @@ const make = ({ world, profiles, decisionBudgetMs }: PlannerOptions) =>
       const now = condition(request.exclude)
       const slo = experienced(sloOf(request.slo))
       slos.set(JSON.stringify(slo), slo)
+      return yield* isBusy(now) ? planBusy(now, slo) : planIdle(idlePart(now), slo)
+    })
+    const handedOver = new Set<string>()
+    /** Whole networks on each of the other devices: what one entry device needs to use all of a busy swarm. */
+    const addHandOvers = ({ devices }: Condition) => {
+      for (const { id } of devices.slice(1, 1 + maxHandOvers)) {
+        if (!handedOver.has(id)) known.addHandOvers(self.device, id)
+        handedOver.add(id)
+      }
+      for (const id of handedOver) {
+        if (devices.some((d) => d.id === id)) continue
+        handedOver.delete(id)
+        known.unpin(id)
+      }
+    }
+    let thinkAfterMs = 0
+    /** One at a time, and nobody waits for it. */
+    const makeReady = (strategy: Strategy) =>
+      FiberMap.run(readying, "better", Effect.ignore(reconfig.activate(strategy, activateMs)), {
+        onlyIfMissing: true,
+      })
+    const planBusy = Effect.fnUntraced(function* (now: Condition, slo: Slo) {
+      addHandOvers(now)
+      const { all, ready } = known.bestUnderLoad(now, slo, {
+        prices: prices(now, backlog.typicalMs()),
+        workOf: backlog.workOf,
+        isReady: reconfig.isReady,
+      })
+      const idle = idlePart(now)
+      const best = ready ?? all
+      if (best === undefined) return yield* planIdle(idle, slo)
+      if (all !== undefined && all.strategy !== best.strategy) yield* makeReady(all.strategy)
+      const bucket = bucketOf(idle, slo, thinker.policies())
+      const nowMs = performance.now()
+      if (decided.get(bucket) === undefined && thinker.pending() === 0 && nowMs > thinkAfterMs) {
+        thinkAfterMs = nowMs + busyThinkEveryMs
+        yield* thought(idle, slo, bucket, "search")
+      }
+      return remembers(best.strategy, best.outcome, best.meets)
+    })
+    const planIdle = Effect.fnUntraced(function* (now: Condition, slo: Slo) {
       const bucket = bucketOf(now, slo, thinker.policies())
       const remembered = decided.get(bucket)
       const again = remembered === undefined ? undefined : judged(remembered, now, slo)
@@ -248,7 +254,7 @@ const make = ({ world, profiles, decisionBudgetMs }: PlannerOptions) =>
 
     /** The condition of a forecast: what is there now, with the links that are expected. */
     const expectedCondition = (links: ReadonlyArray<LinkForecast>): Condition => ({
-      devices: condition([]).devices.map((d) => {
+      devices: atRest(condition([])).devices.map((d) => {
         const link = links.find((l) => l.peer === d.id)
         return link === undefined
           ? d

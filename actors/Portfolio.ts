@@ -6,8 +6,8 @@ import type { Condition, Slo } from "../policies/Condition.ts"
 import { encodeStrategy, type Genome, type Space } from "../policies/Genome.ts"
 import { meetsSlo, type Outcome, score } from "../policies/Objective.ts"
 import type { World } from "../policies/World.ts"
-import { localStrategy, type Strategy, strategyId } from "../supernet/Strategy.ts"
-import { uniformSubmodel } from "../supernet/Submodel.ts"
+import { localStrategy, normalizeStrategy, type Strategy, strategyId } from "../supernet/Strategy.ts"
+import { type Submodel, uniformSubmodel } from "../supernet/Submodel.ts"
 
 export interface Judged {
   readonly strategy: Strategy
@@ -20,6 +20,17 @@ interface Entry {
   /** Its genome for one list of devices; another list makes another one. */
   genome: Genome | undefined
   devices: string
+  /** Top-1: the devices make no difference to it. */
+  accuracy: number | undefined
+}
+
+/** What counts beside the objective while devices are busy. */
+export interface Load {
+  /** What work costs (`Congestion.ts`): per device of the condition, and the work of a strategy by device id. */
+  readonly prices: ReadonlyArray<number>
+  readonly workOf: (strategy: Strategy) => ReadonlyMap<string, number>
+  /** Whether all its devices can run it without preparation. */
+  readonly isReady: (id: string, strategy: Strategy) => boolean
 }
 
 export class Portfolio {
@@ -29,7 +40,7 @@ export class Portfolio {
   private readonly capacity: number
   private readonly pinned = new Set<string>()
 
-  constructor(world: World, capacity = 256) {
+  constructor(world: World, capacity = 512) {
     this.world = world
     this.space = world.space
     this.capacity = capacity
@@ -39,22 +50,44 @@ export class Portfolio {
     return this.entries.size
   }
 
-  /** Uniform submodels of every size on the device itself: whatever happens, these can run. */
+  /** Uniform submodels of every size, whole on the device itself: whatever happens, these can run. */
   addLocal(device: string): void {
+    for (const submodel of this.uniform())
+      this.pinned.add(this.add(localStrategy(this.space.spec, submodel, device)))
+  }
+
+  /** The same, whole on another device: a busy one hands requests over. */
+  addHandOvers(local: string, device: string): void {
+    for (const submodel of this.uniform()) this.pinned.add(this.addWhole(submodel, local, device))
+  }
+
+  /** Forgets what was pinned for a device that left; it goes when room is needed. */
+  unpin(device: string): void {
+    for (const id of this.pinned)
+      if (this.entries.get(id)?.strategy.devices.includes(device) === true) this.pinned.delete(id)
+  }
+
+  /** A submodel in one piece on one device: the least work that its accuracy can be had for. */
+  addWhole(submodel: Submodel, local: string, device: string): string {
+    const whole = localStrategy(this.space.spec, submodel, local)
+    if (device === local) return this.add(whole)
+    const blocks = whole.blocks.map((b) => ({ ...b, placement: [1] }))
+    return this.add(normalizeStrategy(this.space.spec, { ...whole, devices: [local, device], blocks }))
+  }
+
+  private uniform(): ReadonlyArray<Submodel> {
     const { spec } = this.space
-    for (const resolution of spec.resolutions) {
-      for (const [i, depth] of spec.depths.entries()) {
-        const [kernel, expand] = [spec.kernels[i] ?? 3, spec.expands[i] ?? 3]
-        const submodel = uniformSubmodel(spec, resolution, depth, kernel, expand)
-        this.pinned.add(this.add(localStrategy(spec, submodel, device)))
-      }
-    }
+    return spec.resolutions.flatMap((resolution) =>
+      spec.depths.map((depth, i) =>
+        uniformSubmodel(spec, resolution, depth, spec.kernels[i] ?? 3, spec.expands[i] ?? 3),
+      ),
+    )
   }
 
   /** Adds or refreshes a strategy; the one not used for longest goes when there are too many. Gives its id. */
   add(strategy: Strategy): string {
     const id = strategyId(this.space.spec, strategy)
-    const known = this.entries.get(id) ?? { strategy, genome: undefined, devices: "" }
+    const known = this.entries.get(id) ?? { strategy, genome: undefined, devices: "", accuracy: undefined }
     this.entries.delete(id)
     this.entries.set(id, known)
     for (const oldest of this.entries.keys()) {
@@ -66,28 +99,61 @@ export class Portfolio {
 
   /** The best strategy known for this condition and objective. */
   best(condition: Condition, slo: Slo): Judged | undefined {
+    return this.choose(
+      condition,
+      slo,
+      () => 0,
+      () => true,
+    )
+  }
+
+  /** Under load: the best for all who wait, and the best of those that run without being made ready first. */
+  bestUnderLoad(
+    condition: Condition,
+    slo: Slo,
+    load: Load,
+  ): { readonly all?: Judged; readonly ready?: Judged } {
     const ids = condition.devices.map((d) => d.id)
-    const key = ids.join(" ")
+    const extraMs = (strategy: Strategy) => {
+      let sum = 0
+      for (const [device, ms] of load.workOf(strategy)) sum += ms * (load.prices[ids.indexOf(device)] ?? 0)
+      return sum
+    }
+    const all = this.choose(condition, slo, extraMs, () => true)
+    const ready = this.choose(condition, slo, extraMs, load.isReady)
+    return { ...(all === undefined ? {} : { all }), ...(ready === undefined ? {} : { ready }) }
+  }
+
+  private choose(
+    condition: Condition,
+    slo: Slo,
+    extraMs: (strategy: Strategy) => number,
+    isCandidate: (id: string, strategy: Strategy) => boolean,
+  ): Judged | undefined {
+    const ids = condition.devices.map((d) => d.id)
     const latencyMs = this.world.latency.at(condition)
     let best: Judged | undefined
     let bestScore = Number.NEGATIVE_INFINITY
-    for (const entry of this.entries.values()) {
-      if (entry.devices !== key) {
-        entry.devices = key
-        entry.genome = entry.strategy.devices.every((d) => ids.includes(d))
-          ? encodeStrategy(this.space, entry.strategy, ids)
-          : undefined
-      }
-      if (entry.genome === undefined) continue
-      const outcome = {
-        latencyMs: latencyMs(entry.genome),
-        accuracy: this.world.accuracy.accuracy(entry.genome),
-      }
-      const value = score(slo, outcome)
+    for (const [id, entry] of this.entries) {
+      const genome = this.genomeOf(entry, ids)
+      if (genome === undefined || !isCandidate(id, entry.strategy)) continue
+      const accuracy = (entry.accuracy ??= this.world.accuracy.accuracy(genome))
+      const outcome = { latencyMs: latencyMs(genome), accuracy }
+      const value = score(slo, { accuracy, latencyMs: outcome.latencyMs + extraMs(entry.strategy) })
       if (value <= bestScore) continue
       bestScore = value
       best = { strategy: entry.strategy, outcome, meets: meetsSlo(slo, outcome) }
     }
     return best
+  }
+
+  private genomeOf(entry: Entry, ids: ReadonlyArray<string>): Genome | undefined {
+    const key = ids.join(" ")
+    if (entry.devices !== key) {
+      entry.devices = key
+      const isThere = entry.strategy.devices.every((d) => ids.includes(d))
+      entry.genome = isThere ? encodeStrategy(this.space, entry.strategy, ids) : undefined
+    }
+    return entry.genome
   }
 }

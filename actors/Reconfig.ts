@@ -31,6 +31,8 @@ export interface ReconfigShape {
     strategy: Strategy,
     timeoutMs: number,
   ) => Effect.Effect<PreparedStrategy, NotReady | Refusal>
+  /** Whether a strategy runs without being made ready first. Takes no time: asked for many strategies per request. */
+  readonly isReady: (strategyId: string, strategy: Strategy) => boolean
   /** Forgets that a device is ready for a strategy: it said that it is not. */
   readonly deactivate: (device: DeviceId, strategyId: string) => void
 }
@@ -126,6 +128,9 @@ const make = Effect.gen(function* () {
   })
   return Reconfig.of({
     activate,
+    isReady: (id, { devices }) =>
+      engine.prepared(id) !== undefined &&
+      devices.every((d) => d === self.device || active.has(sessionOf(d as DeviceId), id)),
     deactivate: (device, strategyId) => active.remove(sessionOf(device), strategyId),
   })
 })

@@ -7,6 +7,7 @@ import type { DeviceId, RequestId } from "../subjects/DeviceId.ts"
 import { type ErrorBody, errorBodyOf, refusal } from "../subjects/ErrorReply.ts"
 import type { TaskTiming } from "../subjects/InferMessages.ts"
 import { logitsOf, type ResultMessage } from "../subjects/PlanMessages.ts"
+import { Backlog } from "./Backlog.ts"
 import { Self } from "./Self.ts"
 
 /** An attempt ended because a device could not run its task. */
@@ -24,6 +25,9 @@ export interface OpenAttempt {
   readonly timings: Array<TaskTiming>
 }
 
+/** Names an attempt in books of all kinds. */
+export const attemptKey = (requestId: string, attempt: number): string => `${requestId}/${attempt}`
+
 export interface ResultsShape {
   /** Opens an attempt of a request; an earlier one of the same request is closed by it. */
   readonly open: (requestId: RequestId, attempt: number) => OpenAttempt
@@ -40,6 +44,7 @@ const failed = (blame: DeviceId, task: number, error: ErrorBody): AttemptFailed 
 
 const make = Effect.gen(function* () {
   const self = yield* Self
+  const backlog = yield* Backlog
   const open = new Map<RequestId, OpenAttempt>()
   const settle = (waiting: OpenAttempt, message: ResultMessage) => {
     if (message._tag === "TaskDone") {
@@ -68,6 +73,10 @@ const make = Effect.gen(function* () {
     close: (requestId) => void open.delete(requestId),
     deliver: (message) =>
       Effect.suspend(() => {
+        if (message._tag !== "TaskFailed") {
+          const { requestId, attempt, timing, device, othersMs } = message
+          backlog.done(attemptKey(requestId, attempt), timing.task, device, othersMs)
+        }
         const waiting = open.get(message.requestId)
         if (waiting?.attempt === message.attempt) return Effect.asVoid(settle(waiting, message))
         if (message._tag !== "TaskDone") self.counters.dropped++

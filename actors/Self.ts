@@ -43,7 +43,12 @@ export interface SelfShape extends SelfOptions {
   readonly identity: DeviceIdentity
   readonly counters: Counters
   readonly noteError: (tag: string, message: string) => void
-  readonly status: (peers: ReadonlyArray<DeviceId>, busy: number, eventLoopLagMs: number) => DeviceStatus
+  readonly status: (
+    peers: ReadonlyArray<DeviceId>,
+    busy: number,
+    eventLoopLagMs: number,
+    backlogMs: Readonly<Record<string, number>>,
+  ) => DeviceStatus
 }
 
 const versionOf = (name: string): string => {
@@ -105,7 +110,7 @@ const makeSelf = (options: SelfOptions): SelfShape => {
     noteError: (tag, message) => {
       counters.lastError = { tag, message, atMs: performance.now() }
     },
-    status: (peers, busy, eventLoopLagMs) => {
+    status: (peers, busy, eventLoopLagMs, backlogMs) => {
       const {
         requests,
         tasksQueued,
@@ -123,7 +128,7 @@ const makeSelf = (options: SelfOptions): SelfShape => {
         upMs: performance.now() - startedMs,
         supernet,
         ...(policy === undefined ? {} : { policy }),
-        load: { requests, tasksQueued, tasksRunning, busy, rssMb, eventLoopLagMs },
+        load: { requests, tasksQueued, tasksRunning, busy, rssMb, eventLoopLagMs, backlogMs },
         strategies: counters.strategies,
         sessions: counters.sessions,
         counts: { answered, refused, dropped, tasks, replans },

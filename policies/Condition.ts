@@ -24,6 +24,8 @@ export const DeviceState = Schema.Struct({
   bandwidthMbps: Schema.Finite,
   /** One way, milliseconds. */
   delayMs: Schema.Finite,
+  /** Work that the device has taken on already, milliseconds: a new request waits behind it. Absent: idle. */
+  backlogMs: Schema.optionalKey(Schema.Finite),
 })
 export type DeviceState = typeof DeviceState.Type
 

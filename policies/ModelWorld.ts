@@ -36,6 +36,7 @@ export const modelLatency = (
       devices: condition.devices.map((d, i) => ({
         id: d.id,
         profile: d.type,
+        ...(d.backlogMs === undefined ? {} : { backlogMs: d.backlogMs }),
         link:
           i === localDevice
             ? { upMbps: Infinity, downMbps: Infinity, delayMs: 0 }

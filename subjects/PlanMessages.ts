@@ -52,6 +52,8 @@ const resultHead = {
   /** Counts the plans of a request: results of an earlier attempt are recognised and dropped. */
   attempt: Schema.Int,
   device: DeviceId,
+  /** Work that this device has taken on for others than the serving one, ms: fresher than its last beat. */
+  othersMs: Schema.optionalKey(Schema.Finite),
 }
 
 /** Executor -> serving Scheduler, once per task: the head's carries the logits. */

@@ -48,6 +48,8 @@ export const DeviceStatus = Schema.Struct({
     busy: Schema.Finite,
     rssMb: Schema.Finite,
     eventLoopLagMs: Schema.Finite,
+    /** Work taken on and not done, ms of computation, by the device that serves the request: who plans adds it up. */
+    backlogMs: Schema.optionalKey(Schema.Record(DeviceId, Schema.Finite)),
   }),
   /** Strategies that are ready to run without preparation, and sessions resident for them. */
   strategies: Schema.Int,

@@ -40,6 +40,8 @@ export const ConditionDevice = Schema.Struct({
   /** Name of its `DeviceProfile`. */
   profile: Schema.String,
   link: Link,
+  /** Work that the device has taken on already: it turns to a new request when that is done. Default 0. */
+  backlogMs: Schema.optionalKey(Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))),
 })
 export type ConditionDevice = typeof ConditionDevice.Type
 

@@ -10,7 +10,8 @@ import type { TaskSpan, Timeline, TransferSpan } from "./Timeline.ts"
 export interface CriticalStep {
   readonly startMs: number
   readonly endMs: number
-  readonly kind: "image" | "compute" | "transfer" | "reply"
+  /** backlog: the device was busy with earlier requests. */
+  readonly kind: "image" | "backlog" | "compute" | "transfer" | "reply"
   readonly text: string
 }
 
@@ -84,6 +85,8 @@ export const criticalPath = (t: Timeline): ReadonlyArray<CriticalStep> => {
   let span: TaskSpan | TransferSpan | undefined =
     t.transfers.find((x) => x.what === "result") ?? t.tasks.at(-1)
   let endMs = finishedMs
+  let first: CriticalStep["kind"] = "image"
+  let firstText = "request, plan, decode the image"
   while (span !== undefined) {
     const cause: Cause = span.kind === "task" ? causeOfTask(t, span) : causeOfTransfer(t, span, endMs)
     const waited = span.kind === "task" ? span.startMs > span.readyMs : cause.atMs > span.readyMs
@@ -94,9 +97,13 @@ export const criticalPath = (t: Timeline): ReadonlyArray<CriticalStep> => {
     const kind = span.kind === "task" ? "compute" : "transfer"
     steps.push({ kind, startMs: cause.atMs, endMs, text })
     endMs = cause.atMs
+    if (span.kind === "task" && cause.span === undefined && waited) {
+      first = "backlog"
+      firstText = `${deviceName(t, span.device)} finishes what it has`
+    }
     span = cause.span
   }
-  steps.push({ kind: "image", startMs: 0, endMs, text: "request, plan, decode the image" })
+  steps.push({ kind: first, startMs: 0, endMs, text: firstText })
   return steps.toReversed()
 }
 

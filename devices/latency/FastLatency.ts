@@ -26,10 +26,11 @@ export class FastLatency {
   private readonly resultWire: number
   private readonly messageMsPerByte: number
 
-  // Links of the condition: ms per byte, ms.
+  // Links of the condition: ms per byte, ms. And when each device is done with what it has already.
   private readonly up = new Float64Array(maxDevices)
   private readonly down = new Float64Array(maxDevices)
   private readonly delay = new Float64Array(maxDevices)
+  private readonly backlog = new Float64Array(maxDevices)
   private deviceCount = 0
 
   // The graph's arrays, one step nearer.
@@ -74,9 +75,10 @@ export class FastLatency {
     this.pendingOrder = new Int32Array(this.pendingReady.length)
   }
 
-  /** Device `index` has this profile (by its place in the constructor's list) and this link. */
-  setDevice(index: number, profile: number, link: Link) {
+  /** Device `index` has this profile (by its place in the constructor's list), this link and so much to do before. */
+  setDevice(index: number, profile: number, link: Link, backlogMs = 0) {
     this.graph.profile[index] = profile
+    this.backlog[index] = backlogMs
     this.deviceCount = Math.max(this.deviceCount, index + 1)
     this.setLink(index, link.upMbps, link.downMbps, link.delayMs)
   }
@@ -93,7 +95,7 @@ export class FastLatency {
     for (const [i, device] of condition.devices.entries()) {
       const profile = this.profileIndex.get(device.profile)
       if (profile === undefined) throw new RangeError(`no profile ${device.profile}`)
-      this.setDevice(i, profile, device.link)
+      this.setDevice(i, profile, device.link, device.backlogMs)
     }
   }
 
@@ -102,7 +104,7 @@ export class FastLatency {
     const { graph } = this
     graph.build(encoded, offset)
     for (let device = 0; device < this.deviceCount; device++) {
-      this.deviceFree[device] = 0
+      this.deviceFree[device] = this.backlog[device] as number
       this.upFree[device] = 0
       this.downFree[device] = 0
     }

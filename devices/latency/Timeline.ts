@@ -126,7 +126,7 @@ class Simulation {
     this.profiles = this.devices.map((d) => input.profileOf(d.profile))
     this.spec = input.spec
     const zeros = this.devices.map(() => 0)
-    this.deviceFree = [...zeros]
+    this.deviceFree = this.devices.map((d) => d.backlogMs ?? 0)
     this.upFree = [...zeros]
     this.downFree = [...zeros]
     this.missing = this.graph.tasks.map((t) => t.inputs.length)

@@ -140,7 +140,7 @@ describe("a device", () => {
         )
         const tags = results.map((r) => (r._tag === "Success" ? "answer" : (r.failure.tag ?? r.failure._tag)))
         for (const tag of tags) assert.include(["answer", "DeadlineExpired", "Overloaded"], tag)
-        assert.include(tags, "DeadlineExpired")
+        assert.isAbove(tags.filter((tag) => tag !== "answer").length, 20)
         // The client itself gives up a second after the deadline.
         assert.isBelow(Math.max(...tookMs), 4000)
         const after = yield* ask(client, { tensor: tensorOf(64, 1), strategy: local, deadlineMs: 40_000 })

@@ -38,6 +38,7 @@ const randomCondition = (random: Random, count: number): Condition => ({
   devices: ids.slice(0, count).map((id, i) => ({
     id,
     profile: pick(random, shippedProfileNames),
+    ...(random.next() < 0.3 ? { backlogMs: 200 * random.next() } : {}),
     link:
       i === 0 && random.next() < 0.7
         ? idealLink
@@ -149,6 +150,26 @@ describe("a timeline", () => {
     assert.approximately(latencyMs, local + imageMs + resultMs + 2 * 15, 1e-9)
   })
 
+  it("starts nothing on a busy device before that is done with what it has, and is no longer than waiting for all", () => {
+    const random = seededRandom(19)
+    for (let i = 0; i < 200; i++) {
+      const strategy = sampleStrategy(spec, ids, random, { locality: 0.8 })
+      const idle = sameDevices(5, 100, 5)
+      const backlogs = ids.map(() => 100 * random.next())
+      const busy: Condition = {
+        ...idle,
+        devices: idle.devices.map((d, k) => ({ ...d, backlogMs: backlogs[k] ?? 0 })),
+      }
+      const [free, late] = [idle, busy].map((condition) => timeline({ spec, strategy, condition, profileOf }))
+      if (free === undefined || late === undefined) continue
+      for (const span of late.tasks) {
+        const at = ids.indexOf(late.devices[span.device]?.id ?? "")
+        assert.isAtLeast(span.startMs, backlogs[at] ?? 0)
+      }
+      assert.isAtMost(late.latencyMs, 1.02 * free.latencyMs + Math.max(...backlogs))
+    }
+  })
+
   it("never gets shorter when a link gets slower or a delay longer", () => {
     const random = seededRandom(11)
     for (let i = 0; i < 200; i++) {
@@ -193,7 +214,13 @@ describe("a timeline", () => {
         assert.isAtLeast(step.endMs, step.startMs - 1e-9)
       }
       assert.approximately(path.at(-1)?.endMs ?? 0, t.latencyMs, 1e-9)
-      assert.approximately(path[0]?.endMs ?? 0, t.imageReadyMs, 1e-9)
+      const began = path[0]?.endMs ?? 0
+      if (path[0]?.kind === "image") assert.approximately(began, t.imageReadyMs, 1e-9)
+      else
+        assert.include(
+          t.devices.map((d) => d.backlogMs ?? 0),
+          began,
+        )
     }
   })
 

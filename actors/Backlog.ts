@@ -1,0 +1,112 @@
+/**
+ * How much each device has to do before it can turn to something new. Three sources: what this device itself has handed out
+ * and not got back (exact), what others handed to this device (exact, and told to all in beats), and what others handed to
+ * each peer (from that peer's last beat or result, worked off since then at one millisecond per millisecond).
+ */
+import { Context, Effect, Layer } from "effect"
+import type { PreparedStrategy } from "../devices/engine/Engine.ts"
+import type { DeviceProfile } from "../devices/profiles/DeviceProfile.ts"
+import type { DeviceId } from "../subjects/DeviceId.ts"
+import type { Strategy } from "../supernet/Strategy.ts"
+import { Ledger } from "./Ledger.ts"
+import { Self } from "./Self.ts"
+import { makeWorkOf, sum, type WorkByDevice } from "./Work.ts"
+
+export interface BacklogOptions {
+  readonly profiles: ReadonlyArray<DeviceProfile>
+}
+
+export interface BacklogShape {
+  /** Books a strategy that this device serves, until it is closed. */
+  readonly book: (key: string, strategy: Strategy) => void
+  /** A task of a booked strategy is done; its device told how much it has to do for others than this one. */
+  readonly done: (key: string, task: number, device: DeviceId, othersMs: number | undefined) => void
+  readonly close: (key: string) => void
+  /** Tasks of this device in a request that another one serves. */
+  readonly host: (key: string, origin: DeviceId, prepared: PreparedStrategy) => void
+  readonly hostDone: (key: string, task: number) => void
+  readonly hostClose: (key: string) => void
+  /** A peer's beat: who it is, and how much it has to do, by serving device. */
+  readonly heard: (device: DeviceId, profile: string, shares: Readonly<Record<string, number>>) => void
+  readonly forget: (device: DeviceId) => void
+  /** When the device can turn to something new, ms from now. */
+  readonly ms: (device: DeviceId) => number
+  /** What this device has to do, by serving device: for its beats. */
+  readonly shares: () => Readonly<Record<string, number>>
+  /** Of that, for others than the given device. */
+  readonly othersMs: (than: DeviceId) => number
+  readonly workOf: (strategy: Strategy) => WorkByDevice
+  /** Work of a request that this device serves, usually; 0 before the first one. */
+  readonly typicalMs: () => number
+}
+
+interface Heard {
+  readonly atMs: number
+  /** Of all, and of those that others than this device serve. */
+  readonly totalMs: number
+  readonly othersMs: number
+}
+
+/** Weight of the newest request in the usual work. */
+const newest = 0.1
+
+const make = ({ profiles }: BacklogOptions) =>
+  Effect.gen(function* () {
+    const self = yield* Self
+    const me = self.device
+    const mine = new Ledger()
+    const hosted = new Ledger()
+    const peers = new Map<string, Heard>()
+    const profileNames = new Map<string, string>([[me, self.profile.name]])
+    const workOf = makeWorkOf(self.spec, (device) =>
+      profiles.find((p) => p.name === profileNames.get(device)),
+    )
+    let typical = 0
+
+    const othersAt = (device: DeviceId): number => {
+      const heard = peers.get(device)
+      if (heard === undefined || heard.totalMs <= 0) return 0
+      const left = Math.max(0, heard.totalMs - (performance.now() - heard.atMs))
+      return left * (heard.othersMs / heard.totalMs)
+    }
+    return Backlog.of({
+      book: (key, strategy) => {
+        const { items, totalMs } = workOf(strategy)
+        typical = typical === 0 ? totalMs : typical + newest * (totalMs - typical)
+        mine.book(key, items)
+      },
+      done: (key, task, device, othersMs) => {
+        mine.done(key, task)
+        if (device === me || othersMs === undefined) return
+        peers.set(device, { atMs: performance.now(), totalMs: othersMs + mine.ms(device), othersMs })
+      },
+      close: (key) => mine.close(key),
+      host: (key, origin, prepared) => {
+        const own = workOf(prepared.strategy).items.filter((i) => i.account === me)
+        hosted.book(
+          key,
+          own.map((i) => ({ ...i, account: origin })),
+        )
+      },
+      hostDone: (key, task) => hosted.done(key, task),
+      hostClose: (key) => hosted.close(key),
+      heard: (device, profile, shares) => {
+        profileNames.set(device, profile)
+        const totalMs = sum(Object.values(shares))
+        peers.set(device, { atMs: performance.now(), totalMs, othersMs: totalMs - (shares[me] ?? 0) })
+      },
+      forget: (device) => void peers.delete(device),
+      ms: (device) => mine.ms(device) + (device === me ? sum(hosted.all().values()) : othersAt(device)),
+      shares: () => ({
+        ...Object.fromEntries(hosted.all()),
+        ...(mine.ms(me) > 0 ? { [me]: mine.ms(me) } : {}),
+      }),
+      othersMs: (than) => mine.ms(me) + sum(hosted.all().values()) - hosted.ms(than),
+      workOf: (strategy) => workOf(strategy).byDevice,
+      typicalMs: () => typical,
+    })
+  })
+
+export class Backlog extends Context.Service<Backlog, BacklogShape>()("actors/Backlog") {
+  static readonly layer = (options: BacklogOptions) => Layer.effect(Backlog, make(options))
+}

@@ -1,0 +1,36 @@
+/** The condition of the moment: who can be planned with, how their links are, and how much each has to do already. */
+import { type Condition, idealBandwidthMbps } from "../policies/Condition.ts"
+import type { DeviceId } from "../subjects/DeviceId.ts"
+import type { BacklogShape } from "./Backlog.ts"
+import type { LinkTableShape } from "./LinkTable.ts"
+import type { Member } from "./MemberTable.ts"
+import type { MembershipShape } from "./Membership.ts"
+import type { SelfShape } from "./Self.ts"
+
+export interface Known {
+  readonly self: SelfShape
+  readonly membership: MembershipShape
+  readonly links: LinkTableShape
+  readonly backlog: BacklogShape
+}
+
+/** Devices of other types than `profiles` are left out: nothing is known about their speed. */
+export const conditionOf =
+  ({ self, membership, links, backlog }: Known, profiles: ReadonlyArray<string>) =>
+  (exclude: ReadonlyArray<DeviceId>): Condition => {
+    const waiting = (device: DeviceId) => {
+      const backlogMs = backlog.ms(device)
+      return backlogMs > 0 ? { backlogMs } : {}
+    }
+    const remote = (m: Member) => {
+      const { device, profile } = m.identity
+      const link = links.get(device)
+      if (device === self.device || exclude.includes(device)) return []
+      if (link === undefined || !profiles.includes(profile)) return []
+      const { delayMs, bandwidthMbps } = link
+      return [{ id: device, type: profile, bandwidthMbps, delayMs, ...waiting(device) }]
+    }
+    const type = self.profile.name
+    const local = { id: self.device, type, bandwidthMbps: idealBandwidthMbps, delayMs: 0 }
+    return { devices: [{ ...local, ...waiting(self.device) }, ...membership.usable().flatMap(remote)] }
+  }
