@@ -6,11 +6,13 @@ import { Effect } from "effect"
 
 export interface Admission {
   readonly inFlight: () => number
-  /** How long a request that is let in now waits before its own work, from the recent rate of answers. */
-  readonly predictedWaitMs: () => number
+  /** How long a request waits before its own work if so many go before it, from the recent rate of answers. */
+  readonly predictedWaitMs: (ahead: number) => number
   readonly run: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** A try took this long although so much had been predicted. */
   readonly observe: (predictedMs: number, tookMs: number) => void
+  /** When a try of this predicted latency is overdue: nine of ten were done by then. */
+  readonly overdueMs: (predictedMs: number) => number
   /** How long to wait for a try of this predicted latency before giving up on the devices that hold it. */
   readonly patienceMs: (predictedMs: number) => number
 }
@@ -24,6 +26,8 @@ const busyLevel = 4
 /** A try may take twice what it usually takes compared to its prediction, plus a hiccup of a loaded Pi. */
 const patienceFactor = 2
 const patienceFloorMs = 250
+/** A pause of a loaded event loop is not a lost device. */
+const hiccupMs = 50
 
 export const admission = (concurrency: number, clock: () => number = () => performance.now()): Admission => {
   const ratios: Array<number> = []
@@ -52,14 +56,15 @@ export const admission = (concurrency: number, clock: () => number = () => perfo
   }
   return {
     inFlight: () => inFlight,
-    predictedWaitMs: () =>
-      inFlight < Math.min(2 * busyLevel, concurrency) ? 0 : inFlight * (intervalMs() ?? 0),
+    predictedWaitMs: (ahead) =>
+      ahead < Math.min(2 * busyLevel, concurrency) ? 0 : ahead * (intervalMs() ?? 0),
     run: (effect) =>
       Effect.suspend(() => {
         inFlight++
         return effect
       }).pipe(Effect.onExit((exit) => Effect.sync(() => finish(exit._tag === "Success")))),
     observe: (predictedMs, tookMs) => rememberIn(ratios, tookMs / Math.max(1, predictedMs)),
+    overdueMs: (predictedMs) => usualRatio() * predictedMs + hiccupMs,
     // What the try waits for behind others is part of its prediction.
     patienceMs: (predictedMs) => patienceFactor * usualRatio() * predictedMs + patienceFloorMs,
   }

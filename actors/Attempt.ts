@@ -12,6 +12,7 @@ import type { Strategy } from "../supernet/Strategy.ts"
 import type { ExecutorShape } from "./Executor.ts"
 import type { MembershipShape } from "./Membership.ts"
 import type { ReconfigShape } from "./Reconfig.ts"
+import type { Progress } from "./Progress.ts"
 import type { AttemptFailed, ResultsShape } from "./Results.ts"
 
 /** What a try needs of the device's actors. */
@@ -31,6 +32,8 @@ export interface AttemptOptions<E> {
   readonly deadlineMs: number
   /** How long to wait for the logits before giving up on remote devices. */
   readonly patienceMs: number
+  /** Written while the try goes on. */
+  readonly progress: Progress
 }
 
 export interface AttemptOutcome {
@@ -69,6 +72,8 @@ const remotesOf = (prepared: PreparedStrategy): ReadonlyArray<DeviceId> =>
 /** Waits for logits, a lost device, or the end of patience. */
 const awaitLogits = <E>(actors: AttemptActors, prepared: PreparedStrategy, o: AttemptOptions<E>) => {
   const open = actors.results.open(o.requestId, o.attempt)
+  o.progress.prepared = prepared
+  o.progress.timings = open.timings
   const remotes = remotesOf(prepared)
   const answered = Deferred.await(open.logits).pipe(
     Effect.mapError((e: AttemptFailed) => {
@@ -121,7 +126,7 @@ export const runAttempt = <E>(
       return yield* Fiber.join(waiting)
     }).pipe(
       Effect.onError(() => actors.executor.cancel(requestId, attempt)),
-      Effect.ensuring(Effect.sync(() => actors.results.close(requestId))),
+      Effect.ensuring(Effect.sync(() => actors.results.close(requestId, attempt))),
     )
     const done = yield* timed(execute)
     const { logits, timings } = done.value

@@ -29,6 +29,8 @@ export interface BacklogShape {
   /** A peer's beat: who it is, and how much it has to do, by serving device. */
   readonly heard: (device: DeviceId, profile: string, shares: Readonly<Record<string, number>>) => void
   readonly forget: (device: DeviceId) => void
+  /** Other devices that hold work of requests that this device serves. */
+  readonly inUse: () => ReadonlyArray<DeviceId>
   /** When the device can turn to something new, ms from now. */
   readonly ms: (device: DeviceId) => number
   /** What this device has to do, by serving device: for its beats. */
@@ -95,6 +97,7 @@ const make = ({ profiles }: BacklogOptions) =>
         const totalMs = sum(Object.values(shares))
         peers.set(device, { atMs: performance.now(), totalMs, othersMs: totalMs - (shares[me] ?? 0) })
       },
+      inUse: () => [...mine.all().keys()].flatMap((d) => (d === me ? [] : [d as DeviceId])),
       forget: (device) => void peers.delete(device),
       ms: (device) => mine.ms(device) + (device === me ? sum(hosted.all().values()) : othersAt(device)),
       shares: () => ({

@@ -33,6 +33,7 @@ import { SharedStrategies } from "./SharedStrategies.ts"
 import { servicesLayer } from "./Services.ts"
 import { Thinker } from "./Thinker.ts"
 import { Tiles } from "./Tiles.ts"
+import { watchLayer } from "./Watch.ts"
 
 export interface DeviceOptions {
   readonly device: DeviceId
@@ -130,7 +131,7 @@ export const deviceLayer = (o: DeviceOptions) => {
     Layer.provideMerge(Bus.layer(o.bus)),
   )
   // Shutting down goes from top to bottom: farewell, no new requests, no new plans, no new tiles.
-  return Layer.mergeAll(leaveFirst, servicesLayer).pipe(
+  return Layer.mergeAll(leaveFirst, servicesLayer, watchLayer).pipe(
     Layer.provideMerge(scheduler),
     Layer.provideMerge(Layer.mergeAll(policies, Profiles.layer(profiles), SharedStrategies.layer)),
     Layer.provideMerge(

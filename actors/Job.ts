@@ -27,6 +27,8 @@ export interface Done {
   readonly outcome: AttemptOutcome
   readonly replans: number
   readonly planMs: number
+  /** Absent when the first try answered. */
+  readonly recovery: InferReply["recovery"]
 }
 
 /** Decodes the request's image once per resolution. An emulated device takes at least `heldMs` for it. */
@@ -62,7 +64,7 @@ export const deadlineExpired = (job: Job): Refusal => {
 }
 
 export const replyOf = (self: Self["Service"], job: Job, done: Done, queueMs: number): InferReply => {
-  const { planned, outcome, replans, planMs } = done
+  const { planned, outcome, replans, planMs, recovery } = done
   const { request } = job
   const { decodeMs, reconfigMs, executeMs, prepared } = outcome
   const latencyMs = performance.now() - job.arrivedMs
@@ -82,6 +84,7 @@ export const replyOf = (self: Self["Service"], job: Job, done: Done, queueMs: nu
     summary: summarize(prepared),
     origin: replans > 0 && planned.strategy.devices.length === 1 ? "fallback" : planned.origin,
     replans,
+    ...(recovery === undefined ? {} : { recovery }),
     supernet: { name: self.spec.name, version: self.spec.version },
     trained: self.spec.trained,
     ...(request.include.includes("logits") ? { logits: [...outcome.logits] } : {}),

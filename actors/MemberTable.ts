@@ -154,6 +154,14 @@ export const heard = (table: MemberTable, device: DeviceId, nowMs: number): Chan
   return { table: withMember(table, { ...known, state: "present", lastSeenMs: nowMs }), events }
 }
 
+/** A device that does not answer what it should: out of new plans at once, not when its silence has lasted long enough. */
+export const suspected = (table: MemberTable, device: DeviceId, nowMs: number): Change => {
+  const known = table.get(device)
+  if (known?.state !== "present") return unchanged(table)
+  const event: MemberEvent = { _tag: "DeviceSuspected", device, silentMs: nowMs - known.lastSeenMs }
+  return { table: withMember(table, { ...known, state: "suspect" }), events: [event] }
+}
+
 /** The table after some time without messages. */
 export const aged = (table: MemberTable, nowMs: number, times: MembershipTimes): Change => {
   const events: Array<MemberEvent> = []

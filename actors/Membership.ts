@@ -20,6 +20,7 @@ import {
   type MembershipTimes,
   plannable,
   received,
+  suspected,
 } from "./MemberTable.ts"
 import { Backlog } from "./Backlog.ts"
 import { Self } from "./Self.ts"
@@ -31,6 +32,8 @@ export interface MembershipShape {
   readonly isPresent: (device: DeviceId) => boolean
   /** A sign of life that did not come as a beat. */
   readonly heard: (device: DeviceId) => void
+  /** Nobody listens where this device should: it ends new plans with it and the wait for what it holds. A beat clears it. */
+  readonly suspect: (device: DeviceId) => Effect.Effect<void>
   readonly events: Stream.Stream<MemberEvent>
   /** Completes when one of these devices is suspected, gone or leaving; at once when one already is. */
   readonly awaitLoss: (devices: ReadonlyArray<DeviceId>) => Effect.Effect<DeviceId>
@@ -174,6 +177,7 @@ const make = (times: MembershipTimes) =>
         const change = heard(table, device, performance.now())
         table = change.table
       },
+      suspect: (device) => Effect.suspend(() => apply(suspected(table, device, performance.now()))),
       events: Stream.fromPubSub(events),
       awaitLoss: (devices) =>
         Effect.scoped(

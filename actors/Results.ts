@@ -1,6 +1,6 @@
 /**
- * Where the results of tasks meet the requests that wait for them. Each request has one open attempt at most; what
- * belongs to an earlier attempt, or to a request that is over, is late: counted and dropped.
+ * Where the results of tasks meet the requests that wait for them. A request may have two open attempts, when one is
+ * overdue; what belongs to an attempt that was given up, or to a request that is over, is late: counted and dropped.
  */
 import { Context, Deferred, Effect, Layer } from "effect"
 import type { DeviceId, RequestId } from "../subjects/DeviceId.ts"
@@ -20,7 +20,6 @@ export interface AttemptFailed {
 }
 
 export interface OpenAttempt {
-  readonly attempt: number
   readonly logits: Deferred.Deferred<Float32Array, AttemptFailed>
   readonly timings: Array<TaskTiming>
 }
@@ -29,9 +28,8 @@ export interface OpenAttempt {
 export const attemptKey = (requestId: string, attempt: number): string => `${requestId}/${attempt}`
 
 export interface ResultsShape {
-  /** Opens an attempt of a request; an earlier one of the same request is closed by it. */
   readonly open: (requestId: RequestId, attempt: number) => OpenAttempt
-  readonly close: (requestId: RequestId) => void
+  readonly close: (requestId: RequestId, attempt: number) => void
   readonly deliver: (message: ResultMessage) => Effect.Effect<void>
 }
 
@@ -45,7 +43,7 @@ const failed = (blame: DeviceId, task: number, error: ErrorBody): AttemptFailed 
 const make = Effect.gen(function* () {
   const self = yield* Self
   const backlog = yield* Backlog
-  const open = new Map<RequestId, OpenAttempt>()
+  const open = new Map<string, OpenAttempt>()
   const settle = (waiting: OpenAttempt, message: ResultMessage) => {
     if (message._tag === "TaskDone") {
       waiting.timings.push(message.timing)
@@ -66,19 +64,19 @@ const make = Effect.gen(function* () {
   }
   return Results.of({
     open: (requestId, attempt) => {
-      const waiting: OpenAttempt = { attempt, logits: Deferred.makeUnsafe(), timings: [] }
-      open.set(requestId, waiting)
+      const waiting: OpenAttempt = { logits: Deferred.makeUnsafe(), timings: [] }
+      open.set(attemptKey(requestId, attempt), waiting)
       return waiting
     },
-    close: (requestId) => void open.delete(requestId),
+    close: (requestId, attempt) => void open.delete(attemptKey(requestId, attempt)),
     deliver: (message) =>
       Effect.suspend(() => {
         if (message._tag !== "TaskFailed") {
           const { requestId, attempt, timing, device, othersMs } = message
           backlog.done(attemptKey(requestId, attempt), timing.task, device, othersMs)
         }
-        const waiting = open.get(message.requestId)
-        if (waiting?.attempt === message.attempt) return Effect.asVoid(settle(waiting, message))
+        const waiting = open.get(attemptKey(message.requestId, message.attempt))
+        if (waiting !== undefined) return Effect.asVoid(settle(waiting, message))
         if (message._tag !== "TaskDone") self.counters.dropped++
         return Effect.void
       }),

@@ -3,7 +3,7 @@
  * typed error, within the deadline. When a try is lost to a device, the request is planned anew over those that remain, at
  * worst fully here. The device that a client asks is the one that serves it.
  */
-import { Context, Effect, Layer, Semaphore } from "effect"
+import { Context, Effect, Layer } from "effect"
 import { inferReply, inferRequest, resultMessage } from "../subjects/Codecs.ts"
 import { RequestId } from "../subjects/DeviceId.ts"
 import { type Refusal, refusal } from "../subjects/ErrorReply.ts"
@@ -13,6 +13,7 @@ import * as Subjects from "../subjects/Subjects.ts"
 import { admission, type Admission } from "./Admission.ts"
 import { Backlog } from "./Backlog.ts"
 import { Executor } from "./Executor.ts"
+import { gate } from "./FairQueue.ts"
 import { deadlineExpired, imageOf, type Job, replyOf } from "./Job.ts"
 import { Membership } from "./Membership.ts"
 import { Planner } from "./Planner.ts"
@@ -23,7 +24,7 @@ import { SharedStrategies } from "./SharedStrategies.ts"
 import { makeTries } from "./Tries.ts"
 
 export interface SchedulerOptions {
-  /** Requests served at once; further ones wait in a queue of `queued`, then are refused. */
+  /** Requests served at once at most; further ones wait in a queue of `queued`, each client in turn, then are refused. */
   readonly concurrency: number
   readonly queued: number
   /** For requests that name no deadline. */
@@ -39,6 +40,14 @@ export const defaultSchedulerOptions: SchedulerOptions = {
   remoteAttempts: 2,
 }
 
+/**
+ * Requests under way for each device of the swarm: enough that nobody idles while an image is decoded or a tile travels, and
+ * few enough that the next client's turn comes soon.
+ */
+const perDevice = 4
+
+const full = refusal("Overloaded", "the queue is full", "try again later, or elsewhere", true)
+
 const make = (options: SchedulerOptions) =>
   Effect.gen(function* () {
     const self = yield* Self
@@ -53,8 +62,11 @@ const make = (options: SchedulerOptions) =>
       membership,
     }
     const admitted: Admission = admission(options.concurrency)
-    /** Requests wait for one of these with their deadline running: in the bus' queue nobody would tell them that it passed. */
-    const slots = yield* Semaphore.make(options.concurrency)
+    // They wait here with their deadline running: in the bus' queue nobody would tell them that it passed.
+    const turns = gate(
+      () => Math.min(options.concurrency, perDevice * membership.usable().length),
+      options.queued,
+    )
     let counter = 0
 
     const answer = makeTries({ ...actors, self, planner, backlog }, admitted, options)
@@ -72,12 +84,13 @@ const make = (options: SchedulerOptions) =>
         }
         const startedMs = performance.now()
         if (startedMs >= job.deadlineMs) return yield* deadlineExpired(job)
-        const waitMs = admitted.predictedWaitMs()
+        const client = arrival.client === "" ? key : arrival.client
+        const waitMs = admitted.predictedWaitMs(turns.ahead(client))
         if (startedMs - arrival.arrivedMs + waitMs > limitMs) {
           const detail = `${admitted.inFlight()} requests are under way; this one would wait about ${Math.round(waitMs)} ms`
           return yield* refusal("Overloaded", detail, "send fewer at once, or allow a longer deadline", true)
         }
-        const done = yield* admitted.run(slots.withPermits(1)(answer(job))).pipe(
+        const done = yield* admitted.run(turns.run(client, full, answer(job))).pipe(
           Effect.timeoutOrElse({
             duration: Math.max(1, job.deadlineMs - performance.now()),
             orElse: () => Effect.fail(deadlineExpired(job)),

@@ -31,6 +31,8 @@ export interface Counters {
   dropped: number
   tasks: number
   replans: number
+  /** Second tries beside overdue ones. */
+  hedges: number
   /** Computation time of this session, ms: the difference of two readings is the load between them. */
   computeMs: number
   strategies: number
@@ -90,6 +92,7 @@ const makeSelf = (options: SelfOptions): SelfShape => {
     dropped: 0,
     tasks: 0,
     replans: 0,
+    hedges: 0,
     computeMs: 0,
     strategies: 0,
     sessions: 0,
@@ -120,6 +123,7 @@ const makeSelf = (options: SelfOptions): SelfShape => {
         dropped,
         tasks,
         replans,
+        hedges,
         lastError,
         policy,
       } = counters
@@ -131,7 +135,7 @@ const makeSelf = (options: SelfOptions): SelfShape => {
         load: { requests, tasksQueued, tasksRunning, busy, rssMb, eventLoopLagMs, backlogMs },
         strategies: counters.strategies,
         sessions: counters.sessions,
-        counts: { answered, refused, dropped, tasks, replans },
+        counts: { answered, refused, dropped, tasks, replans, hedges },
         ...(lastError === undefined
           ? {}
           : {

@@ -141,6 +141,17 @@ export const InferReply = Schema.Struct({
   origin: DecisionOrigin,
   /** How often the request was planned anew because a device or a tile was lost. */
   replans: Schema.Int,
+  /** Present when a device was lost or overdue on the way. */
+  recovery: Schema.optionalKey(
+    Schema.Struct({
+      /** Devices that were given up. */
+      lost: Schema.Array(DeviceId),
+      /** A second try was started beside an overdue one, and one of the two answered. */
+      hedged: Schema.Boolean,
+      /** What was predicted for the first try. */
+      predictedMs: Schema.Finite,
+    }),
+  ),
   supernet: Schema.Struct({ name: Schema.String, version: Schema.String }),
   /** False: the weights are random, and the classes mean nothing. */
   trained: Schema.Boolean,

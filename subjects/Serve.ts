@@ -19,7 +19,12 @@ export interface Arrival {
   readonly arrivedMs: number
   readonly bytes: number
   readonly format: WireFormat
+  /** The connection that asks, as far as the bus tells: the part of its reply subject that all its requests share. */
+  readonly client: string
 }
+
+/** `_INBOX.<connection>.<request>`: what comes before the last dot. */
+const clientOf = (reply: string): string => reply.slice(0, Math.max(0, reply.lastIndexOf(".")))
 
 export interface ServeOptions<In, Out, E, R> {
   /** Endpoint name in the services API. Default: the subject's first word. */
@@ -74,6 +79,7 @@ export const serve = <In, Out, E, R>(
         arrivedMs: incoming.arrivedMs,
         bytes: incoming.data.length,
         format,
+        client: clientOf(incoming.reply),
       }
       return Effect.fromResult(o.input.decode(incoming.subject, incoming.data)).pipe(
         Effect.mapError((bad) => {
@@ -137,7 +143,7 @@ export const listen = <In, E, R>(
     const onDrop = () => stats.dropped++
     const whenFull = o.whenFull ?? "drop-oldest"
     const inbox = yield* bus.inbox(o.subject, { capacity: o.capacity ?? 1024, whenFull, onDrop })
-    const take = ({ subject, data, arrivedMs }: Incoming) => {
+    const take = ({ subject, data, arrivedMs, reply: to }: Incoming) => {
       stats.requests++
       return Effect.fromResult(o.input.decode(subject, data)).pipe(
         Effect.tapError((bad) =>
@@ -147,7 +153,13 @@ export const listen = <In, E, R>(
           }),
         ),
         Effect.flatMap((input) =>
-          o.handle(input, { subject, arrivedMs, bytes: data.length, format: formatOf(data) }),
+          o.handle(input, {
+            subject,
+            arrivedMs,
+            bytes: data.length,
+            format: formatOf(data),
+            client: clientOf(to),
+          }),
         ),
         Effect.exit,
         Effect.flatMap((exit) => {

@@ -61,6 +61,7 @@ export const DeviceStatus = Schema.Struct({
     dropped: Schema.Int,
     tasks: Schema.Int,
     replans: Schema.Int,
+    hedges: Schema.optionalKey(Schema.Int),
   }),
   lastError: Schema.optionalKey(
     Schema.Struct({ tag: Schema.String, message: Schema.String, ageMs: Schema.Finite }),

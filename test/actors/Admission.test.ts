@@ -44,7 +44,7 @@ describe("admission", () => {
       const s = scene()
       yield* load(s, 16, 40, 10)
       assert.strictEqual(s.admitted.inFlight(), 15)
-      assert.closeTo(s.admitted.predictedWaitMs(), 150, 1)
+      assert.closeTo(s.admitted.predictedWaitMs(s.admitted.inFlight()), 150, 1)
     }),
   )
 
@@ -53,7 +53,7 @@ describe("admission", () => {
       const s = scene()
       yield* load(s, 1, 40, 60_000)
       for (let i = 0; i < 20; i++) yield* s.begin
-      assert.strictEqual(s.admitted.predictedWaitMs(), 0)
+      assert.strictEqual(s.admitted.predictedWaitMs(s.admitted.inFlight()), 0)
     }),
   )
 
@@ -64,7 +64,7 @@ describe("admission", () => {
       while (s.admitted.inFlight() > 0) yield* s.end(0, "fail")
       s.wait(600_000)
       for (let i = 0; i < 20; i++) yield* s.begin
-      assert.closeTo(s.admitted.predictedWaitMs(), 200, 1)
+      assert.closeTo(s.admitted.predictedWaitMs(s.admitted.inFlight()), 200, 1)
     }),
   )
 

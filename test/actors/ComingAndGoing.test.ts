@@ -142,7 +142,7 @@ describe("a device", () => {
         for (const tag of tags) assert.include(["answer", "DeadlineExpired", "Overloaded"], tag)
         assert.isAbove(tags.filter((tag) => tag !== "answer").length, 20)
         // The client itself gives up a second after the deadline.
-        assert.isBelow(Math.max(...tookMs), 4000)
+        assert.isBelow(Math.max(...tookMs), 6000)
         const after = yield* ask(client, { tensor: tensorOf(64, 1), strategy: local, deadlineMs: 40_000 })
         assert.strictEqual(after.device, first)
       }),

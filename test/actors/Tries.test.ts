@@ -1,0 +1,137 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect } from "effect"
+import { admission } from "../../actors/Admission.ts"
+import type { AttemptFailed, OpenAttempt } from "../../actors/Results.ts"
+import type { Job } from "../../actors/Job.ts"
+import { awaitedDevices } from "../../actors/Progress.ts"
+import { makeTries, type TryActors } from "../../actors/Tries.ts"
+import { DeviceId, RequestId } from "../../subjects/DeviceId.ts"
+import { localStrategy, normalizeStrategy, type Strategy } from "../../supernet/Strategy.ts"
+import { maxSubmodel } from "../../supernet/Submodel.ts"
+import { taskGraph } from "../../supernet/TaskGraph.ts"
+import { tinySpec } from "../supernet/Tiny.ts"
+
+const [here, there] = [DeviceId.make("pi-1"), DeviceId.make("pi-2")]
+const local = localStrategy(tinySpec, maxSubmodel(tinySpec, 64), here)
+const split = normalizeStrategy(tinySpec, {
+  ...local,
+  devices: [here, there],
+  blocks: local.blocks.map((b, i) => ({ ...b, placement: [i > 2 && i < 6 ? 1 : 0] })),
+})
+
+interface Script {
+  /** What an attempt does: never ends, answers, or fails after a device is lost. */
+  readonly attempts: ReadonlyArray<"silent" | "answer" | "lost">
+  readonly predictedMs?: number
+}
+
+/** The actors of a device as a script; what they were asked is written down. */
+const scripted = ({ attempts, predictedMs = 10 }: Script) => {
+  const said = {
+    excluded: [] as Array<ReadonlyArray<string>>,
+    begun: 0,
+    cancelled: [] as Array<number>,
+    booked: 0,
+  }
+  const open = new Map<number, OpenAttempt>()
+  const graphOf = (strategy: Strategy) => taskGraph(tinySpec, strategy)
+  const actors = {
+    self: { spec: tinySpec, device: here, counters: { replans: 0, hedges: 0 }, noteError: () => undefined },
+    planner: {
+      plan: ({ exclude }: { exclude: ReadonlyArray<string> }) => {
+        said.excluded.push(exclude)
+        const strategy = exclude.includes(there) ? local : split
+        const predicted = { latencyMs: predictedMs, accuracy: 0.5 }
+        return Effect.succeed({ strategy, predicted, origin: "cache", feasible: true })
+      },
+    },
+    backlog: { book: () => said.booked++, close: () => said.booked--, ms: () => 0 },
+    membership: { awaitLoss: () => Effect.never, table: () => new Map([[there, {}]]) },
+    reconfig: {
+      activate: (strategy: Strategy) =>
+        Effect.succeed({ strategyId: "s", strategy, graph: graphOf(strategy), device: 0 }),
+    },
+    results: {
+      open: (_: string, attempt: number) => {
+        const waiting: OpenAttempt = { logits: Deferred.makeUnsafe(), timings: [] }
+        open.set(attempt, waiting)
+        return waiting
+      },
+      close: (_: string, attempt: number) => open.delete(attempt),
+    },
+    executor: {
+      begin: ({ attempt }: { attempt: number }) =>
+        Effect.suspend(() => {
+          const waiting = open.get(attempt)
+          const what = attempts[said.begun++]
+          // Its own first part is done; the other device never says anything.
+          const none = { gatherMs: 0, queueMs: 0, computeMs: 0, packMs: 0, bytesIn: 0, bytesOut: 0 }
+          waiting?.timings.push({ task: 0, device: here, ...none })
+          if (waiting === undefined || what === "silent") return Effect.void
+          if (what === "answer") return Deferred.succeed(waiting.logits, Float32Array.of(attempt))
+          const error = { tag: "DeviceLost" as const, message: "gone", retryable: true, hint: "" }
+          const failed: AttemptFailed = { _tag: "AttemptFailed", blame: there, task: 0, error }
+          return Deferred.fail(waiting.logits, failed)
+        }),
+      cancel: (_: string, attempt: number) => Effect.sync(() => void said.cancelled.push(attempt)),
+    },
+  }
+  const answer = makeTries(actors as unknown as TryActors, admission(8), { remoteAttempts: 2 })
+  return { answer, said }
+}
+
+const job = (deadlineMs = 20_000): Job => ({
+  id: RequestId.make("r"),
+  key: RequestId.make("r"),
+  request: { image: new Uint8Array(1), slo: { latencyMs: 100 }, topK: 1, include: [] },
+  arrivedMs: performance.now(),
+  deadlineMs: performance.now() + deadlineMs,
+  image: () => Effect.succeed(new Uint8Array(1)),
+})
+
+describe("a request", () => {
+  it.live("whose try is overdue is answered by a second one without the device that it waits for", () =>
+    Effect.gen(function* () {
+      const { answer, said } = scripted({ attempts: ["silent", "answer"] })
+      const startMs = performance.now()
+      const done = yield* answer(job())
+      assert.deepStrictEqual([...done.outcome.logits], [1])
+      assert.deepStrictEqual(said.excluded, [[], [there]])
+      assert.deepStrictEqual(done.recovery, { lost: [there], hedged: true, predictedMs: 10 })
+      assert.deepStrictEqual(said.cancelled, [0])
+      assert.strictEqual(said.booked, 0)
+      assert.isBelow(performance.now() - startMs, 5000)
+    }),
+  )
+
+  it.live("whose device is lost is planned anew without it, at once", () =>
+    Effect.gen(function* () {
+      const { answer, said } = scripted({ attempts: ["lost", "answer"], predictedMs: 10_000 })
+      const startMs = performance.now()
+      const done = yield* answer(job(60_000))
+      assert.isBelow(performance.now() - startMs, 5000)
+      assert.deepStrictEqual(said.excluded, [[], [there]])
+      assert.deepStrictEqual(done.recovery, { lost: [there], hedged: false, predictedMs: 10_000 })
+      assert.strictEqual(done.planned.strategy.devices.length, 1)
+    }),
+  )
+
+  it.live("that is in time has one try and nothing to tell about recovery", () =>
+    Effect.gen(function* () {
+      const { answer, said } = scripted({ attempts: ["answer"] })
+      const done = yield* answer(job())
+      assert.strictEqual(done.replans, 0)
+      assert.isUndefined(done.recovery)
+      assert.strictEqual(said.begun, 1)
+    }),
+  )
+})
+
+describe("whom a try waits for", () => {
+  it("are the devices of tasks whose inputs have all been computed", () => {
+    const graph = taskGraph(tinySpec, split)
+    assert.deepStrictEqual([...awaitedDevices(graph, new Set())], [0])
+    assert.deepStrictEqual([...awaitedDevices(graph, new Set([0]))], [1])
+    assert.deepStrictEqual([...awaitedDevices(graph, new Set([0, 1]))], [0])
+  })
+})
