@@ -1,0 +1,76 @@
+/** What the outcomes of a disturbed swarm say about its recovery. Plain functions of what was seen; all times in ms. */
+import type { DeviceId } from "../../subjects/DeviceId.ts"
+import type { InferReply } from "../../subjects/InferMessages.ts"
+import type { Outcome } from "./Traffic.ts"
+
+/** Something that happened to a device, on the clock of the bench. */
+export interface Mark {
+  readonly device: DeviceId
+  readonly atMs: number
+}
+
+interface Answered extends Outcome {
+  readonly end: { readonly kind: "answer"; readonly reply: InferReply }
+}
+
+const isAnswered = (o: Outcome): o is Answered => o.end.kind === "answer"
+export const answersOf = (outcomes: ReadonlyArray<Outcome>) => outcomes.filter(isAnswered)
+
+const lostTo = (o: Answered, device: DeviceId): boolean =>
+  o.end.reply.recovery?.lost.includes(device) === true
+const uses = (o: Answered, device: DeviceId): boolean =>
+  o.end.reply.device === device || o.end.reply.summary.devices.includes(device)
+
+/**
+ * Requests that were under way when a device that worked for them was killed: how much longer they took, at the serving
+ * device, than was predicted before it happened.
+ */
+export const killExtras = (outcomes: ReadonlyArray<Outcome>, kills: ReadonlyArray<Mark>) =>
+  kills.flatMap(({ device, atMs }) =>
+    answersOf(outcomes)
+      .filter((o) => o.sentMs <= atMs && o.doneMs >= atMs && lostTo(o, device) && o.tries === 1)
+      .map(({ end: { reply } }) => reply.latencyMs - (reply.recovery?.predictedMs ?? 0)),
+  )
+
+/** How long after it was killed a device was still planned with: the last request sent after it that gave it up. */
+export const stillPlannedMs = (
+  outcomes: ReadonlyArray<Outcome>,
+  kills: ReadonlyArray<Mark>,
+  withinMs: number,
+) =>
+  kills.map(({ device, atMs }) =>
+    Math.max(
+      0,
+      ...answersOf(outcomes)
+        .filter((o) => o.sentMs > atMs && o.sentMs < atMs + withinMs && lostTo(o, device))
+        .map((o) => o.sentMs - atMs),
+    ),
+  )
+
+/** From a device's hello to the first answer that it had a part in; undefined where there was none. */
+export const joinMs = (outcomes: ReadonlyArray<Outcome>, hellos: ReadonlyArray<Mark>) =>
+  hellos.map(({ device, atMs }) => {
+    const after = answersOf(outcomes).filter((o) => o.sentMs >= atMs && uses(o, device))
+    return after.length === 0 ? undefined : Math.min(...after.map((o) => o.doneMs)) - atMs
+  })
+
+/** Requests under way at a farewell that had to do without what the leaving device held. */
+export const lateAfterFarewell = (outcomes: ReadonlyArray<Outcome>, farewells: ReadonlyArray<Mark>): number =>
+  farewells.reduce(
+    (n, { device, atMs }) =>
+      n +
+      answersOf(outcomes).filter((o) => o.sentMs <= atMs + 1000 && o.doneMs >= atMs && lostTo(o, device))
+        .length,
+    0,
+  )
+
+/** Share of all requests that were answered within their objective. */
+export const withinSlo = (outcomes: ReadonlyArray<Outcome>): number =>
+  answersOf(outcomes).filter((o) => o.end.reply.sloMet).length / Math.max(1, outcomes.length)
+
+/** How requests ended, by name: answer, tags of errors, silence. */
+export const endings = (outcomes: ReadonlyArray<Outcome>): string => {
+  const names = outcomes.map(({ end }) => (end.kind === "error" ? end.tag : end.kind))
+  const counts = Map.groupBy(names, (n) => n)
+  return [...counts].map(([name, all]) => `${name} ${all.length}`).join(", ")
+}
