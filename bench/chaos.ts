@@ -3,22 +3,13 @@
  * a seeded script, and clients go on asking. Every reply is counted and checked. Beside it the same requests undisturbed, and
  * a minute without the hub.
  */
-import { readdirSync, readFileSync } from "node:fs"
-import { join } from "node:path"
-import { Effect, Fiber, Layer, Result, Schedule } from "effect"
-import sharp from "sharp"
-import { type SwarmBox, swarmBox } from "../deploy/SwarmBox.ts"
-import type { Link } from "../devices/latency/Condition.ts"
-import { Bus } from "../subjects/Bus.ts"
-import { swarmMessage } from "../subjects/Codecs.ts"
-import { DeviceId } from "../subjects/DeviceId.ts"
-import type { Slo } from "../subjects/InferMessages.ts"
-import * as Subjects from "../subjects/Subjects.ts"
-import { defaultArtifact, readArtifact, type Supernet } from "../supernet/Artifact.ts"
-import { imagenetteRoot } from "../supernet/Data.ts"
-import { pick, type Random, seededRandom } from "../supernet/Random.ts"
+import { Effect, Fiber } from "effect"
+import type { SwarmBox } from "../deploy/SwarmBox.ts"
+import { defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
+import { seededRandom } from "../supernet/Random.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, median, quantile, type Row } from "./Bench.ts"
 import { applyFault, type Fault, faultScript } from "./chaos/Faults.ts"
+import { deviceCount, fiveDevices, until, usualLink } from "./chaos/FiveDevices.ts"
 import {
   answersOf,
   endings,
@@ -29,12 +20,9 @@ import {
   stillPlannedMs,
   withinSlo,
 } from "./chaos/Measures.ts"
-import { Client, type Outcome, stream, type Wish } from "./chaos/Traffic.ts"
+import { picturesFrom, picturesOf, slosOf, wishes } from "./chaos/Pictures.ts"
+import { type Outcome, stream } from "./chaos/Traffic.ts"
 import { verify } from "./chaos/Verdict.ts"
-
-const deviceCount = 5
-const usual: Link = { upMbps: 200, downMbps: 200, delayMs: 2 }
-const pictureCount = 6
 
 interface Settings {
   readonly requests: number
@@ -59,78 +47,6 @@ const settingsOf = ({ quick, seed, arguments: given }: BenchOptions): Settings =
   }
 }
 
-/** A few real pictures, else noise that is always the same. */
-const picturesOf = async (random: Random): Promise<ReadonlyArray<Uint8Array>> => {
-  const root = imagenetteRoot()
-  if (root !== undefined) {
-    const folders = readdirSync(join(root, "val")).toSorted()
-    return folders.slice(0, pictureCount).map((folder) => {
-      const [first = ""] = readdirSync(join(root, "val", folder)).toSorted()
-      return new Uint8Array(readFileSync(join(root, "val", folder, first)))
-    })
-  }
-  const noise = () => Buffer.from(Array.from({ length: 32 * 32 * 3 }, () => Math.floor(random.next() * 256)))
-  const png = () =>
-    sharp(noise(), { raw: { width: 32, height: 32, channels: 3 } })
-      .resize(224, 224)
-      .png()
-      .toBuffer()
-  return Promise.all(Array.from({ length: pictureCount }, async () => new Uint8Array(await png())))
-}
-
-/** Objectives from "only together" to "anyone can": tight ones are where requests spread over devices. */
-const slosOf = (slow: number): ReadonlyArray<Slo> => [
-  { latencyMs: 45 * slow },
-  { latencyMs: 70 * slow },
-  { latencyMs: 140 * slow },
-  { accuracy: 0.75 },
-]
-
-const wishes = (pictures: ReadonlyArray<Uint8Array>, s: Settings) => {
-  const random = seededRandom(s.seed + 1)
-  const slos = slosOf(s.slow)
-  return (): Wish => {
-    const picture = Math.floor(random.next() * pictures.length)
-    const image = pictures[picture] ?? new Uint8Array()
-    return { image, picture, slo: pick(random, slos), deadlineMs: s.deadlineMs }
-  }
-}
-
-/** What devices say, as an operator hears it: when they came and left, and whom each one sees. */
-const listening = Effect.fnUntraced(function* (box: SwarmBox) {
-  const context = yield* Layer.build(Layer.fresh(Bus.layer({ ...box.operator, name: "chaos" })))
-  const bus = yield* Effect.provide(Bus, context)
-  const [hellos, farewells]: [Array<Mark>, Array<Mark>] = [[], []]
-  const views = new Map<DeviceId, { readonly atMs: number; readonly peers: number }>()
-  bus.nats.subscribe(Subjects.swarm(Subjects.anyDevice), {
-    callback: (_, m) => {
-      const message = swarmMessage.decode(m.subject, m.data)
-      if (Result.isFailure(message)) return
-      const atMs = performance.now()
-      const said = message.success
-      if (said._tag === "Farewell") farewells.push({ device: said.device, atMs })
-      else {
-        const { device } = said.identity
-        views.set(device, { atMs, peers: said.status.peers.length })
-        if (said._tag === "Hello" && !said.reply) hellos.push({ device, atMs })
-      }
-    },
-  })
-  /** All devices speak, and each of them sees all others. */
-  const agree = () => {
-    const fresh = [...views.values()].filter((v) => performance.now() - v.atMs < 1000)
-    return fresh.length === deviceCount && fresh.every((v) => v.peers === deviceCount - 1)
-  }
-  return { hellos, farewells, agree }
-})
-
-const until = (condition: () => boolean, limitMs: number) =>
-  Effect.sync(condition).pipe(
-    Effect.repeat({ schedule: Schedule.spaced("20 millis"), until: (ok: boolean) => ok }),
-    Effect.timeoutOption(limitMs),
-    Effect.asVoid,
-  )
-
 /** Plays the script; gives when each fault really began. */
 const play = Effect.fnUntraced(function* (box: SwarmBox, script: ReadonlyArray<Fault>) {
   const startMs = performance.now()
@@ -142,7 +58,7 @@ const play = Effect.fnUntraced(function* (box: SwarmBox, script: ReadonlyArray<F
         yield* Effect.sleep(Math.max(0, startMs + fault.atMs - performance.now()))
         const device = box.devices[fault.device]?.id
         if (fault.kind === "kill" && device !== undefined) kills.push({ device, atMs: performance.now() })
-        yield* applyFault(box, fault, usual)
+        yield* applyFault(box, fault, usualLink)
       }),
     { concurrency: "unbounded", discard: true },
   )
@@ -173,20 +89,10 @@ const progressOf = (total: number) => {
 }
 
 /** Undisturbed, disturbed, without the hub: one swarm for all. */
-const experience = (supernet: Supernet, pictures: ReadonlyArray<Uint8Array>, s: Settings) =>
+const experience = (pictures: ReadonlyArray<Uint8Array>, s: Settings) =>
   Effect.gen(function* () {
-    const ids = Array.from({ length: deviceCount }, (_, i) => DeviceId.make(`pi-${i + 1}`))
-    const devices = ids.map((id) => ({ id, profile: "raspberry-pi-4", slow: s.slow, link: usual }))
-    const box = yield* swarmBox({ devices })
-    const heard = yield* listening(box)
-    const clients = yield* Effect.forEach(box.devices, (handle) =>
-      Effect.gen(function* () {
-        const context = yield* Layer.build(Layer.fresh(Bus.layer({ ...handle.client, name: "chaos" })))
-        return new Client(handle.id, yield* Effect.provide(Bus, context))
-      }),
-    )
-    yield* until(heard.agree, 30_000)
-    const wish = wishes(pictures, s)
+    const { box, heard, clients } = yield* fiveDevices(s.slow)
+    const wish = wishes(pictures, s.slow, s.deadlineMs, seededRandom(s.seed + 1))
     const { perSecond } = s
     const hublessCount = Math.round((s.hubDownMs / 1000) * Math.min(perSecond, 5))
     const calmCount = Math.round(s.requests * 0.1)
@@ -240,7 +146,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
   const s = settingsOf(options)
   const supernet = await Effect.runPromise(Effect.flatMap(defaultArtifact, readArtifact))
   const pictures = await picturesOf(seededRandom(s.seed))
-  const seen = await Effect.runPromise(experience(supernet, pictures, s))
+  const seen = await Effect.runPromise(experience(pictures, s))
   const all = [...seen.calm, ...seen.disturbed, ...seen.hubless]
   const verdict = await verify(supernet, pictures, all)
   const extras = killExtras(seen.disturbed, seen.kills)
@@ -279,7 +185,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
       rowOf(`no hub for ${s.hubDownMs / 1000} s`, seen.hubless),
     ],
     notes: [
-      `supernet ${name} ${version}${trained ? "" : " (untrained weights)"}; ${pictures.length} ${imagenetteRoot() === undefined ? "synthetic pictures" : "pictures of Imagenette's val"}; objectives ${JSON.stringify(slosOf(s.slow))}; deadline ${s.deadlineMs / 1000} s`,
+      `supernet ${name} ${version}${trained ? "" : " (untrained weights)"}; ${pictures.length} ${picturesFrom()}; objectives ${JSON.stringify(slosOf(s.slow))}; deadline ${s.deadlineMs / 1000} s`,
       `five emulated Raspberry Pi 4s in slow motion (all times ${s.slow} times longer), links of 200 Mbps and 2 ms; a client at each leaf, ${s.perSecond} requests/s in all, steady`,
       `faults: ${[...byKind].map(([kind, of]) => `${kind} ${of.length}`).join(", ")}`,
       `${verdict.checked} answers of ${verdict.strategies} strategies checked; those that round nothing are within ${verdict.worstExact.toExponential(1)} of the evaluation in one session (bound 1e-4), the others within 5e-2`,

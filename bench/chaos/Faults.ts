@@ -70,7 +70,8 @@ export const faultScript = (
 /** A signal to a process that may just be starting again, or is gone: then nothing happens. */
 const signal = (handle: BoxDeviceHandle, name: NodeJS.Signals) => Effect.sync(() => handle.signal(name))
 
-const again = (handle: BoxDeviceHandle) => Effect.ignore(handle.start)
+/** On a busy machine a process may not be up in time: a device that stays away would be another fault, without an end. */
+const again = (handle: BoxDeviceHandle) => Effect.ignore(Effect.retry(handle.start, { times: 3 }))
 
 /** Stopped two thirds of the time: a process that gets its turn, late. */
 const inFits = (handle: BoxDeviceHandle, forMs: number) =>

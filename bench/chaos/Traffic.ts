@@ -117,8 +117,8 @@ export class Client {
   }
 }
 
-/** For the reply's way. */
-const wayMs = 500
+/** For the reply's way, and for a busy machine to send it. */
+const wayMs = 2000
 
 const withoutRetry = ({ retry: _, ...end }: TryEnd): Outcome["end"] => end
 

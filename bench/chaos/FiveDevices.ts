@@ -1,0 +1,67 @@
+/** Five emulated devices on shaped links, as real processes, a client at each leaf, and what the devices say about each other. */
+import { Effect, Layer, Result, Schedule } from "effect"
+import { type SwarmBox, swarmBox } from "../../deploy/SwarmBox.ts"
+import type { Link } from "../../devices/latency/Condition.ts"
+import { Bus, type BusOptions } from "../../subjects/Bus.ts"
+import { swarmMessage } from "../../subjects/Codecs.ts"
+import { DeviceId } from "../../subjects/DeviceId.ts"
+import * as Subjects from "../../subjects/Subjects.ts"
+import type { DeviceStatus } from "../../subjects/SwarmMessages.ts"
+import type { Mark } from "./Measures.ts"
+import { Client } from "./Traffic.ts"
+
+export const deviceCount = 5
+export const usualLink: Link = { upMbps: 200, downMbps: 200, delayMs: 2 }
+
+const connect = (options: BusOptions) =>
+  Effect.flatMap(Layer.build(Layer.fresh(Bus.layer({ ...options, name: "bench" }))), (context) =>
+    Effect.provide(Bus, context),
+  )
+
+/** When devices came and left, and what each said last, as an operator at the hub hears it. */
+const listening = Effect.fnUntraced(function* (box: SwarmBox) {
+  const bus = yield* connect(box.operator)
+  const [hellos, farewells]: [Array<Mark>, Array<Mark>] = [[], []]
+  const last = new Map<DeviceId, { readonly atMs: number; readonly status: DeviceStatus }>()
+  bus.nats.subscribe(Subjects.swarm(Subjects.anyDevice), {
+    callback: (_, m) => {
+      const message = swarmMessage.decode(m.subject, m.data)
+      if (Result.isFailure(message)) return
+      const atMs = performance.now()
+      const said = message.success
+      if (said._tag === "Farewell") farewells.push({ device: said.device, atMs })
+      else {
+        const { device } = said.identity
+        last.set(device, { atMs, status: said.status })
+        if (said._tag === "Hello" && !said.reply) hellos.push({ device, atMs })
+      }
+    },
+  })
+  /** All devices speak, and each of them sees all others. */
+  const agree = () => {
+    const fresh = [...last.values()].filter((v) => performance.now() - v.atMs < 1000)
+    return fresh.length === deviceCount && fresh.every((v) => v.status.peers.length === deviceCount - 1)
+  }
+  return { hellos, farewells, last, agree }
+})
+
+/** Resolves when the condition holds, or after the limit. */
+export const until = (condition: () => boolean, limitMs: number) =>
+  Effect.sync(condition).pipe(
+    Effect.repeat({ schedule: Schedule.spaced("20 millis"), until: (ok: boolean) => ok }),
+    Effect.timeoutOption(limitMs),
+    Effect.asVoid,
+  )
+
+/** Starts everything; resolves when all devices see each other. */
+export const fiveDevices = Effect.fnUntraced(function* (slow: number) {
+  const ids = Array.from({ length: deviceCount }, (_, i) => DeviceId.make(`pi-${i + 1}`))
+  const devices = ids.map((id) => ({ id, profile: "raspberry-pi-4", slow, link: usualLink }))
+  const box = yield* swarmBox({ devices })
+  const heard = yield* listening(box)
+  const clients = yield* Effect.forEach(box.devices, (handle) =>
+    Effect.map(connect(handle.client), (bus) => new Client(handle.id, bus)),
+  )
+  yield* until(heard.agree, 30_000)
+  return { box, heard, clients }
+})
