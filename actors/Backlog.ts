@@ -13,7 +13,8 @@ import { Self } from "./Self.ts"
 import { makeWorkOf, sum, type WorkByDevice } from "./Work.ts"
 
 export interface BacklogOptions {
-  readonly profiles: ReadonlyArray<DeviceProfile>
+  /** By name; it may grow. */
+  readonly profiles: { readonly get: (name: string) => DeviceProfile | undefined }
 }
 
 export interface BacklogShape {
@@ -60,9 +61,7 @@ const make = ({ profiles }: BacklogOptions) =>
     const hosted = new Ledger()
     const peers = new Map<string, Heard>()
     const profileNames = new Map<string, string>([[me, self.profile.name]])
-    const workOf = makeWorkOf(self.spec, (device) =>
-      profiles.find((p) => p.name === profileNames.get(device)),
-    )
+    const workOf = makeWorkOf(self.spec, (device) => profiles.get(profileNames.get(device) ?? ""))
     let typical = 0
 
     const othersAt = (device: DeviceId): number => {

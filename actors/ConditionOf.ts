@@ -16,7 +16,7 @@ export interface Known {
 
 /** Devices of other types than `profiles` are left out: nothing is known about their speed. */
 export const conditionOf =
-  ({ self, membership, links, backlog }: Known, profiles: ReadonlyArray<string>) =>
+  ({ self, membership, links, backlog }: Known, profiles: { readonly includes: (name: string) => boolean }) =>
   (exclude: ReadonlyArray<DeviceId>): Condition => {
     const waiting = (device: DeviceId) => {
       const backlogMs = backlog.ms(device)

@@ -44,7 +44,8 @@ export const makeWorkOf = (
     const byDevice = new Map<string, number>()
     for (const { account, ms } of items) byDevice.set(account, (byDevice.get(account) ?? 0) + ms)
     const work = { items, byDevice, totalMs: sum(byDevice.values()) }
-    known.set(strategy, work)
+    // A profile may still be learned.
+    if (normal.devices.every((d) => profileOf(d) !== undefined)) known.set(strategy, work)
     return work
   }
 }
