@@ -27,7 +27,7 @@ import { Self } from "./Self.ts"
 
 export interface MembershipShape {
   readonly table: () => MemberTable
-  /** Present devices with this device's weights, itself included, by id. */
+  /** Other devices that are present and hold the same weights, by id. */
   readonly usable: () => ReadonlyArray<Member>
   readonly isPresent: (device: DeviceId) => boolean
   /** A sign of life that did not come as a beat. */

@@ -63,10 +63,8 @@ const make = (options: SchedulerOptions) =>
     }
     const admitted: Admission = admission(options.concurrency)
     // They wait here with their deadline running: in the bus' queue nobody would tell them that it passed.
-    const turns = gate(
-      () => Math.min(options.concurrency, perDevice * membership.usable().length),
-      options.queued,
-    )
+    const others = () => membership.usable().filter((m) => m.identity.device !== self.device).length
+    const turns = gate(() => Math.min(options.concurrency, perDevice * (1 + others())), options.queued)
     let counter = 0
 
     const answer = makeTries({ ...actors, self, planner, backlog }, admitted, options)
