@@ -31,7 +31,15 @@ export interface Outcome {
     | { readonly kind: "silence" }
 }
 
-type TryEnd = Outcome["end"] & { readonly retry: boolean }
+interface TryEnd {
+  readonly end: Outcome["end"]
+  readonly retry: boolean
+}
+
+const failed = (tag: string, message: string, retry: boolean): TryEnd => ({
+  end: { kind: "error", tag, message },
+  retry,
+})
 
 const maxTries = 3
 /** For a typed refusal to be worth another try: the device had time to recover. */
@@ -39,16 +47,16 @@ const pauseMs = 50
 
 const read = (subject: string, message: Msg): TryEnd => {
   if (message.data.length === 0 && message.headers?.code === 503)
-    return { kind: "error", tag: "NobodyListens", message: "no device is reachable", retry: true }
+    return failed("NobodyListens", "no device is reachable", true)
   const bytes = replyBytes(subject, message)
   if (Result.isFailure(bytes)) {
     const { tag, detail, retryable } = bytes.failure
-    return { kind: "error", tag, message: detail, retry: retryable }
+    return failed(tag, detail, retryable)
   }
   const reply = inferReply.decode(subject, bytes.success)
   return Result.isSuccess(reply)
-    ? { kind: "answer", reply: reply.success, retry: false }
-    : { kind: "error", tag: "BadMessage", message: reply.failure.message, retry: false }
+    ? { end: { kind: "answer", reply: reply.success }, retry: false }
+    : failed("BadMessage", reply.failure.message, false)
 }
 
 export class Client {
@@ -86,10 +94,10 @@ export class Client {
         tries++
         const leftMs = endMs - performance.now()
         const isLast = tries === maxTries
-        const end = yield* this.once(wish, Math.max(1, isLast ? leftMs : leftMs / 2))
+        const { end, retry } = yield* this.once(wish, Math.max(1, isLast ? leftMs : leftMs / 2))
         const doneMs = performance.now()
-        const over = isLast || !end.retry || endMs - doneMs < 2 * pauseMs
-        if (over) return { wish, sentMs, doneMs, tries, end: withoutRetry(end) }
+        const over = isLast || !retry || endMs - doneMs < 2 * pauseMs
+        if (over) return { wish, sentMs, doneMs, tries, end }
         yield* Effect.sleep(pauseMs)
       }
     })
@@ -106,21 +114,19 @@ export class Client {
         resume(Effect.succeed(end))
       }
       // The device gives up at the deadline and says so; that takes a moment.
-      const timer = setTimeout(() => finish({ kind: "silence", retry: true }), limitMs + wayMs)
+      const timer = setTimeout(() => finish({ end: { kind: "silence" }, retry: true }), limitMs + wayMs)
       this.waiting.set(reply, (message) => finish(read(reply, message)))
       if (this.bus.isUp()) {
         this.bus.nats.publish(Subjects.infer, inferRequest.encode(body), { reply })
         return
       }
-      finish({ kind: "error", tag: "BusDown", message: "this client's leaf is down", retry: true })
+      finish(failed("BusDown", "this client's leaf is down", true))
     })
   }
 }
 
 /** For the reply's way, and for a busy machine to send it. */
 const wayMs = 2000
-
-const withoutRetry = ({ retry: _, ...end }: TryEnd): Outcome["end"] => end
 
 export interface Stream {
   readonly perSecond: number
