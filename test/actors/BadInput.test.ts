@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Effect, Fiber, Schedule } from "effect"
 import { describe, vi } from "vitest"
 import type { Expectation } from "../../bench/BadMessage.ts"
 import { badInputs } from "../../bench/BadInputs.ts"
@@ -30,7 +30,7 @@ const bystander = (client: BusShape, strategy: Strategy, asked: { count: number 
       assert.isBelow(difference, 1e-4)
       asked.count++
     })
-    return yield* Effect.forever(Effect.andThen(once, Effect.sleep("50 millis")))
+    return yield* Effect.repeat(once, Schedule.spaced("50 millis"))
   })
 
 const survives = (kinds: ReadonlyArray<Expectation["kind"]>, prefix: string) => (swarm: TestSwarm) =>

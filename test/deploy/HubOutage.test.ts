@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { Effect, Stream } from "effect"
+import { Effect, Schedule, Stream } from "effect"
 import { describe } from "vitest"
 import { createBuckets, openBucket } from "../../subjects/Buckets.ts"
 import * as Codecs from "../../subjects/Codecs.ts"
@@ -8,6 +8,9 @@ import * as Subjects from "../../subjects/Subjects.ts"
 import { connectAs, on } from "../support/Buses.ts"
 import { a, answering, ask, b, inSwarm } from "../support/DeployedSwarm.ts"
 import { waitUntil } from "../support/Wait.ts"
+
+/** Between two looks at whether something has arrived. */
+const soon = Schedule.spaced("10 millis")
 
 describe("a deployed swarm whose hub changes", () => {
   it.live("goes on locally while the hub is down, and catches up by itself when it returns", () =>
@@ -58,10 +61,9 @@ describe("a deployed swarm whose hub changes", () => {
         const bothSpeak = Effect.gen(function* () {
           yield* busA.publish(Subjects.swarm(d), new Uint8Array(1))
           yield* busD.publish(Subjects.swarm(d), new Uint8Array(2))
-          yield* Effect.sleep("10 millis")
         })
         const heardFromD = () => senders.filter((n) => n === 2).length
-        yield* Effect.repeat(bothSpeak, { until: () => heardFromD() > 2, times: 500 })
+        yield* Effect.repeat(bothSpeak, { until: () => heardFromD() > 2, schedule: soon, times: 500 })
         assert.isTrue(busA.isUp() && busB.isUp())
 
         // The new rule (nobody speaks for pi-4) reaches the links that exist only when they are made anew.
@@ -69,7 +71,7 @@ describe("a deployed swarm whose hub changes", () => {
         yield* swarm.hub.restart
         yield* swarm.linked
         senders.length = 0
-        yield* Effect.repeat(bothSpeak, { until: () => heardFromD() > 5, times: 500 })
+        yield* Effect.repeat(bothSpeak, { until: () => heardFromD() > 5, schedule: soon, times: 500 })
         assert.isAbove(heardFromD(), 5)
         assert.notInclude(senders, 1)
       }),

@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { Effect, Option } from "effect"
+import { Effect, Option, Schedule } from "effect"
 import { describe } from "vitest"
 import { type BlobRef } from "../../subjects/Manifests.ts"
 import { getBlob, putBlob } from "../../subjects/Blobs.ts"
@@ -50,10 +50,11 @@ describe("a deployed swarm", () => {
         const sent = [Subjects.result(b, a), Subjects.link(a), Subjects.forecast(a), Subjects.swarm(a)]
         for (const [i, pattern] of patterns.entries()) {
           const heard = yield* hearing(busB, pattern)
-          yield* Effect.repeat(
-            Effect.andThen(busA.publish(sent[i] ?? "", new Uint8Array(1)), Effect.sleep("2 millis")),
-            { until: () => heard.length > 0, times: 500 },
-          )
+          yield* Effect.repeat(busA.publish(sent[i] ?? "", new Uint8Array(1)), {
+            until: () => heard.length > 0,
+            schedule: Schedule.spaced("2 millis"),
+            times: 500,
+          })
           assert.strictEqual(heard[0], sent[i])
         }
       }),
@@ -103,9 +104,12 @@ describe("a deployed swarm", () => {
         yield* Effect.repeat(
           Effect.gen(function* () {
             for (const subject of [...forged, own]) yield* busA.publish(subject, new Uint8Array(1))
-            yield* Effect.sleep("5 millis")
           }),
-          { until: () => heard.filter((s) => s === own).length > 3, times: 500 },
+          {
+            until: () => heard.filter((s) => s === own).length > 3,
+            schedule: Schedule.spaced("5 millis"),
+            times: 500,
+          },
         )
         assert.deepStrictEqual(
           heard.filter((s) => forged.includes(s)),
