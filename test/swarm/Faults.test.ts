@@ -25,6 +25,14 @@ describe("a script of faults", () => {
 
 describe("what is measured of a recovery", () => {
   const [a, b] = [DeviceId.make("pi-1"), DeviceId.make("pi-2")]
+  const among = (...devices: ReadonlyArray<DeviceId>): InferReply["summary"] => ({
+    resolution: 160,
+    depths: [2],
+    devices,
+    tasks: 1,
+    crossings: 0,
+    text: "",
+  })
   const outcome = (sentMs: number, doneMs: number, reply: Partial<InferReply>): Outcome => ({
     wish: { image: new Uint8Array(), picture: 0, slo: { latencyMs: 100 }, deadlineMs: 1000 },
     sentMs,
@@ -34,7 +42,7 @@ describe("what is measured of a recovery", () => {
       kind: "answer",
       reply: {
         device: a,
-        summary: { devices: [a] },
+        summary: among(a),
         sloMet: true,
         latencyMs: doneMs - sentMs,
         ...reply,
@@ -47,7 +55,7 @@ describe("what is measured of a recovery", () => {
     outcome(100, 350, { recovery, sloMet: false }),
     outcome(260, 500, { recovery }),
     outcome(300, 400, {}),
-    outcome(1000, 1080, { summary: { devices: [a, b] } as InferReply["summary"] }),
+    outcome(1000, 1080, { summary: among(a, b) }),
   ]
   const kills = [{ device: b, atMs: 200 }]
 
