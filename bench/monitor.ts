@@ -209,7 +209,7 @@ const run = async ({ quick }: BenchOptions): Promise<BenchResult> => {
     ],
     rows: [...rows, ...changes.map((c) => ({ load: c.load, step: c.step, right_after_s: c.seconds }))],
     notes: [
-      "Two device processes on one machine, one shaped link; what the serving device publishes on link.<device>, once a second, so a step is seen up to a second late.",
+      "Two device processes on one machine, one shaped link; what the serving device publishes on link.<device>: every two seconds, and at once when something has changed.",
       "bw_err and delay_err_ms are medians over the grid (worst beside them); a delay counts as wrong beyond the larger of 1.5 ms and 10 %.",
       "probe_share counts everything on an idle link, heartbeats and reports too.",
     ],

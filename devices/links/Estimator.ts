@@ -186,7 +186,7 @@ const pingNews = (pings: ReadonlyArray<Ping>, settings: EstimatorSettings) => {
 
 /** The same of transfers that tell a bandwidth, by their time per byte; slower, faster or neither. */
 const transferNews = (history: PathHistory, nowMs: number, settings: EstimatorSettings) => {
-  const none = { count: 0, isStep: false, direction: 0, sinceMs: nowMs }
+  const none = { count: 0, isStep: false, direction: 0, sinceMs: nowMs, slowdown: 1 }
   if (history.pings.length === 0) return none
   const { stepSamples, stepShare, transferJitterMs, tellingMs } = settings
   const presentMs = anchorMs(clean(history.pings))
@@ -204,7 +204,9 @@ const transferNews = (history: PathHistory, nowMs: number, settings: EstimatorSe
     if (direction === 0 || !isPlain) continue
     const jitter = (2 * transferJitterMs) / Math.min(...last.map((t) => t.bytes))
     const alike = agree(values, Math.max(jitter, 0.35 * Math.max(...values)))
-    return { count, isStep: count === stepSamples && alike, direction, sinceMs: last[0]?.atMs ?? nowMs }
+    const slowdown = Math.max(1, median(values) / Math.max(1e-9, level))
+    const sinceMs = last[0]?.atMs ?? nowMs
+    return { count, isStep: count === stepSamples && alike, direction, sinceMs, slowdown }
   }
   return none
 }
@@ -236,7 +238,9 @@ const afterStep = (history: PathHistory, settings: EstimatorSettings, nowMs: num
   const margin = Math.max(settings.pingJitterMs, settings.stepShare * presentMs)
   const shown = history.pings.some((p) => p.atMs >= transfer.sinceMs && p.ms <= presentMs + margin)
   if (transfer.direction > 0 && !shown) return history
-  return { ...history, transfers: history.transfers.slice(-transfer.count), steppedMs: nowMs }
+  // What probes may cost is a share of the link: on a slower one what was spent counts for less bytes.
+  const probes = history.probes.map((p) => ({ ...p, bytes: p.bytes / transfer.slowdown }))
+  return { ...history, probes, transfers: history.transfers.slice(-transfer.count), steppedMs: nowMs }
 }
 
 export const observePing = (
