@@ -162,12 +162,11 @@ export class FastGraph {
       const at = offset + headerBytes + block * blockStride
       this.side = mapSides[sidesAt + block] as number
       const grid = encoded[at + gridAt] as number
-      if (grid === this.grid) this.continueRun(encoded, at, block)
-      else {
+      if (grid !== this.grid) {
         const odd = grid !== 0 && (this.finalSide & 1) === 1 && this.runEndsOdd(encoded, offset, block, grid)
         this.beginRun(encoded, at, block, grid, odd)
       }
-      this.addTimes(encoded, at, block)
+      this.runBlock(encoded, at, block)
     }
   }
 
@@ -194,21 +193,34 @@ export class FastGraph {
     return odd ? (((this.finalSide + 1) >> 1) * this.side) / this.finalSide : this.side / 2
   }
 
-  /** The tiles of a block with its predecessor's grid: each goes on in its task, or moves to another device. */
-  private continueRun(encoded: Int8Array, at: number, block: number) {
+  /** Adds a block's time to the task of each of its tiles, which goes on where it was or moves to another device. */
+  private runBlock(encoded: Int8Array, at: number, block: number) {
+    const { variants, blockMs } = this.tables
+    const variant =
+      (this.stage[block] as number) < 0
+        ? 0
+        : (encoded[at + kernelAt] as number) * this.expands + (encoded[at + expandAt] as number)
+    const row = (block * variants + variant) * shapes
     const tiles = tilesOf[this.grid] as number
     for (let tile = 0; tile < tiles; tile++) {
       const device = encoded[at + deviceAt + tile] as number
-      const producer = this.open[tile] as number
-      if (this.taskDevice[producer] === device) continue
-      const task = this.newTask(device)
-      const rowCut = this.cutAt(isCutInRows(this.grid), this.isOdd)
-      const columnCut = this.cutAt(isCutInColumns(this.grid), this.isOdd)
-      const height = rowOf(this.grid, tile) === 1 ? this.side - rowCut : rowCut
-      const width = columnOf(this.grid, tile) === 1 ? this.side - columnCut : columnCut
-      this.addEdge(producer, task, block, height * width, encoded[at + bitsAt] as number)
-      this.open[tile] = task
+      let task = this.open[tile] as number
+      if (this.taskDevice[task] !== device) task = this.moveTile(encoded, at, block, tile, device)
+      const ms = blockMs[(this.taskTable[task] as number) + row + (this.shape[tile] as number)] as number
+      this.taskCompute[task] = (this.taskCompute[task] as number) + ms
     }
+  }
+
+  /** The tile's task ends before this block, and a new one goes on on another device. */
+  private moveTile(encoded: Int8Array, at: number, block: number, tile: number, device: number): number {
+    const task = this.newTask(device)
+    const rowCut = this.cutAt(isCutInRows(this.grid), this.isOdd)
+    const columnCut = this.cutAt(isCutInColumns(this.grid), this.isOdd)
+    const height = rowOf(this.grid, tile) === 1 ? this.side - rowCut : rowCut
+    const width = columnOf(this.grid, tile) === 1 ? this.side - columnCut : columnCut
+    this.addEdge(this.open[tile] as number, task, block, height * width, encoded[at + bitsAt] as number)
+    this.open[tile] = task
+    return task
   }
 
   /** A new grid: every tile is a new task, fed by the tiles of the old grid that it overlaps. */
@@ -288,21 +300,5 @@ export class FastGraph {
     this.taskQuantise[from] = (this.taskQuantise[from] as number) + values * (this.quantise[sender] as number)
     this.taskDequantise[to] =
       (this.taskDequantise[to] as number) + values * (this.dequantise[receiver] as number)
-  }
-
-  /** Adds a block's time to the task of each of its tiles. */
-  private addTimes(encoded: Int8Array, at: number, block: number) {
-    const { variants, blockMs } = this.tables
-    const variant =
-      (this.stage[block] as number) < 0
-        ? 0
-        : (encoded[at + kernelAt] as number) * this.expands + (encoded[at + expandAt] as number)
-    const row = (block * variants + variant) * shapes
-    const tiles = tilesOf[this.grid] as number
-    for (let tile = 0; tile < tiles; tile++) {
-      const task = this.open[tile] as number
-      const ms = blockMs[(this.taskTable[task] as number) + row + (this.shape[tile] as number)] as number
-      this.taskCompute[task] = (this.taskCompute[task] as number) + ms
-    }
   }
 }
