@@ -22,9 +22,9 @@ export interface GcslSettings {
 
 export const gcslDefaults: GcslSettings = {
   rollouts: 128,
-  batch: 128,
-  updates: 1,
-  rate: 2e-3,
+  batch: 32,
+  updates: 2,
+  rate: 0.015,
   epsilon: 0.1,
   capacity: 20_000,
   warmUp: 10,

@@ -43,6 +43,8 @@ export const cosineRate = (rate: number, progress: number): number =>
 export interface Imitated {
   readonly constraint: Constraint
   readonly genome: Genome
+  /** How much it counts; negative: away from it. Default 1. */
+  readonly weight?: number
 }
 
 /** One supervised step towards choosing these genomes under these constraints (GCSL's update). Returns the loss. */
@@ -52,15 +54,17 @@ export const imitate = (network: PolicyNetwork, examples: ReadonlyArray<Imitated
     constraints: examples.map((e) => e.constraint),
     genomes: examples.map((e) => e.genome),
   })
-  const weight = 1 / examples.length
+  const share = 1 / examples.length
   let loss = 0
   const dLogLikelihood = new Float32Array(forward.rows)
   for (let r = 0; r < forward.rows; r++) {
-    if ((forward.genomeOf[r] ?? -1) < 0) continue
+    const example = examples[forward.genomeOf[r] ?? -1]
+    if (example === undefined) continue
+    const weight = share * (example.weight ?? 1)
     loss -= (forward.logLikelihood[r] ?? 0) * weight
     dLogLikelihood[r] = -weight
   }
   network.backward({ dLogLikelihood })
-  network.step(rate, 5)
+  network.parameters.step(rate, 5)
   return loss
 }

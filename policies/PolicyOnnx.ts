@@ -219,11 +219,11 @@ const depthOneHots = (g: Graph, shape: PolicyShape, genes: string, width: number
 /** The network's current weights, rounded to float16, as bytes of an ONNX model. */
 export const policyModel = (network: PolicyNetwork): Uint8Array => {
   const { shape } = network
-  const { hidden, columns, steps, features } = shape
+  const { hidden, columns, steps, features, trunk } = shape
   const gates = 4 * hidden
   const weights: Array<Initializer> = []
   const g = new Graph("v", weights)
-  const parameter = (name: ParameterName) => network.parameter(name).slice()
+  const parameter = (name: ParameterName) => network.parameters.weight(name).slice()
   const half = (name: string, sides: ReadonlyArray<number>, data: Float32Array) => {
     g.nodes.push({
       op: "Cast",
@@ -233,7 +233,8 @@ export const policyModel = (network: PolicyNetwork): Uint8Array => {
     })
   }
   const [inputs, bias] = [parameter("inputs"), parameter("bias")]
-  half("features_w", [features, gates], parameter("features"))
+  half("features_w", [features, trunk], parameter("features"))
+  half("trunk", [trunk, gates], parameter("trunk"))
   half("hidden", [hidden, gates], parameter("hidden"))
   half("output", [hidden, columns], parameter("output"))
   const rows = choiceRows(shape, parameter("within"), inputs)
@@ -252,7 +253,8 @@ export const policyModel = (network: PolicyNetwork): Uint8Array => {
   const runs = runsWhen(shape)
   g.constant("blockRuns", [steps - 1, runs.width, 1], runs.data)
 
-  g.nodes.push({ op: "MatMul", inputs: ["features", "features_w"], outputs: ["constraint"] })
+  const rectified = g.op("Relu", [g.op("MatMul", ["features", "features_w"])])
+  g.nodes.push({ op: "MatMul", inputs: [rectified, "trunk"], outputs: ["constraint"] })
   const first = cell(g, g.op("Add", ["constraint", "start"]))
   const logits = g.op("Add", [g.op("MatMul", [first.hidden, "output"]), "outlineBias"])
   const outline = decodeHeads(g, shape.outlineHeads, g.op("Concat", [logits, "constraint"], { axis: 1 }))

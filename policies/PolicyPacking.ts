@@ -12,8 +12,12 @@ export const roundUp4 = (n: number) => (n + 3) & ~3
 /** Buffers for batches of up to `capacity` genomes; `capacity` is a multiple of 4. */
 export interface Buffers {
   readonly features: Pointer
+  readonly trunk: Pointer
   readonly constraintGates: Pointer
-  readonly inputs: Pointer
+  /** Indices of each row's input ones (int32). */
+  readonly inputOnes: Pointer
+  /** Index of each row's genome (int32). */
+  readonly genomeOf: Pointer
   readonly gates: Pointer
   readonly before: Pointer
   readonly cellBefore: Pointer
@@ -24,18 +28,21 @@ export interface Buffers {
   readonly dHidden: Pointer
   readonly dCell: Pointer
   readonly dConstraintGates: Pointer
+  readonly dTrunk: Pointer
   readonly transposed: Pointer
   readonly scratch: Pointer
 }
 
 export const allocateBuffers = (memory: Memory, shape: PolicyShape, capacity: number): Buffers => {
-  const { hidden, steps, columns, inputs, features } = shape
+  const { hidden, steps, columns, features, trunk, inputOnes } = shape
   const rows = capacity * steps
-  const widest = Math.max(hidden * 4, inputs, features)
+  const widest = Math.max(hidden * 4, trunk, features)
   return {
     features: memory.allocate(capacity * features),
+    trunk: memory.allocate(capacity * trunk),
     constraintGates: memory.allocate(capacity * 4 * hidden),
-    inputs: memory.allocate(rows * inputs),
+    inputOnes: memory.allocate(rows * inputOnes),
+    genomeOf: memory.allocate(rows),
     gates: memory.allocate(rows * 4 * hidden),
     before: memory.allocate(rows * hidden),
     cellBefore: memory.allocate(rows * hidden),
@@ -46,7 +53,8 @@ export const allocateBuffers = (memory: Memory, shape: PolicyShape, capacity: nu
     dHidden: memory.allocate(rows * hidden),
     dCell: memory.allocate(capacity * hidden),
     dConstraintGates: memory.allocate(capacity * 4 * hidden),
-    transposed: memory.allocate(4 * hidden * hidden + columns * hidden),
+    dTrunk: memory.allocate(capacity * trunk),
+    transposed: memory.allocate(4 * hidden * Math.max(hidden, trunk) + columns * hidden),
     scratch: memory.allocate(256 * (widest + 8)),
   }
 }

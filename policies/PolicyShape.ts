@@ -34,13 +34,19 @@ export interface PolicyShape {
   readonly inputs: number
   /** Features of a constraint; a multiple of 4. */
   readonly features: number
+  /** Width of the rectified layer between the features and the gates. */
+  readonly trunk: number
+  /** Ones in a step's input at most: its own, and one per choice of the step before. */
+  readonly inputOnes: number
 }
 
-/** Knots of the piecewise-linear encoding of the SLO and of link metrics. */
-const sloKnots = 12
-const linkKnots = 6
+/** Steps of the encoding of the SLO and of link metrics: those of the replay buffer's grid. */
+const sloSteps = 37
+const linkSteps = 10
+/** Width of the rectified layer between features and gates: a policy of 256 units stays below a megabyte. */
+const trunk = 96
 const roundUp = (n: number, to: number) => Math.ceil(n / to) * to
-const slotFeatures = 1 + 2 * (1 + linkKnots)
+const slotFeatures = 1 + 2 * (1 + linkSteps)
 
 const headsOf = (names: ReadonlyArray<readonly [string, number]>, start: number): ReadonlyArray<Head> => {
   let column = start
@@ -83,7 +89,9 @@ export const policyShape = (space: Space, slots: number, hidden = 256): PolicySh
     actions,
     columns: roundUp(actions + 1, 8),
     inputs: roundUp(steps + actions, 4),
-    features: roundUp(1 + sloKnots + slots * slotFeatures, 4),
+    features: roundUp(2 + sloSteps + slots * slotFeatures, 4),
+    trunk,
+    inputOnes: 1 + Math.max(outlineHeads.length, blockHeads.length),
   }
 }
 
@@ -98,12 +106,13 @@ export const geneAt = (shape: PolicyShape, step: number): number =>
 export const isActiveStep = (shape: PolicyShape, genome: Genome, step: number): boolean =>
   step === 0 || isActiveBlock(shape.space, genome, step - 1)
 
-/** Hat functions at `knots` even points over [0, 1]: at most two are non-zero, they sum to 1, linear in between. */
-const writeHats = (out: Float32Array, at: number, knots: number, value: number) => {
-  const x = Math.min(1, Math.max(0, value)) * (knots - 1)
-  const low = Math.min(knots - 2, Math.floor(x))
-  out[at + low] = 1 - (x - low)
-  out[at + low + 1] = x - low
+/**
+ * Thermometer: step k is 1 where the value is at least as relaxed as grid point k. What the replay buffer answers changes
+ * exactly at these points, so the network can be as sharp there as the buffer is.
+ */
+const writeSteps = (out: Float32Array, at: number, steps: number, value: number) => {
+  const reached = Math.floor(Math.min(1, value) * (steps - 1) + 1e-9)
+  for (let k = 0; k <= reached; k++) out[at + k] = 1
 }
 
 /** What the network is told about a constraint; `out` has `features` zeros at `at`. */
@@ -114,17 +123,18 @@ export const writeFeatures = (
   at: number,
 ): void => {
   const slo = constraint[0] ?? 0
-  out[at] = Math.min(1.5, Math.max(-0.5, slo))
-  writeHats(out, at + 1, sloKnots, slo)
+  out[at] = 1
+  out[at + 1] = Math.min(1.5, Math.max(-0.5, slo))
+  writeSteps(out, at + 2, sloSteps, slo)
   for (let slot = 0; slot < shape.slots; slot++) {
-    const base = at + 1 + sloKnots + slot * slotFeatures
+    const base = at + 2 + sloSteps + slot * slotFeatures
     if (!isPresent(constraint, slot)) continue
     const [bandwidth, delay] = [constraint[bandwidthAt(slot)] ?? absent, constraint[delayAt(slot)] ?? absent]
     out[base] = 1
     out[base + 1] = bandwidth
-    writeHats(out, base + 2, linkKnots, bandwidth)
-    out[base + 2 + linkKnots] = delay
-    writeHats(out, base + 3 + linkKnots, linkKnots, delay)
+    writeSteps(out, base + 2, linkSteps, bandwidth)
+    out[base + 2 + linkSteps] = delay
+    writeSteps(out, base + 3 + linkSteps, linkSteps, delay)
   }
 }
 
@@ -157,8 +167,10 @@ export const isLegal = (
 export const parameterSizes = (shape: PolicyShape) => {
   const gates = 4 * shape.hidden
   return {
-    /** [features, 4H] */
-    features: shape.features * gates,
+    /** [features, T] */
+    features: shape.features * shape.trunk,
+    /** [T, 4H] */
+    trunk: shape.trunk * gates,
     /** [inputs, 4H]; the rows of the steps serve as biases */
     inputs: shape.inputs * gates,
     /** [H, 4H], gates in the order input, forget, cell, output */

@@ -1,15 +1,18 @@
 /**
  * Proximal policy optimisation (Schulman et al., 2017), as the paper's baseline. The reward comes once, at the end, so with
- * gamma = lambda = 1 the advantage of every step is the reward minus the value estimate there. Clip 0.2, 3 epochs, advantages
- * normalised, gradient norm 0.5 (stable-baselines3's settings) and a small entropy bonus.
+ * gamma = lambda = 1 the advantage of every step is the reward minus the value estimate there. Clip 0.2, a few epochs over
+ * minibatches, advantages normalised, gradient norm 0.5 (stable-baselines3's settings) and a small entropy bonus.
  */
+import { below, type Random } from "../supernet/Random.ts"
 import { canonicalize } from "./Genome.ts"
 import { cosineRate, type Learner, type LearnerContext } from "./Learner.ts"
-import type { Batch } from "./PolicyNetwork.ts"
+import type { Batch, Forward } from "./PolicyNetwork.ts"
 
 export interface PpoSettings {
   readonly rollouts: number
   readonly epochs: number
+  /** Trajectories per update. */
+  readonly minibatch: number
   readonly rate: number
   readonly clip: number
   readonly entropy: number
@@ -20,98 +23,117 @@ export interface PpoSettings {
 export const ppoDefaults: PpoSettings = {
   rollouts: 128,
   epochs: 3,
-  rate: 1e-3,
+  minibatch: 32,
+  rate: 3e-3,
   clip: 0.2,
   entropy: 0.003,
   valueWeight: 0.5,
   maxNorm: 0.5,
 }
 
+/** One trajectory as it was rolled out: per step its log-likelihood and, normalised, its advantage. */
+interface RolledOut {
+  readonly constraint: Batch["constraints"][number]
+  readonly genome: Batch["genomes"][number]
+  readonly reward: number
+  readonly logLikelihood: Array<number>
+  readonly advantage: Array<number>
+}
+
 export const ppo = (context: LearnerContext, options: Partial<PpoSettings> = {}): Learner => {
   const settings = { ...ppoDefaults, ...options }
   const { environment, network, random, progress } = context
 
-  const rollOut = () => {
+  const rollOut = (): ReadonlyArray<RolledOut> => {
     const constraints = Array.from({ length: settings.rollouts }, () =>
       environment.draw(random, { grid: true }),
     )
     const genomes = network.choose(constraints, { greedy: false, random })
-    const rewards = genomes.map((genome, i) => {
+    const done = genomes.flatMap((genome, i): ReadonlyArray<RolledOut> => {
       const constraint = constraints[i]
-      if (constraint === undefined) return 0
-      return environment.step(constraint, canonicalize(environment.world.space, genome.slice())).reward
+      if (constraint === undefined) return []
+      const { reward } = environment.step(constraint, canonicalize(environment.world.space, genome.slice()))
+      return [{ constraint, genome, reward, logLikelihood: [], advantage: [] }]
     })
-    return { batch: { constraints, genomes }, rewards }
+    judge(done, network.forward(batchOf(done)))
+    return done
   }
 
-  /** One epoch: all roll-outs at once. The first has ratio 1 everywhere and fixes the old likelihoods and advantages. */
-  const epoch = (batch: Batch, rewards: ReadonlyArray<number>, old: Old | undefined) => {
-    const forward = network.forward(batch)
-    const before = old ?? fixed(forward, rewards)
+  /** One update: the clipped surrogate, the value's error, the entropy bonus. Returns the surrogate loss. */
+  const update = (some: ReadonlyArray<RolledOut>): number => {
+    const forward = network.forward(batchOf(some))
     const dLogLikelihood = new Float32Array(forward.rows)
     const dValue = new Float32Array(forward.rows)
+    const step = new Int32Array(some.length)
+    const rows = some.reduce((sum, t) => sum + t.advantage.length, 0)
     let loss = 0
     for (let r = 0; r < forward.rows; r++) {
       const g = forward.genomeOf[r] ?? -1
-      if (g < 0) continue
-      const ratio = Math.exp((forward.logLikelihood[r] ?? 0) - (before.logLikelihood[r] ?? 0))
-      const advantage = before.advantage[r] ?? 0
+      const trajectory = some[g]
+      if (trajectory === undefined) continue
+      const t = step[g] ?? 0
+      step[g] = t + 1
+      const ratio = Math.exp((forward.logLikelihood[r] ?? 0) - (trajectory.logLikelihood[t] ?? 0))
+      const advantage = trajectory.advantage[t] ?? 0
       const clipped = advantage > 0 ? ratio > 1 + settings.clip : ratio < 1 - settings.clip
-      if (!clipped) dLogLikelihood[r] = (-advantage * ratio) / before.rows
-      loss -= Math.min(ratio * advantage, clampRatio(ratio, settings.clip) * advantage) / before.rows
-      dValue[r] = (settings.valueWeight * 2 * ((forward.value[r] ?? 0) - (rewards[g] ?? 0))) / before.rows
+      if (!clipped) dLogLikelihood[r] = (-advantage * ratio) / rows
+      loss -= Math.min(ratio * advantage, clampRatio(ratio, settings.clip) * advantage) / rows
+      dValue[r] = (settings.valueWeight * 2 * ((forward.value[r] ?? 0) - trajectory.reward)) / rows
     }
-    network.backward({ dLogLikelihood, dEntropy: -settings.entropy / before.rows, dValue })
-    network.step(cosineRate(settings.rate, progress()), settings.maxNorm)
-    return { loss, old: before }
+    network.backward({ dLogLikelihood, dEntropy: -settings.entropy / rows, dValue })
+    network.parameters.step(cosineRate(settings.rate, progress()), settings.maxNorm)
+    return loss
   }
 
   return {
     name: "ppo",
     iterate: () => {
-      const { batch, rewards } = rollOut()
-      let old: Old | undefined
+      const done = rollOut()
       let loss = 0
       for (let e = 0; e < settings.epochs; e++) {
-        const done = epoch(batch, rewards, old)
-        old = done.old
-        loss = done.loss
+        const order = shuffled(done, random)
+        for (let from = 0; from < order.length; from += settings.minibatch) {
+          loss = update(order.slice(from, from + settings.minibatch))
+        }
       }
-      return { loss, rolloutReward: rewards.reduce((a, b) => a + b, 0) / rewards.length, details: {} }
+      return { loss, rolloutReward: done.reduce((sum, t) => sum + t.reward, 0) / done.length, details: {} }
     },
   }
 }
 
+const batchOf = (some: ReadonlyArray<RolledOut>): Batch => ({
+  constraints: some.map((t) => t.constraint),
+  genomes: some.map((t) => t.genome),
+})
+
 const clampRatio = (ratio: number, clip: number) => Math.min(1 + clip, Math.max(1 - clip, ratio))
 
-interface Old {
-  readonly rows: number
-  readonly logLikelihood: Float32Array
-  readonly advantage: Float32Array
+const shuffled = <A>(items: ReadonlyArray<A>, random: Random): ReadonlyArray<A> => {
+  const out = [...items]
+  for (let i = out.length - 1; i > 0; i--) {
+    const j = below(random, i + 1)
+    const [a, b] = [out[i], out[j]]
+    if (a !== undefined && b !== undefined) [out[i], out[j]] = [b, a]
+  }
+  return out
 }
 
-const fixed = (
-  forward: {
-    readonly rows: number
-    readonly genomeOf: Int32Array
-    readonly logLikelihood: Float32Array
-    readonly value: Float32Array
-  },
-  rewards: ReadonlyArray<number>,
-): Old => {
-  const advantage = new Float32Array(forward.rows)
+/** Notes likelihoods and normalised advantages under the network that rolled out. Rows of a genome come step by step. */
+const judge = (done: ReadonlyArray<RolledOut>, forward: Forward): void => {
   let [rows, sum, squares] = [0, 0, 0]
   for (let r = 0; r < forward.rows; r++) {
-    const g = forward.genomeOf[r] ?? -1
-    if (g < 0) continue
-    const a = (rewards[g] ?? 0) - (forward.value[r] ?? 0)
-    advantage[r] = a
+    const trajectory = done[forward.genomeOf[r] ?? -1]
+    if (trajectory === undefined) continue
+    const advantage = trajectory.reward - (forward.value[r] ?? 0)
+    trajectory.logLikelihood.push(forward.logLikelihood[r] ?? 0)
+    trajectory.advantage.push(advantage)
     rows++
-    sum += a
-    squares += a * a
+    sum += advantage
+    squares += advantage * advantage
   }
   const mean = sum / rows
-  const deviation = Math.sqrt(Math.max(1e-12, squares / rows - mean * mean))
-  for (let r = 0; r < forward.rows; r++) advantage[r] = ((advantage[r] ?? 0) - mean) / (deviation + 1e-8)
-  return { rows, logLikelihood: forward.logLikelihood, advantage }
+  const deviation = Math.sqrt(Math.max(1e-12, squares / rows - mean * mean)) + 1e-8
+  for (const { advantage } of done) {
+    for (const [t, a] of advantage.entries()) advantage[t] = (a - mean) / deviation
+  }
 }

@@ -1,6 +1,7 @@
 /**
  * SUPREME (paper section 4.4): goal-conditioned supervised learning from a replay buffer that is improved while it is used.
- * Read `iterate` from top to bottom: collect with the policy, mutate the buffer, imitate the buffer.
+ * Read `iterate` from top to bottom: collect with the policy, mutate the buffer, imitate the buffer. From some point on, what
+ * the policy itself does wrong is corrected in the same update.
  */
 import { below } from "../supernet/Random.ts"
 import { canonicalize, confine } from "./Genome.ts"
@@ -27,6 +28,12 @@ export interface SupremeSettings {
    * that keep changing. 1: explore to the end.
    */
   readonly explore: number
+  /**
+   * Share of the training after which the policy's own choices count in the update: weighted by what they earn more or less
+   * than what the buffer remembers. Imitation alone does not see that a mixture of two good strategies misses the SLO.
+   * Roll-outs are then without random choices. 1: never.
+   */
+  readonly correct: number
   /** Start from the largest and the smallest submodel. */
   readonly bootstrap: boolean
   /** Examples are drawn for an SLO stricter by this ease than the one shown: small errors of the network still comply. */
@@ -34,15 +41,16 @@ export interface SupremeSettings {
 }
 
 export const supremeDefaults: SupremeSettings = {
-  rollouts: 64,
-  mutations: 64,
-  batch: 128,
-  updates: 1,
-  rate: 2e-3,
+  rollouts: 32,
+  mutations: 96,
+  batch: 32,
+  updates: 2,
+  rate: 0.015,
   epsilon: 0.05,
   replay: {},
   curriculum: 0.3,
   explore: 0.7,
+  correct: 0.5,
   bootstrap: true,
   safety: 0.01,
 }
@@ -70,21 +78,32 @@ export const supreme = (context: LearnerContext, options: Partial<SupremeSetting
   }
 
   const drawGrid = () => environment.draw(random, { varying: varying(), grid: true })
+  /** On the grid or between its points. */
+  const drawAny = () => environment.draw(random, { varying: varying(), grid: random.next() < 0.5 })
 
   if (settings.bootstrap) {
     const alone = new Float64Array(environment.dimensions).fill(absent)
     for (const genome of environment.bootstrap) explore(alone, genome)
   }
 
-  const collect = (): number => {
-    const constraints = Array.from({ length: settings.rollouts }, drawGrid)
-    const genomes = network.choose(constraints, { greedy: false, epsilon: settings.epsilon, random })
+  /** What the policy does, and by how much that is better or worse than what the buffer remembers for it. */
+  const collect = (
+    correcting: boolean,
+  ): { readonly reward: number; readonly own: ReadonlyArray<Imitated> } => {
+    const constraints = Array.from({ length: settings.rollouts }, correcting ? drawAny : drawGrid)
+    const epsilon = correcting ? 0 : settings.epsilon
+    const genomes = network.choose(constraints, { greedy: false, epsilon, random })
     let sum = 0
-    for (const [i, genome] of genomes.entries()) {
+    const own = genomes.flatMap((genome, i) => {
       const constraint = constraints[i]
-      if (constraint !== undefined) sum += explore(constraint, canonicalize(environment.world.space, genome))
-    }
-    return sum / Math.max(1, genomes.length)
+      if (constraint === undefined) return []
+      const known = buffer.lookUp(constraint)
+      const expected = known === undefined ? 0 : environment.peek(constraint, known.genome).reward
+      const reward = explore(constraint, canonicalize(environment.world.space, genome.slice()))
+      sum += reward
+      return [{ constraint, genome, weight: reward - expected }]
+    })
+    return { reward: sum / Math.max(1, genomes.length), own }
   }
 
   /** Perturbs what now serves a random constraint, under that very constraint: badly served ones get the most tries. */
@@ -103,7 +122,7 @@ export const supreme = (context: LearnerContext, options: Partial<SupremeSetting
   /** Constraints on the grid and between its points, each with the best strategy known to satisfy it. */
   const examples = (): ReadonlyArray<Imitated> =>
     Array.from({ length: settings.batch }, () => {
-      const constraint = environment.draw(random, { varying: varying(), grid: random.next() < 0.5 })
+      const constraint = drawAny()
       const stricter = constraint.slice()
       stricter[0] = (constraint[0] ?? 0) - settings.safety
       const found = buffer.lookUp(stricter, random) ?? buffer.lookUp(constraint, random)
@@ -119,15 +138,19 @@ export const supreme = (context: LearnerContext, options: Partial<SupremeSetting
     recall: (constraint) => buffer.lookUp(constraint)?.genome,
     iterate: () => {
       const exploring = progress() < settings.explore
-      const rolloutReward = exploring ? collect() : 0
+      const correcting = progress() >= settings.correct
+      const rollouts = exploring || correcting ? collect(correcting) : { reward: 0, own: [] }
       if (exploring) mutateBuffer()
+      const own = correcting ? rollouts.own : []
       let loss = 0
       for (let u = 0; u < settings.updates; u++) {
-        loss += imitate(network, examples(), cosineRate(settings.rate, progress())) / settings.updates
+        // The policy's own choices are its own only until it changes: they count in the first update.
+        const batch = u === 0 ? [...examples(), ...own] : examples()
+        loss += imitate(network, batch, cosineRate(settings.rate, progress())) / settings.updates
       }
       return {
         loss,
-        rolloutReward,
+        rolloutReward: rollouts.reward,
         details: { buckets: buffer.buckets, pruned: buffer.pruned, dims: varying() },
       }
     },

@@ -11,7 +11,7 @@ import type { Imitated, IterationReport, Learner, LearnerContext } from "./Learn
 import { cachedOracle, defaultOracle, type OracleOptions } from "./Oracle.ts"
 import { PolicyNetwork } from "./PolicyNetwork.ts"
 import { policyShape } from "./PolicyShape.ts"
-import { ppo } from "./Ppo.ts"
+import { ppo, type PpoSettings } from "./Ppo.ts"
 import type { Constraint } from "./Scenario.ts"
 import type { Setting } from "./Setting.ts"
 import { supreme, type SupremeSettings } from "./Supreme.ts"
@@ -27,8 +27,9 @@ export interface TrainOptions {
   readonly iterations: number
   /** Environment steps per iteration, the same for all algorithms. */
   readonly stepsPerIteration: number
-  /** Trajectories per update. */
+  /** Trajectories per update, and updates per iteration. */
   readonly batch: number
+  readonly updates: number
   /** Adam's learning rate at the start; it falls by a cosine. */
   readonly rate: number
   readonly hidden: number
@@ -45,6 +46,7 @@ export interface TrainOptions {
   readonly oracle: OracleOptions
   /** For ablations, and for trainings whose environment is cheap. */
   readonly supreme: Partial<SupremeSettings>
+  readonly ppo: Partial<PpoSettings>
   /** Folder for oracle results. */
   readonly cacheFolder: string
   /** Written at every validation, read at the start if it exists and fits. */
@@ -56,16 +58,18 @@ export const trainDefaults: TrainOptions = {
   algorithm: "supreme",
   kind: "latency",
   seed: 1,
-  iterations: 2000,
-  stepsPerIteration: 256,
-  batch: 128,
-  rate: 2e-3,
-  hidden: 256,
+  iterations: 1000,
+  stepsPerIteration: 128,
+  batch: 32,
+  updates: 2,
+  rate: 0.015,
+  hidden: 64,
   averaging: 0.99,
   validateEvery: 50,
-  validationCount: 96,
-  oracle: { ...defaultOracle, searchEvaluations: 4000, polishEvaluations: 2000 },
+  validationCount: 128,
+  oracle: defaultOracle,
   supreme: {},
+  ppo: {},
   cacheFolder: ".cache/policies",
 }
 
@@ -97,20 +101,21 @@ export interface Training {
 }
 
 const learnerOf = (context: LearnerContext, options: TrainOptions): Learner => {
-  const { batch, rate, stepsPerIteration } = options
+  const { batch, updates, rate, stepsPerIteration } = options
   switch (options.algorithm) {
     case "supreme": {
       // Mutations cost no network time, and find more.
-      const rollouts = Math.round(stepsPerIteration / 8)
+      const rollouts = Math.round(stepsPerIteration / 4)
       const mutations = stepsPerIteration - rollouts
       // A policy that has been through a curriculum needs none.
       const curriculum = options.startFrom === undefined ? {} : { curriculum: 0 }
-      return supreme(context, { batch, rate, rollouts, mutations, ...curriculum, ...options.supreme })
+      const learning = { batch, updates, rate, rollouts, mutations }
+      return supreme(context, { ...learning, ...curriculum, ...options.supreme })
     }
     case "gcsl":
-      return gcsl(context, { batch, rate, rollouts: stepsPerIteration })
+      return gcsl(context, { batch, updates, rate, rollouts: stepsPerIteration })
     case "ppo":
-      return ppo(context, { rollouts: stepsPerIteration })
+      return ppo(context, { rollouts: stepsPerIteration, ...options.ppo })
   }
 }
 
@@ -152,7 +157,7 @@ export const train = async (setting: Setting, options: TrainOptions): Promise<Tr
   ).score
   const resumed = options.checkpoint === undefined ? undefined : readCheckpoint(options.checkpoint, network)
   const earlier = resumed ?? startFrom(options, network)
-  const average = resumed?.average ?? network.snapshot().weights
+  const average = resumed?.average ?? network.parameters.snapshot().weights
   const curve: Array<ValidationReport> = [...(resumed?.curve ?? [])]
   const begin = resumed?.iteration ?? 0
   const before = curve.at(-1)
@@ -165,7 +170,7 @@ export const train = async (setting: Setting, options: TrainOptions): Promise<Tr
   const started = performance.now()
   let best: { readonly report: ValidationReport; readonly weights: Float32Array } | undefined
   const validate = (done: IterationReport) => {
-    const decoded = network.withWeights(average, () => decodeAll(network, validation))
+    const decoded = network.parameters.withWeights(average, () => decodeAll(network, validation))
     const score = scoreStrategies(environment, validation, decoded)
     const report: ValidationReport = {
       iteration,
@@ -188,13 +193,13 @@ export const train = async (setting: Setting, options: TrainOptions): Promise<Tr
     const done = learner.iterate()
     iteration++
     // A short memory at first, so that the first weights are soon forgotten.
-    network.averageInto(average, Math.min(options.averaging, iteration / (iteration + 10)))
+    network.parameters.averageInto(average, Math.min(options.averaging, iteration / (iteration + 10)))
     if (iteration % options.validateEvery === 0 || iteration === options.iterations) validate(done)
   }
   // No iterations: an earlier policy is judged by the present models.
   if (best === undefined) validate({ loss: 0, rolloutReward: 0, details: {} })
   const { report, weights } = best ?? missing()
-  network.restore({ weights })
+  network.parameters.restore({ weights })
   return { environment, network, best: report, curve, validation, oracle }
 }
 
@@ -230,7 +235,7 @@ const startFrom = (options: TrainOptions, network: PolicyNetwork): Checkpoint | 
   if (options.startFrom === undefined) return undefined
   const other = readCheckpoint(options.startFrom, network)
   if (other === undefined) throw new RangeError(`there is no checkpoint ${options.startFrom}`)
-  network.restore({ weights: other.average })
+  network.parameters.restore({ weights: other.average })
   return other
 }
 
@@ -243,7 +248,7 @@ const writeCheckpoint = (
   iteration: number,
   curve: ReadonlyArray<ValidationReport>,
 ) => {
-  const { weights, moments, updates } = network.snapshot()
+  const { weights, moments, updates } = network.parameters.snapshot()
   const header: CheckpointHeader = {
     iteration,
     curve,
@@ -273,14 +278,14 @@ const readCheckpoint = (file: string, network: PolicyNetwork): Checkpoint | unde
   const end = data.indexOf("\n")
   const header = JSON.parse(data.subarray(0, end).toString()) as CheckpointHeader
   const [weights, moments] = header.sizes
-  if (weights !== network.snapshot().weights.length) {
+  if (weights !== network.parameters.snapshot().weights.length) {
     throw new RangeError(
       `checkpoint ${file} is of a network with ${weights} weights: remove it, or train the same shape`,
     )
   }
   const floats = (from: number, count: number) =>
     new Float32Array(Uint8Array.from(data.subarray(from, from + 4 * count)).buffer)
-  network.restore({
+  network.parameters.restore({
     weights: floats(end + 1, weights),
     moments: floats(end + 1 + 8 * weights, moments),
     updates: header.updates,

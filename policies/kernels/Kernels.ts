@@ -24,6 +24,16 @@ declare const WebAssembly: {
 
 export type Pointer = number
 
+/** Table or rows to read, indices [rows, perRow], rows or table to add to. */
+type RowsOf = (
+  from: Pointer,
+  indices: Pointer,
+  perRow: number,
+  to: Pointer,
+  rows: number,
+  columns: number,
+) => void
+
 export interface Kernels {
   readonly product: (
     x: Pointer,
@@ -63,7 +73,10 @@ export interface Kernels {
     rows: number,
     size: number,
   ) => void
-  readonly addTo: (x: Pointer, y: Pointer, count: number) => void
+  readonly gatherRows: RowsOf
+  readonly scatterRows: RowsOf
+  readonly rectify: (x: Pointer, count: number) => void
+  readonly rectifyBackward: (x: Pointer, d: Pointer, count: number) => void
   readonly sumOfSquares: (x: Pointer, count: number) => number
   readonly adam: (
     w: Pointer,
@@ -81,8 +94,9 @@ export interface Kernels {
 
 const here = dirname(fileURLToPath(import.meta.url))
 const cacheFolder = join(here, "..", "..", ".cache")
-const files = ["Products", "Lstm"]
-const flags = "--importMemory --noExportMemory --noAssert -O3 --runtime stub --enable simd --use abort="
+const files = ["Products", "Lstm", "Rows"]
+const flags =
+  "--importMemory --noExportMemory --noAssert -O3 --runtime stub --enable simd,relaxed-simd --use abort="
 
 const compile = async (sources: ReadonlyMap<string, string>): Promise<Uint8Array> => {
   const { default: asc } = await import("assemblyscript/asc")
@@ -127,6 +141,8 @@ export interface Memory {
   /** Zeroed, 16-byte aligned. Gotcha: growing detaches views taken before; take them anew with `view`. */
   readonly allocate: (floats: number) => Pointer
   readonly view: (at: Pointer, floats: number) => Float32Array
+  /** The same memory as int32. */
+  readonly integers: (at: Pointer, count: number) => Int32Array
 }
 
 /** Kernels over a memory of their own (up to 4 GB). */
@@ -145,5 +161,6 @@ export const loadKernels = async (): Promise<Memory> => {
       return at
     },
     view: (at, floats) => new Float32Array(memory.buffer, at, floats),
+    integers: (at, count) => new Int32Array(memory.buffer, at, count),
   }
 }

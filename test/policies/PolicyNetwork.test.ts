@@ -21,7 +21,8 @@ const hidden = 8
 const shape = policyShape(tinySpace, 2, hidden)
 const names = Object.keys(parameterSizes(shape)) as ReadonlyArray<ParameterName>
 const sides: Record<ParameterName, [number, number]> = {
-  features: [shape.features, 4 * hidden],
+  features: [shape.features, shape.trunk],
+  trunk: [shape.trunk, 4 * hidden],
   inputs: [shape.inputs, 4 * hidden],
   hidden: [hidden, 4 * hidden],
   output: [hidden, shape.columns],
@@ -39,7 +40,8 @@ const referenceLoss = (constraints: ReadonlyArray<Constraint>, genomes: Readonly
     const losses = genomes.map((genome, g) => {
       const features = new Float32Array(shape.features)
       writeFeatures(shape, constraints[g] ?? new Float64Array(), features, 0)
-      const told = tf.matMul(tf.tensor2d(features, [1, shape.features]), p.features)
+      const x0 = tf.tensor2d(features, [1, shape.features])
+      const told = tf.matMul(tf.relu<tf.Tensor2D>(tf.matMul(x0, p.features)), p.trunk)
       let [h, c]: [tf.Tensor, tf.Tensor] = [tf.zeros([1, hidden]), tf.zeros([1, hidden])]
       let before: ReadonlyArray<number> = []
       let loss = tf.scalar(0)
@@ -92,7 +94,7 @@ describe("policy network", () => {
   beforeAll(async () => {
     await tf.setBackend("cpu")
     network = await PolicyNetwork.make(shape, random)
-    const within = network.parameter("within")
+    const within = network.parameters.weight("within")
     for (let i = 0; i < within.length; i++) within[i] = 0.2 * (random.next() - 0.5)
     const chosen = network.choose(constraints, { greedy: false, random })
     genomes = chosen.map((g) => canonicalize(tinySpace, g))
@@ -102,7 +104,7 @@ describe("policy network", () => {
     // Depths differ, so the packing of steps is exercised too.
     expect(new Set(genomes.map((g) => g.slice(1, 6).join())).size).toBeGreaterThan(1)
     // Shifts that could reach other heads than later ones of the same step are no parameters of the model.
-    const within = network.parameter("within")
+    const within = network.parameters.weight("within")
     for (let a = 0; a < shape.actions; a++) {
       const heads = a < (shape.blockHeads[0]?.column ?? 0) ? shape.outlineHeads : shape.blockHeads
       const own = heads.findIndex((h) => a >= h.column && a < h.column + h.count)
@@ -114,7 +116,7 @@ describe("policy network", () => {
     const forward = network.forward({ constraints, genomes })
     const active = Float32Array.from(forward.genomeOf, (g) => (g < 0 ? 0 : -1))
     network.backward({ dLogLikelihood: active, dValue: forward.value.slice() })
-    const parameters = names.map((n) => tf.tensor2d(network.parameter(n).slice(), sides[n]))
+    const parameters = names.map((n) => tf.tensor2d(network.parameters.weight(n).slice(), sides[n]))
     const { value, grads } = tf.valueAndGrads(referenceLoss(constraints, genomes))(parameters)
     let loss = 0
     for (let r = 0; r < forward.rows; r++) {
@@ -123,7 +125,7 @@ describe("policy network", () => {
     }
     expect(loss).toBeCloseTo(value.dataSync()[0] ?? Number.NaN, 2)
     for (const [i, name] of names.entries()) {
-      const [ours, theirs] = [network.gradient(name), grads[i]?.dataSync() ?? new Float32Array()]
+      const [ours, theirs] = [network.parameters.gradient(name), grads[i]?.dataSync() ?? new Float32Array()]
       const scale = Math.max(...theirs.map(Math.abs))
       let worst = 0
       for (let j = 0; j < ours.length; j++)
@@ -146,7 +148,7 @@ describe("policy network", () => {
       const forward = pupil.forward({ constraints, genomes })
       const dLogLikelihood = Float32Array.from(forward.genomeOf, (g) => (g < 0 ? 0 : -1 / genomes.length))
       pupil.backward({ dLogLikelihood })
-      pupil.step(1e-2, 5)
+      pupil.parameters.step(1e-2, 5)
     }
     const chosen = pupil.choose(constraints, { greedy: true, random })
     expect(chosen.map((g) => canonicalize(tinySpace, g))).toEqual(genomes)

@@ -21,14 +21,14 @@ const constraints = Array.from({ length: 40 }, (_, i) => {
 const network = async (hidden: number) => {
   const made = await PolicyNetwork.make(policyShape(tinySpace, 4, hidden), random)
   for (const name of ["output", "within", "bias"] as const) {
-    const w = made.parameter(name)
+    const w = made.parameters.weight(name)
     // Larger than at the start: close calls between choices would test rounding, not decoding.
     for (let i = 0; i < w.length; i++)
       w[i] = (name === "output" ? 3 / Math.sqrt(hidden) : 0.5) * normal(random)
   }
   // `within` has rows for choices and meets later heads only: clear what training could never set.
   const { shape } = made
-  const within = made.parameter("within")
+  const within = made.parameters.weight("within")
   for (const heads of [shape.outlineHeads, shape.blockHeads]) {
     for (const [i, head] of heads.entries()) {
       for (let a = head.column; a < head.column + head.count; a++) {
@@ -39,8 +39,8 @@ const network = async (hidden: number) => {
       }
     }
   }
-  const { weights } = made.snapshot()
-  made.restore({ weights: decodeHalf(encodeHalf(weights)) })
+  const { weights } = made.parameters.snapshot()
+  made.parameters.restore({ weights: decodeHalf(encodeHalf(weights)) })
   return made
 }
 

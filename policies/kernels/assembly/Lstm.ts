@@ -79,13 +79,6 @@ export function cellBackward(
   }
 }
 
-/** y[R, N] += x[R, N]. */
-export function addTo(x: usize, y: usize, count: i32): void {
-  for (let i: usize = 0; i < (<usize>count) << 2; i += 16) {
-    v128.store(y + i, f32x4.add(v128.load(y + i), v128.load(x + i)))
-  }
-}
-
 /** Sum of squares, in double precision. */
 export function sumOfSquares(x: usize, count: i32): f64 {
   let sum: f64 = 0
