@@ -4,7 +4,7 @@
  * constraints are drawn from the scenario, on its 10-point grid or between the points, for any subset of the remotes.
  */
 import { localDevice } from "../supernet/Strategy.ts"
-import { maxSubmodel, minSubmodel, uniformSubmodel } from "../supernet/Submodel.ts"
+import { maxSubmodel, minSubmodel } from "../supernet/Submodel.ts"
 import { below, type Random } from "../supernet/Random.ts"
 import type { SloKind } from "./Condition.ts"
 import {
@@ -17,6 +17,7 @@ import {
   localGenome,
   maxTiles,
 } from "./Genome.ts"
+import { accuracyRange } from "./MeasuredRange.ts"
 import {
   accuracySloReward,
   earned,
@@ -155,31 +156,13 @@ const relabeller =
     return { constraint: relabelled, genome: toDevices(world, genome, slotOfSlot) }
   }
 
-/**
- * Lowest and highest accuracy of the uniform submodels. Not simply the smallest's and the largest's: a measured supernet
- * may do best somewhere between.
- */
-const accuracyRange = ({ space, accuracy }: World): readonly [number, number] => {
-  const { spec } = space
-  const all = spec.resolutions.flatMap((resolution) =>
-    spec.depths.flatMap((depth) =>
-      spec.kernels.flatMap((kernel) =>
-        spec.expands.map((expand) =>
-          accuracy.accuracy(localGenome(space, uniformSubmodel(spec, resolution, depth, kernel, expand))),
-        ),
-      ),
-    ),
-  )
-  return [Math.min(...all), Math.max(...all)]
-}
-
 export const makeEnvironment = (world: World, scenario: Scenario, kind: SloKind): Environment => {
   const largest = localGenome(world.space, maxSubmodel(world.space.spec))
   const smallest = localGenome(world.space, minSubmodel(world.space.spec))
   const alone = conditionOf(scenario, new Float64Array(dimensions(scenario)).fill(absent))
   const scale =
     kind === "latency"
-      ? latencySloReward(...accuracyRange(world))
+      ? latencySloReward(...accuracyRange(world.space, world.accuracy))
       : accuracySloReward(world.latency.at(alone)(largest))
   let steps = 0
   const peek = (constraint: Constraint, genome: Genome): Result => {

@@ -1,22 +1,34 @@
 /**
- * The range of accuracy SLOs that a measured supernet can be asked for: from what nearly every submodel reaches to what few
- * do. A scenario file cannot know it before the supernet is trained.
+ * The range of accuracies that a supernet's submodels have, and the range of accuracy SLOs that can so be asked for. A
+ * scenario file cannot know it before the supernet is trained.
  */
-import { seededRandom } from "../supernet/Random.ts"
-import { sampleSubmodel } from "../supernet/Submodel.ts"
+import { uniformSubmodel } from "../supernet/Submodel.ts"
 import { localGenome, type Space } from "./Genome.ts"
 import type { Range, Scenario } from "./Scenario.ts"
 import type { AccuracyModel } from "./World.ts"
 
-const samples = 400
+/**
+ * Lowest and highest accuracy of the uniform submodels. Not simply the smallest's and the largest's: a measured supernet
+ * may do best somewhere between.
+ */
+export const accuracyRange = (space: Space, { accuracy }: AccuracyModel): readonly [number, number] => {
+  const { spec } = space
+  const all = spec.resolutions.flatMap((resolution) =>
+    spec.depths.flatMap((depth) =>
+      spec.kernels.flatMap((kernel) =>
+        spec.expands.map((expand) =>
+          accuracy(localGenome(space, uniformSubmodel(spec, resolution, depth, kernel, expand))),
+        ),
+      ),
+    ),
+  )
+  return [Math.min(...all), Math.max(...all)]
+}
 
-/** 5 % to 95 % of random submodels, rounded to a tenth of a point; at least one point wide. */
+/** From 5 % to 95 % of the way, rounded to a tenth of a point; at least one point wide. */
 export const measuredRange = (space: Space, model: AccuracyModel, points: number): Range => {
-  const random = seededRandom(1)
-  const values = Array.from({ length: samples }, () =>
-    model.accuracy(localGenome(space, sampleSubmodel(space.spec, random))),
-  ).sort((a, b) => a - b)
-  const at = (share: number) => Math.round(1000 * (values[Math.floor(share * samples)] ?? 0)) / 1000
+  const [lowest, highest] = accuracyRange(space, model)
+  const at = (share: number) => Math.round(1000 * (lowest + share * (highest - lowest))) / 1000
   const [min, max] = [at(0.05), at(0.95)]
   return { min, max: Math.max(max, min + 0.01), scale: "linear", points }
 }

@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { Result, Schema } from "effect"
+import { defaultOverheads } from "../devices/latency/Overheads.ts"
 import { profileNamed } from "../devices/profiles/Shipped.ts"
 import { untrainedSpec } from "../supernet/Artifact.ts"
 import { imagenetResolutions } from "../supernet/imagenet/ImagenetAccuracy.ts"
@@ -53,7 +54,7 @@ export const settingOf = (
     scenario,
     world: modelWorld(spec, profiles, accuracy),
     accuracyName,
-    models: `${spec.name} ${spec.version}|${accuracyName}|${JSON.stringify(profiles)}`,
+    models: `${spec.name} ${spec.version}|${accuracyName}|${JSON.stringify([profiles, defaultOverheads])}`,
   }
 }
 
