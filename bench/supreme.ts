@@ -6,7 +6,7 @@
 import { type BenchModule, type BenchOptions, type BenchResult } from "./Bench.ts"
 import { compare, type Contestant, trainingNotes } from "./PolicyCurves.ts"
 
-/** Each with the learning rate that did best for it among those tried (docs/policies.md). */
+/** Supervised learners share one learning rate, PPO has its own (`ppoDefaults`). */
 const contestants: ReadonlyArray<Contestant> = [
   { name: "SUPREME", algorithm: "supreme" },
   { name: "GCSL", algorithm: "gcsl" },
