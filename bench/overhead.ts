@@ -105,6 +105,10 @@ const rowOf = (one: Case, samples: ReadonlyArray<Sample>): Row => {
     case: one.name,
     requests: samples.length,
     "bare session p50 ms": median(of((s) => s.bareMs)),
+    "bare session p99 ms": quantile(
+      of((s) => s.bareMs),
+      0.99,
+    ),
     "round trip p50 ms": median(of((s) => s.roundTripMs)),
     "added p50 ms": median(of(added)),
     "added p99 ms": quantile(of(added), 0.99),
