@@ -149,10 +149,9 @@ const headlineRow = (h: Headline, results: ReadonlyMap<string, StoredResult>): R
   if (result === undefined || found.length < checks.length) return []
   const times = h.times ?? 1
   const values = found.map((c) => number(c.value * times)).join(" / ")
-  const bounds = found.map((c) => boundText(c, times)).join(" / ")
-  const verdict = found.every(passes) ? "" : " missed"
+  const bounds = found.map((c) => `${boundText(c, times)}${passes(c) ? "" : " missed"}`).join(" / ")
   const kind = result.kind === "modelled" ? ", modelled" : ""
-  return [`| ${h.what} (\`${h.bench}\`${kind}) | ${values}${h.unit} | ${bounds}${verdict} |`]
+  return [`| ${h.what} (\`${h.bench}\`${kind}) | ${values}${h.unit} | ${bounds} |`]
 }
 
 export const headlineTable = (results: ReadonlyMap<string, StoredResult>): string =>
