@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Option } from "effect"
+import { Effect, Option, Schedule } from "effect"
 import { asServedBy } from "../../actors/SharedStrategies.ts"
 import { dilated } from "../../devices/profiles/DeviceProfile.ts"
 import { shippedProfile } from "../../devices/profiles/Shipped.ts"
@@ -49,6 +49,12 @@ describe("profiles in the bucket", () => {
           const plan = yield* device.planner.predict(split("pi-1", "pi-9"))
           assert.isAbove(plan.latencyMs, 0)
           const devices = yield* on(bus)(openBucket("devices", deviceRecord))
+          // It has published its own by now, or does so at any moment: it had to wait for the bucket, too.
+          yield* Effect.repeat(devices.get("pi-1"), {
+            until: (o) => Option.isSome(o),
+            schedule: Schedule.spaced("20 millis"),
+            times: 500,
+          })
           const own = Option.getOrThrow(yield* devices.get("pi-1"))
           assert.deepEqual(own.value.profile, shippedProfile("raspberry-pi-4"))
         }),
