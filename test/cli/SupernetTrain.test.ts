@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import sharp from "sharp"
-import { afterAll, describe, expect, it } from "vitest"
+import { afterAll, describe, expect, it, vi } from "vitest"
 import { projectRoot } from "../../bench/Bench.ts"
 import { readState } from "../../supernet/train/Checkpoint.ts"
 
@@ -29,10 +29,6 @@ const makeImages = async () => {
   }
 }
 
-const until = async (condition: () => boolean) => {
-  while (!condition()) await new Promise((resume) => setTimeout(resume, 20))
-}
-
 describe("murmuration supernet train", () => {
   it("writes its checkpoint when it is told to stop, and exits 0", { timeout: 120_000 }, async () => {
     await makeImages()
@@ -41,7 +37,8 @@ describe("murmuration supernet train", () => {
     const args = ["supernet", "train", "--data", data, "--out", run, "--width", "0.25", "--recipe", recipe]
     const child = spawn(process.execPath, ["cli/main.ts", ...args], { cwd: projectRoot, stdio: "ignore" })
     const exited = once(child, "exit")
-    await until(() => existsSync(join(run, "log.jsonl")) || child.exitCode !== null)
+    const started = () => existsSync(join(run, "log.jsonl")) || child.exitCode !== null
+    await vi.waitUntil(started, { timeout: 60_000, interval: 20 })
     child.kill("SIGTERM")
     expect(await exited).toEqual([0, null])
     expect(readState(join(run, "state.bin")).step).toBeGreaterThan(0)
