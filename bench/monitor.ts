@@ -16,39 +16,16 @@ import type { SupernetSpec } from "../supernet/Spec.ts"
 import { normalizeStrategy, type Strategy } from "../supernet/Strategy.ts"
 import { activeBlocks, minSubmodel } from "../supernet/Submodel.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, median, quantile } from "./Bench.ts"
+import { type LinkSetting, linkSteps } from "./LinkSteps.ts"
 
 const here = DeviceId.make("d-1")
 const there = DeviceId.make("d-2")
 const profile = "raspberry-pi-4"
 
-interface LinkSetting {
-  readonly mbps: number
-  readonly delayMs: number
-}
-
 const grid = (quick: boolean): ReadonlyArray<LinkSetting> =>
   (quick ? [5, 50] : [5, 50, 500]).flatMap((mbps) =>
     (quick ? [5, 20] : [0, 5, 20, 100]).map((delayMs) => ({ mbps, delayMs })),
   )
-
-const steps: ReadonlyArray<readonly [LinkSetting, LinkSetting]> = [
-  [
-    { mbps: 50, delayMs: 5 },
-    { mbps: 10, delayMs: 5 },
-  ],
-  [
-    { mbps: 10, delayMs: 5 },
-    { mbps: 50, delayMs: 5 },
-  ],
-  [
-    { mbps: 50, delayMs: 20 },
-    { mbps: 50, delayMs: 5 },
-  ],
-  [
-    { mbps: 50, delayMs: 5 },
-    { mbps: 50, delayMs: 40 },
-  ],
-]
 
 const bandwidthMiss = (s: LinkState, set: LinkSetting): number => Math.abs(s.bandwidthMbps / set.mbps - 1)
 const delayMiss = (s: LinkState, set: LinkSetting): number => Math.abs(s.delayMs - set.delayMs)
@@ -151,7 +128,7 @@ const measure = (quick: boolean) =>
     })
     const stepThrough = (load: string) =>
       Effect.gen(function* () {
-        for (const [from, to] of steps) {
+        for (const [from, to] of linkSteps) {
           yield* set(remote, from)
           yield* untilRight(watch, from, 15_000)
           yield* sleep(3000)

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { type LinkSetting, linkSteps } from "../../../bench/LinkSteps.ts"
 import {
   defaultEstimatorSettings as settings,
   emptyPath,
@@ -9,11 +10,6 @@ import {
 } from "../../../devices/links/Estimator.ts"
 import { noWitness, probePlan, wantsPing, type Witness } from "../../../devices/links/Probing.ts"
 import { type Random, seededRandom } from "../../../supernet/Random.ts"
-
-interface TrueLink {
-  readonly mbps: number
-  readonly delayMs: number
-}
 
 interface Run {
   history: PathHistory
@@ -38,7 +34,7 @@ const busy: Load = { tilesPerS: 6, tileBytes: 30_000 }
  */
 const play = (
   run: Run,
-  link: TrueLink,
+  link: LinkSetting,
   random: Random,
   forMs: number,
   load: Load = idle,
@@ -74,14 +70,14 @@ const play = (
   return r
 }
 
-const isRight = (r: Run, link: TrueLink): boolean => {
+const isRight = (r: Run, link: LinkSetting): boolean => {
   const e = estimate(r.history, r.nowMs)
   if (e === undefined || Math.abs(e.delayMs - link.delayMs) > Math.max(1.5, 0.1 * link.delayMs)) return false
   return Math.abs(e.mbps / link.mbps - 1) <= 0.15
 }
 
 /** ms until the estimate is right and stays so for a second; the limit where it is not. */
-const untilRight = (run: Run, link: TrueLink, random: Random, limitMs: number, load: Load): number => {
+const untilRight = (run: Run, link: LinkSetting, random: Random, limitMs: number, load: Load): number => {
   let r = run
   let rightSince = r.nowMs
   while (r.nowMs - run.nowMs < limitMs) {
@@ -92,23 +88,8 @@ const untilRight = (run: Run, link: TrueLink, random: Random, limitMs: number, l
   return limitMs
 }
 
-const steps: ReadonlyArray<readonly [TrueLink, TrueLink]> = [
-  [
-    { mbps: 50, delayMs: 5 },
-    { mbps: 10, delayMs: 5 },
-  ],
-  [
-    { mbps: 10, delayMs: 5 },
-    { mbps: 50, delayMs: 5 },
-  ],
-  [
-    { mbps: 50, delayMs: 20 },
-    { mbps: 50, delayMs: 5 },
-  ],
-  [
-    { mbps: 50, delayMs: 5 },
-    { mbps: 50, delayMs: 40 },
-  ],
+const steps: ReadonlyArray<readonly [LinkSetting, LinkSetting]> = [
+  ...linkSteps,
   [
     { mbps: 200, delayMs: 20 },
     { mbps: 20, delayMs: 60 },
