@@ -1,6 +1,12 @@
 /** nats-servers on this machine that can be killed, frozen and started again on the same port: for benches and tests. */
 import { Effect, Scope } from "effect"
-import { freePort, natsProcess, type NatsProcess, type NatsServerFailed } from "./NatsProcess.ts"
+import {
+  freePort,
+  natsProcess,
+  type NatsProcess,
+  type NatsServerFailed,
+  type ServerRole,
+} from "./NatsProcess.ts"
 
 export interface LocalServer {
   readonly url: string
@@ -19,10 +25,11 @@ export interface LocalServer {
 export const serverWith = (
   port: number,
   args: ReadonlyArray<string>,
+  role: ServerRole,
 ): Effect.Effect<LocalServer, NatsServerFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const scope = yield* Scope.Scope
-    const begin = Scope.provide(natsProcess(args), scope)
+    const begin = Scope.provide(natsProcess(args, role), scope)
     let current = yield* begin
     const signal = (name: NodeJS.Signals) => Effect.sync(() => current.signal(name))
     return {
@@ -44,5 +51,5 @@ export const serverWith = (
 /** A bare server without configuration. */
 export const bareServer: Effect.Effect<LocalServer, NatsServerFailed, Scope.Scope> = Effect.gen(function* () {
   const port = yield* freePort
-  return yield* serverWith(port, ["-a", "127.0.0.1", "-p", String(port)])
+  return yield* serverWith(port, ["-a", "127.0.0.1", "-p", String(port)], "hub")
 })

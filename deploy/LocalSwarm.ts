@@ -80,12 +80,12 @@ export const localSwarm = (
         ? fresh
         : { ...fresh, hub: { ...fresh.hub, tls: options.tls }, leafTls: options.tls }
     const writeHub = () => file("hub.conf", hubConfig(swarm, { listenHost: host }))
-    const hub = yield* serverWith(clientPort, ["-c", writeHub()])
+    const hub = yield* serverWith(clientPort, ["-c", writeHub()], "hub")
     const leaves = new Map<DeviceId, LocalServer>()
     const startLeaf = Effect.fnUntraced(function* (device: DeviceId) {
       const port = yield* freePort
       const text = leafConfig(swarm, secretsOf(swarm, device), { clientPort: port })
-      leaves.set(device, yield* serverWith(port, ["-c", file(`${device}.conf`, text)]))
+      leaves.set(device, yield* serverWith(port, ["-c", file(`${device}.conf`, text)], "leaf"))
     })
     yield* Effect.forEach(devices, startLeaf)
     const leaf = (device: DeviceId) => leaves.get(device) ?? hub

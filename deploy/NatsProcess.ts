@@ -41,10 +41,24 @@ export const freePort: Effect.Effect<number> = Effect.callback<number>((resume) 
   })
 })
 
-const start = (args: ReadonlyArray<string>, readyMs: number) =>
+/**
+ * Settings of Go's runtime, by role; the units in `deploy/systemd` and the container file hold the same. A server keeps a few
+ * MB and makes a buffer for every large message, so with Go's defaults it collects garbage after every few tiles and
+ * spends more time on that than on the tiles. A leaf serves one device: one thread needs no hand-overs between threads.
+ */
+export const serverRuntime = {
+  hub: { GOGC: "400", GOMEMLIMIT: "512MiB" },
+  leaf: { GOGC: "400", GOMEMLIMIT: "128MiB", GOMAXPROCS: "1" },
+} as const
+export type ServerRole = keyof typeof serverRuntime
+
+const start = (args: ReadonlyArray<string>, role: ServerRole, readyMs: number) =>
   Effect.callback<{ child: ChildProcess; log: Array<string> }, NatsServerFailed>((resume) => {
     const log: Array<string> = []
-    const child = spawn(binary(), args, { stdio: ["ignore", "pipe", "pipe"] })
+    const child = spawn(binary(), args, {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...serverRuntime[role], ...process.env },
+    })
     const fail = (detail: string, hint = "") =>
       resume(Effect.fail(new NatsServerFailed({ detail, log, hint })))
     const timer = setTimeout(() => {
@@ -94,9 +108,10 @@ const stop = (child: ChildProcess): Effect.Effect<void> =>
 /** Starts `nats-server ARGS` and resolves when it accepts clients; stops it when the scope closes. */
 export const natsProcess = (
   args: ReadonlyArray<string>,
+  role: ServerRole,
   readyMs = 10_000,
 ): Effect.Effect<NatsProcess, NatsServerFailed, Scope.Scope> =>
-  Effect.acquireRelease(start(args, readyMs), ({ child }) => stop(child)).pipe(
+  Effect.acquireRelease(start(args, role, readyMs), ({ child }) => stop(child)).pipe(
     Effect.map(({ child, log }) => ({
       pid: child.pid ?? 0,
       log,

@@ -14,7 +14,13 @@ import type { Link } from "../devices/latency/Condition.ts"
 import { createBuckets } from "../subjects/Buckets.ts"
 import { Bus, type BusOptions } from "../subjects/Bus.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
-import { freePort, type NatsProcess, natsProcess, type NatsServerFailed } from "./NatsProcess.ts"
+import {
+  freePort,
+  type NatsProcess,
+  natsProcess,
+  type NatsServerFailed,
+  type ServerRole,
+} from "./NatsProcess.ts"
 import { hubConfig, leafConfig, secretsOf } from "./ServerConfig.ts"
 import { newSwarm, type Swarm, users } from "./Swarm.ts"
 
@@ -181,7 +187,7 @@ export const swarmBox = (options: BoxOptions) =>
       leafPort,
     })
     const hubFile = file("hub.conf", hubConfig(swarm, { listenHost: host }))
-    const hub = yield* restartable(scope, () => ["-c", hubFile])
+    const hub = yield* restartable(scope, ["-c", hubFile], "hub")
     const shaped = options.devices.some((d) => d.link !== undefined)
     const shaper = shaped
       ? yield* Effect.acquireRelease(Effect.sync(startShaper), (s) => Effect.promise(() => s.stop()))
@@ -198,7 +204,7 @@ export const swarmBox = (options: BoxOptions) =>
       const port = yield* freePort
       const hubAddress = `${host}:${opened?.port ?? leafPort}`
       const leafFile = file(`${id}.conf`, leafConfig(swarm, secrets, { clientPort: port, hubAddress }))
-      const leaf = yield* restartable(scope, () => ["-c", leafFile])
+      const leaf = yield* restartable(scope, ["-c", leafFile], "leaf")
       const url = `nats://${host}:${port}`
       const begin = Scope.provide(
         Effect.acquireRelease(
@@ -254,11 +260,12 @@ export const swarmBox = (options: BoxOptions) =>
   })
 
 /** A nats-server that may be started again with the same arguments after its end. */
-const restartable = Effect.fnUntraced(function* (scope: Scope.Scope, args: () => ReadonlyArray<string>) {
-  const begin = Scope.provide(
-    Effect.suspend(() => natsProcess(args())),
-    scope,
-  )
+const restartable = Effect.fnUntraced(function* (
+  scope: Scope.Scope,
+  args: ReadonlyArray<string>,
+  role: ServerRole,
+) {
+  const begin = Scope.provide(natsProcess(args, role), scope)
   let current = yield* begin
   return {
     current: () => current,

@@ -6,6 +6,7 @@ import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { describe } from "vitest"
 import { initDeployment } from "../../deploy/Init.ts"
+import { serverRuntime } from "../../deploy/NatsProcess.ts"
 import { DeviceId } from "../../subjects/DeviceId.ts"
 
 const script = join(import.meta.dirname, "../../deploy/install.sh")
@@ -33,6 +34,9 @@ describe("install script", () => {
         assert.include(started, path)
         assert.isTrue(existsSync(join(root, path)), path)
       }
+      for (const [name, value] of Object.entries(serverRuntime.leaf)) {
+        assert.include(unit("murmuration-leaf.service"), `${name}=${value}`)
+      }
       assert.isTrue(existsSync(join(root, "opt/murmuration/cli/main.ts")))
       assert.isFalse(existsSync(join(root, "opt/murmuration/node_modules")))
       assert.isFalse(existsSync(join(root, "etc/systemd/system/murmuration-hub.service")))
@@ -44,7 +48,8 @@ describe("install script", () => {
       const [directory, root] = [yield* temporary, yield* temporary]
       yield* initDeployment({ directory, devices: [], host: "hub.local" })
       assert.strictEqual(install(root, "hub", join(directory, "hub")).status, 0)
-      assert.isTrue(existsSync(join(root, "etc/systemd/system/murmuration-hub.service")))
+      const unit = readFileSync(join(root, "etc/systemd/system/murmuration-hub.service"), "utf8")
+      for (const [name, value] of Object.entries(serverRuntime.hub)) assert.include(unit, `${name}=${value}`)
       assert.isFalse(existsSync(join(root, "opt")))
       const wrong = install(root, "leaf", join(directory, "hub"))
       assert.strictEqual(wrong.status, 1)

@@ -83,7 +83,7 @@ describe.skipIf(!hasOpenssl)("a swarm with certificates", () => {
       const port = yield* freePort
       writeFileSync(config, leafConfig(bare, secrets, { clientPort: port }))
       const before = swarm.hub.process().log.length
-      yield* natsProcess(["-c", config])
+      yield* natsProcess(["-c", config], "hub")
       const refused = () =>
         swarm.hub
           .process()
