@@ -142,8 +142,18 @@ const block = (
   ...fields,
 })
 
+const blocksBySpec = new WeakMap<SupernetSpec, ReadonlyArray<BlockSpec>>()
+
 /** All blocks of the supernet at full depth, stem first, head last. */
 export const blocksOf = (spec: SupernetSpec): ReadonlyArray<BlockSpec> => {
+  const known = blocksBySpec.get(spec)
+  if (known !== undefined) return known
+  const made = makeBlocks(spec)
+  blocksBySpec.set(spec, made)
+  return made
+}
+
+const makeBlocks = (spec: SupernetSpec): ReadonlyArray<BlockSpec> => {
   const { stemWidth, firstWidth } = spec
   const blocks: Array<BlockSpec> = [
     block({ index: 0, kind: "stem", inChannels: 3, outChannels: stemWidth, stride: 2 }),

@@ -68,27 +68,36 @@ export const normalizeStrategy = (spec: SupernetSpec, strategy: Strategy): Strat
 
 /** For each active block, whether any part of its input comes from another device. */
 export const crossingBlocks = (spec: SupernetSpec, strategy: Strategy): ReadonlyArray<boolean> => {
-  const geo = geometry(
-    activeBlocks(spec, strategy.submodel),
-    strategy.submodel.resolution,
-    strategy.blocks.map((b) => b.grid),
-  )
+  const regions = () =>
+    geometry(
+      activeBlocks(spec, strategy.submodel),
+      strategy.submodel.resolution,
+      strategy.blocks.map((b) => b.grid),
+    )
+  let geo: ReturnType<typeof regions> | undefined
   return strategy.blocks.map((plan, i) => {
     const before = strategy.blocks[i - 1]
+    const producers = before?.placement ?? [localDevice]
+    // Nothing moves where all is on one device, which is what most blocks of most strategies do.
+    if (plan.placement.every((device) => producers.every((p) => p === device))) return false
+    geo ??= regions()
     return plan.placement.some((device, t) => {
       if (before === undefined) return device !== localDevice
       return before.placement.some((producer, u) => {
         if (producer === device) return false
-        const [out, input] = [geo[i - 1]?.outputTiles[u], geo[i]?.inputTiles[t]]
+        const [out, input] = [geo?.[i - 1]?.outputTiles[u], geo?.[i]?.inputTiles[t]]
         return out !== undefined && input !== undefined && intersect(out, input) !== undefined
       })
     })
   })
 }
 
-/** Content hash of a normalised strategy for one supernet: 16 hexadecimal digits. */
-export const strategyId = (spec: SupernetSpec, strategy: Strategy): string => {
-  const s = normalizeStrategy(spec, strategy)
+/** Content hash of a strategy's canonical form for one supernet: 16 hexadecimal digits. */
+export const strategyId = (spec: SupernetSpec, strategy: Strategy): string =>
+  normalizedId(spec, normalizeStrategy(spec, strategy))
+
+/** The same for a strategy that is normalised already. */
+export const normalizedId = (spec: SupernetSpec, s: Strategy): string => {
   const blocks = s.blocks.map((b) => [b.grid, b.bits, b.placement])
   const { resolution, depths, kernels, expands } = s.submodel
   const canonical = JSON.stringify([

@@ -9,7 +9,7 @@
  * edges have run (`TaskOutcome.kept` names those edges).
  */
 import { Context, Effect, Layer, Schedule, Schema } from "effect"
-import { normalizeStrategy, type Strategy, strategyId, strategyProblems } from "../../supernet/Strategy.ts"
+import { normalizedId, normalizeStrategy, type Strategy, strategyProblems } from "../../supernet/Strategy.ts"
 import { type Task, taskGraph, type TaskGraph } from "../../supernet/TaskGraph.ts"
 import type { SupernetSpec } from "../../supernet/Spec.ts"
 import { shareWeights } from "../../supernet/Safetensors.ts"
@@ -167,6 +167,8 @@ const call = <A, E>(
 /** An engine over a host that somebody else stops. */
 export const engineOver = (host: EngineHost, options: EngineOptions): EngineShape => {
   const known = new Map<string, PreparedStrategy>()
+  /** Of strategies that were prepared, as they were given: plans share them. */
+  const ids = new WeakMap<Strategy, string>()
   const maxStrategies = options.maxStrategies ?? 256
   const forget = (id: string) => {
     known.delete(id)
@@ -181,12 +183,18 @@ export const engineOver = (host: EngineHost, options: EngineOptions): EngineShap
     }
     return prepared
   }
+  const again = (found: PreparedStrategy) => touch({ ...found, timings: { built: 0, elapsedMs: 0 } })
   const prepare = Effect.fnUntraced(function* (given: Strategy) {
-    const id = strategyId(options.spec, given)
+    const same = known.get(ids.get(given) ?? "")
+    if (same !== undefined) return again(same)
+    const strategy = normalizeStrategy(options.spec, given)
+    const id = normalizedId(options.spec, strategy)
     const found = known.get(id)
-    if (found !== undefined) return touch({ ...found, timings: { built: 0, elapsedMs: 0 } })
+    if (found !== undefined) {
+      ids.set(given, id)
+      return again(found)
+    }
     const problems = strategyProblems(options.spec, given)
-    const strategy = problems.length > 0 ? given : normalizeStrategy(options.spec, given)
     const device = strategy.devices.indexOf(options.deviceId)
     if (problems.length > 0 || device < 0) {
       const notMine = `${options.deviceId} has no part in it`
@@ -197,12 +205,17 @@ export const engineOver = (host: EngineHost, options: EngineOptions): EngineShap
         hint: "Planner and device may have different supernets.",
       })
     }
-    const timings = yield* call(
-      host,
-      () => host.prepare({ strategyId: id, strategy, device }),
-      unavailable,
-    ).pipe(Effect.tapError(() => Effect.sync(() => forget(id))))
-    return touch({ strategyId: id, strategy, graph: taskGraph(options.spec, strategy), device, timings })
+    const ask = () => {
+      const reply = host.prepare({ strategyId: id, strategy, device })
+      // While the worker does its part.
+      const graph = taskGraph(options.spec, strategy)
+      return { id: reply.id, promise: reply.promise.then((timings) => ({ graph, timings })) }
+    }
+    const { graph, timings } = yield* call(host, ask, unavailable).pipe(
+      Effect.tapError(() => Effect.sync(() => forget(id))),
+    )
+    ids.set(given, id)
+    return touch({ strategyId: id, strategy, graph, device, timings })
   })
   const run = (task: RunTask) => {
     const prepared = known.get(task.strategyId)

@@ -69,22 +69,22 @@ export class Tiers {
   readonly #warm = new Set<string>()
   /** Segments to fuse when there is time, with how often they ran on block sessions and the input to warm them with. */
   readonly #toFuse = new Map<string, ToFuse>()
-  /** Block variants still to be looked at in idle time, beginning with those of the resolution that was asked for last. */
-  #toPreload: Array<Variant> = []
-  #preloadResolution = 0
+  /** Block variants still to be looked at in idle time; undefined until that begins for the resolution asked for last. */
+  #toPreload: Array<Variant> | undefined
+  #preloadResolution: number
 
   constructor(settings: WorkerSettings) {
     this.#settings = settings
     const builder = new SegmentBuilder(settings.spec, settings.weights, settings.sessionBudgetBytes / 4)
     this.pool = new SessionPool(builder, settings.runtime, settings.sessionBudgetBytes)
-    this.plan(Math.max(...settings.spec.resolutions))
+    this.#preloadResolution = Math.max(...settings.spec.resolutions)
   }
 
   /** Turns idle work to a resolution. */
   plan(resolution: number): void {
     if (resolution === this.#preloadResolution) return
     this.#preloadResolution = resolution
-    this.#toPreload = [...blockVariants(this.#settings.spec, resolution)]
+    this.#toPreload = undefined
   }
 
   /**
@@ -130,11 +130,12 @@ export class Tiers {
   /** Pieces of work that `improve` may still find. */
   get ahead(): number {
     const toFuse = [...this.#toFuse.values()].filter((f) => f.runs >= fuseIdleAfterRuns)
-    return toFuse.length + this.#toPreload.length
+    return toFuse.length + (this.#toPreload?.length ?? 1)
   }
 
   /** A block's session where the budget has room, else only its folded weights, which make building it later cheaper. */
   async #preloadOne(): Promise<boolean> {
+    this.#toPreload ??= [...blockVariants(this.#settings.spec, this.#preloadResolution)]
     for (let next = this.#toPreload.shift(); next !== undefined; next = this.#toPreload.shift()) {
       const { block, resolution } = next
       const segment = this.pool.segment([block], resolution)
