@@ -8,6 +8,7 @@ import { bitsChoices } from "../supernet/Strategy.ts"
 import {
   bitsGene,
   blockGene,
+  depthOf,
   expandGene,
   type Genome,
   gridGene,
@@ -22,7 +23,8 @@ const resolutionWorth = ([linear = 0, square = 0]: ReadonlyArray<number>, resolu
   return linear * r + square * r * r
 }
 
-const cutPenalty = grids.map((g) => (g === "1x1" ? 0 : partitionPenalty.grid[g]))
+/** By grid and part of the network (`partSizes`): stem and first block, then the stages. */
+const cutPenalty = grids.map((g) => (g === "1x1" ? [] : partitionPenalty.grid[g]))
 const bitsPenalty = bitsChoices.map((b) => (b === 32 ? 0 : partitionPenalty.bits[b]))
 
 /** For canonical genomes of a space with OFA's kernels, expands and 20 dynamic blocks. */
@@ -53,6 +55,7 @@ export const imagenetWorldAccuracy = (space: Space, width: OfaWidth): AccuracyMo
   const accuracy = (genome: Genome): number => {
     let z = wide.base + (wideResolution[genome[0] ?? 0] ?? 0) - wide.centre
     let loss = 0
+    let narrowed = 0
     let active = 0
     for (let i = 0; i < space.blocks.length; i++) {
       if (!isActiveBlock(space, genome, i)) continue
@@ -60,15 +63,17 @@ export const imagenetWorldAccuracy = (space: Space, width: OfaWidth): AccuracyMo
       z +=
         worth[i]?.[(genome[at + kernelGene] ?? 0) * spec.expands.length + (genome[at + expandGene] ?? 0)] ?? 0
       active++
-      loss += cutPenalty[genome[at + gridGene] ?? 0] ?? 0
-      if (i > 0) loss += bitsPenalty[genome[at + bitsGene] ?? 0] ?? 0
+      const stage = space.blocks[i]?.stage ?? -1
+      const size = stage < 0 ? 2 : depthOf(space, genome, stage)
+      loss += (cutPenalty[genome[at + gridGene] ?? 0]?.[stage + 1] ?? 0) / size
+      if (i > 0) narrowed += bitsPenalty[genome[at + bitsGene] ?? 0] ?? 0
     }
     const top1 = constant + slope * z + curvature * z * z
     const uncut =
       narrow === undefined
         ? top1
         : narrow.base + narrow.scale * top1 + (narrowResolution[genome[0] ?? 0] ?? 0)
-    return uncut - loss / Math.max(1, active - 1)
+    return uncut - loss - narrowed / Math.max(1, active - 1)
   }
   return { accuracy }
 }

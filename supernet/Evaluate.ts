@@ -114,8 +114,8 @@ export const measureTable = async (
 
 export interface Treatment {
   readonly grid: Grid
-  /** Which blocks are cut: the first half of the active blocks, or all but the head. */
-  readonly cut: "early" | "all"
+  /** Which blocks are cut: the first half of the active blocks, all but the head, or so many from the front. */
+  readonly cut: "early" | "all" | number
   /** Every block's input travels to another device at this width. */
   readonly bits: Bits
 }
@@ -123,7 +123,8 @@ export interface Treatment {
 /** A submodel under one treatment throughout: what a grid, or narrow values, cost in accuracy. */
 export const treatedStrategy = (spec: SupernetSpec, submodel: Submodel, treatment: Treatment): Strategy => {
   const active = activeBlocks(spec, submodel)
-  const last = treatment.cut === "early" ? Math.floor(active.length / 2) : active.length
+  const { cut } = treatment
+  const last = cut === "early" ? Math.floor(active.length / 2) : cut === "all" ? active.length : cut
   const blocks = active.map((b, i) => {
     const grid: Grid = b.kind === "head" || i >= last ? "1x1" : treatment.grid
     // Devices alternate, so that every input crosses the bus; at 32 bits that changes nothing.

@@ -51,13 +51,17 @@ export const AccuracyFit = Schema.Struct({
 })
 export type AccuracyFit = typeof AccuracyFit.Type
 
-/** What cutting and quantising cost, top-1 (0..1), if done to every block that can be cut or receives data. */
+/** Top-1 (0..1) that cutting costs: stem and first block, then each stage, if all blocks there are cut. */
+const StagePenalties = Schema.Array(Schema.Finite)
+
+/** What cutting and quantising cost, top-1 (0..1). Late maps are small, and their tiles miss more of their neighbours. */
 export const PartitionPenalty = Schema.Struct({
   /** False: not yet measured, and then all zero. */
   measured: Schema.Boolean,
   /** On which supernet, images and strategies. */
   how: Schema.String,
-  grid: Schema.Struct({ "1x2": Schema.Finite, "2x1": Schema.Finite, "2x2": Schema.Finite }),
+  grid: Schema.Struct({ "1x2": StagePenalties, "2x1": StagePenalties, "2x2": StagePenalties }),
+  /** If every block that receives features receives them at this width. */
   bits: Schema.Struct({ "16": Schema.Finite, "8": Schema.Finite }),
 })
 export type PartitionPenalty = typeof PartitionPenalty.Type
@@ -81,20 +85,26 @@ export const imagenetAccuracy = (submodel: Submodel, width: OfaWidth = "1.2"): n
     : modelAccuracy(models["1.2"], submodel)
 }
 
+/** Active blocks in each part of the network that has a penalty of its own: stem and first block, then the stages. */
+export const partSizes = (submodel: Submodel): ReadonlyArray<number> => [2, ...submodel.depths]
+
 /**
- * Top-1 (0..1) lost by a strategy's grids and bits: each penalty holds for a network in which every block is so treated,
- * and counts here by the share of blocks that are. The head is never cut.
+ * Top-1 (0..1) lost by a strategy's grids and bits. A grid's penalty counts by the share of its part's blocks that are cut,
+ * that of bits by the share of all blocks. The head is never cut.
  */
 export const partitionLoss = (
-  blocks: Strategy["blocks"],
+  { submodel, blocks }: Pick<Strategy, "submodel" | "blocks">,
   penalty: PartitionPenalty = partitionPenalty,
 ): number => {
-  const share = 1 / Math.max(1, blocks.length - 1)
+  const partOf = partSizes(submodel).flatMap((size, part) =>
+    Array.from({ length: size }, () => ({ size, part })),
+  )
   return blocks.reduce((loss, b, i) => {
-    const cut = b.grid === "1x1" ? 0 : penalty.grid[b.grid]
+    const { size, part } = partOf[i] ?? { size: 1, part: -1 }
+    const cut = b.grid === "1x1" ? 0 : (penalty.grid[b.grid][part] ?? 0) / size
     // The image's pixels are bytes: 8 bits lose nothing at the stem.
-    const quantised = b.bits === 32 || i === 0 ? 0 : penalty.bits[b.bits]
-    return loss + share * (cut + quantised)
+    const quantised = b.bits === 32 || i === 0 ? 0 : penalty.bits[b.bits] / Math.max(1, blocks.length - 1)
+    return loss + cut + quantised
   }, 0)
 }
 
@@ -103,4 +113,4 @@ export const imagenetStrategyAccuracy = (
   strategy: Strategy,
   width: OfaWidth = "1.2",
   penalty: PartitionPenalty = partitionPenalty,
-): number => imagenetAccuracy(strategy.submodel, width) - partitionLoss(strategy.blocks, penalty)
+): number => imagenetAccuracy(strategy.submodel, width) - partitionLoss(strategy, penalty)

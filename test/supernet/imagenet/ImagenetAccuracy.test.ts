@@ -78,25 +78,39 @@ describe("partitionLoss", () => {
   const penalty: PartitionPenalty = {
     measured: true,
     how: "made up for this test",
-    grid: { "1x2": 0.01, "2x1": 0.01, "2x2": 0.02 },
+    grid: {
+      "1x2": [0.002, 0, 0, 0.003, 0, 0.005],
+      "2x1": [0.01, 0, 0, 0, 0, 0],
+      "2x2": [0.001, 0.002, 0.003, 0.004, 0.004, 0.006],
+    },
     bits: { "16": 0, "8": 0.004 },
   }
-  const blocks = localStrategy(spec, maxSubmodel(spec), "pi").blocks
+  const local = localStrategy(spec, maxSubmodel(spec), "pi")
+  const { submodel, blocks } = local
+  const lossOf = (changed: typeof blocks) => partitionLoss({ submodel, blocks: changed }, penalty)
 
   it("is nothing for a strategy that neither cuts nor sends", () => {
-    assert.strictEqual(partitionLoss(blocks, penalty), 0)
+    assert.strictEqual(lossOf(blocks), 0)
   })
 
-  it("is the whole penalty when every block but the head is cut, and counts by share below that", () => {
+  it("is the sum of a grid's penalties when every block but the head is cut, and counts by share in each part", () => {
     const cut = blocks.map((b, i) => (i < blocks.length - 1 ? { ...b, grid: "2x2" as const } : b))
-    assert.closeTo(partitionLoss(cut, penalty), 0.02, 1e-12)
-    const two = blocks.map((b, i) => (i < 2 ? { ...b, grid: "1x2" as const } : b))
-    assert.closeTo(partitionLoss(two, penalty), (2 * 0.01) / (blocks.length - 1), 1e-12)
+    assert.closeTo(lossOf(cut), 0.02, 1e-12)
+    // Stem of stem and first block, then one of four blocks of the third stage (after 2 + 4 + 4).
+    const two = blocks.map((b, i) => (i === 0 || i === 10 ? { ...b, grid: "1x2" as const } : b))
+    assert.closeTo(lossOf(two), 0.002 / 2 + 0.003 / 4, 1e-12)
+  })
+
+  it("knows where the stages of a shallow submodel begin", () => {
+    const shallow = localStrategy(spec, minSubmodel(spec), "pi")
+    const last = shallow.blocks.length - 2
+    const cut = shallow.blocks.map((b, i) => (i === last ? { ...b, grid: "1x2" as const } : b))
+    assert.closeTo(partitionLoss({ ...shallow, blocks: cut }, penalty), 0.005 / 2, 1e-12)
   })
 
   it("counts 8 bits only where features are sent, not for the image", () => {
     const sent = blocks.map((b, i) => (i <= 1 ? { ...b, bits: 8 as const } : b))
-    assert.closeTo(partitionLoss(sent, penalty), 0.004 / (blocks.length - 1), 1e-12)
+    assert.closeTo(lossOf(sent), 0.004 / (blocks.length - 1), 1e-12)
   })
 
   it("says so while nothing was measured, and then takes nothing off", () => {
