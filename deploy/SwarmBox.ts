@@ -82,7 +82,7 @@ export class DeviceFailed extends Schema.TaggedError<DeviceFailed>()("DeviceFail
 }
 
 const commandLine = join(dirname(dirname(fileURLToPath(import.meta.url))), "cli", "main.ts")
-const upLimitMs = 60_000
+const upLimitMs = 120_000
 const stopLimitMs = 8000
 
 interface Running {

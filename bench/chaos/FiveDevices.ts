@@ -54,9 +54,9 @@ export const until = (condition: () => boolean, limitMs: number) =>
   )
 
 /** Starts everything; resolves when all devices see each other. */
-export const fiveDevices = Effect.fnUntraced(function* (slow: number) {
+export const fiveDevices = Effect.fnUntraced(function* (slow: number, flags: ReadonlyArray<string> = []) {
   const ids = Array.from({ length: deviceCount }, (_, i) => DeviceId.make(`pi-${i + 1}`))
-  const devices = ids.map((id) => ({ id, profile: "raspberry-pi-4", slow, link: usualLink }))
+  const devices = ids.map((id) => ({ id, profile: "raspberry-pi-4", slow, link: usualLink, flags }))
   const box = yield* swarmBox({ devices })
   const heard = yield* listening(box)
   const clients = yield* Effect.forEach(box.devices, (handle) =>
@@ -65,3 +65,4 @@ export const fiveDevices = Effect.fnUntraced(function* (slow: number) {
   yield* until(heard.agree, 30_000)
   return { box, heard, clients }
 })
+export type FiveDevices = Effect.Success<ReturnType<typeof fiveDevices>>
