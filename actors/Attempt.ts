@@ -76,6 +76,9 @@ const awaitLogits = <E>(actors: AttemptActors, prepared: PreparedStrategy, o: At
   o.progress.timings = open.timings
   const remotes = remotesOf(prepared)
   const answered = Deferred.await(open.logits).pipe(
+    Effect.tapError((e: AttemptFailed) =>
+      e.error.tag === "Leaving" ? actors.membership.left(e.blame) : Effect.void,
+    ),
     Effect.mapError((e: AttemptFailed) => {
       if (e.error.tag === "UnknownStrategy") actors.reconfig.deactivate(e.blame, prepared.strategyId)
       const blame = remotes.includes(e.blame) ? [e.blame] : remotes

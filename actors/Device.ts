@@ -77,8 +77,16 @@ const engineOptions = (o: DeviceOptions): EngineOptions => ({
 /** How long a leaving device goes on with what it has taken on. */
 const drainMs = 5000
 
-/** Built last, so closed first: says farewell, so that nobody plans with this device, then finishes the tasks of others. */
-const leaveFirst = Layer.effectDiscard(
+/** Built last, so closed first: says farewell, so that nobody plans with this device any more. */
+const farewellFirst = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const membership = yield* Membership
+    yield* Effect.addFinalizer(() => membership.leave("shutting down", drainMs))
+  }),
+)
+
+/** Closed when no more clients are served: finishes what the others still wait for. */
+const finishLast = Layer.effectDiscard(
   Effect.gen(function* () {
     const membership = yield* Membership
     const executor = yield* Executor
@@ -86,7 +94,7 @@ const leaveFirst = Layer.effectDiscard(
       Effect.repeat({ schedule: Schedule.spaced("10 millis"), while: (active: number) => active > 0 }),
       Effect.timeoutOption(drainMs),
     )
-    yield* Effect.addFinalizer(() => Effect.andThen(membership.leave("shutting down", drainMs), idle))
+    yield* Effect.addFinalizer(() => Effect.andThen(membership.released, idle))
   }),
 )
 
@@ -125,14 +133,17 @@ export const deviceLayer = (o: DeviceOptions) => {
     shipped: shippedPolicies,
     ...(o.state === undefined ? {} : { kept: join(o.state, "policies") }),
   })
+  const times = { ...defaultTimes, ...o.membership }
   const scheduler = Scheduler.layer({ ...defaultSchedulerOptions, ...o.scheduler })
   const shared = Layer.mergeAll(Engine.layer(engineOptions(o)), LinkTable.layer).pipe(
     Layer.provideMerge(self),
     Layer.provideMerge(Bus.layer(o.bus)),
   )
   // Shutting down goes from top to bottom: farewell, no new requests, no new plans, no new tiles.
-  return Layer.mergeAll(leaveFirst, servicesLayer, watchLayer).pipe(
+  return farewellFirst.pipe(
+    Layer.provideMerge(servicesLayer),
     Layer.provideMerge(scheduler),
+    Layer.provideMerge(Layer.mergeAll(watchLayer(times), finishLast)),
     Layer.provideMerge(Layer.mergeAll(policies, Profiles.layer(profiles), SharedStrategies.layer)),
     Layer.provideMerge(
       planner.pipe(
@@ -143,7 +154,7 @@ export const deviceLayer = (o: DeviceOptions) => {
     Layer.provideMerge(Monitor.layer()),
     Layer.provideMerge(Layer.mergeAll(Executor.layer, Reconfig.layer)),
     Layer.provideMerge(Tiles.layer),
-    Layer.provideMerge(Layer.mergeAll(Membership.layer({ ...defaultTimes, ...o.membership }), Results.layer)),
+    Layer.provideMerge(Layer.mergeAll(Membership.layer(times), Results.layer)),
     Layer.provideMerge(Backlog.layer({ profiles })),
     Layer.provideMerge(shared),
   )

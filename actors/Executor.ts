@@ -18,6 +18,7 @@ import { makeTileReceiver } from "../subjects/TileReceiver.ts"
 import { regionHeight, regionWidth } from "../supernet/Partition.ts"
 import { type Edge, imageSource } from "../supernet/TaskGraph.ts"
 import { Backlog } from "./Backlog.ts"
+import { Membership } from "./Membership.ts"
 import { type RequestWork, requestWork } from "./RequestWork.ts"
 import { Results } from "./Results.ts"
 import { Self } from "./Self.ts"
@@ -52,7 +53,7 @@ export interface ExecutorShape {
   readonly begin: (options: BeginOptions) => Effect.Effect<void>
   /** Gives up an attempt: what this device still holds of it is dropped. */
   readonly cancel: (requestId: RequestId, attempt: number) => Effect.Effect<void>
-  /** Attempts under way on this device. */
+  /** Attempts under way on this device, and tasks whose output is being sent. */
   readonly active: () => number
 }
 
@@ -75,9 +76,11 @@ const make = Effect.gen(function* () {
   const self = yield* Self
   const results = yield* Results
   const tiles = yield* Tiles
+  const membership = yield* Membership
   const me = self.device
   const running = new Map<string, Running>()
   const fibers = yield* FiberMap.make<string>()
+  let sending = 0
 
   const originOf = (r: Running): DeviceId => (r.prepared.strategy.devices[0] ?? me) as DeviceId
 
@@ -185,10 +188,11 @@ const make = Effect.gen(function* () {
       outcome.logits === undefined
         ? { _tag: "TaskDone", ...head(r), timing }
         : { _tag: "Logits", ...head(r), logits: logitsBytes(outcome.logits), timing }
+    sending++
     yield* Effect.all([send(r, task, outcome.outgoing), report(r, done)], {
       concurrency: "unbounded",
       discard: true,
-    })
+    }).pipe(Effect.ensuring(Effect.sync(() => sending--)))
   })
 
   /** All pieces at once: each peer has its own window, so a slow link holds up nobody else. */
@@ -223,6 +227,7 @@ const make = Effect.gen(function* () {
   }
   /** A tile from another device: taken (undefined), or refused in words. */
   const accept = (tile: Tile): ErrorBody | undefined => {
+    if (!membership.takesWork()) return refuse("Leaving", `${me} is shutting down`, "plan without it", true)
     const prepared = engine.prepared(tile.strategyId)
     if (prepared === undefined) {
       const hint = "send reconfig.<device> with the strategy first"
@@ -274,10 +279,13 @@ const make = Effect.gen(function* () {
     return Effect.forEach(late, forget, { discard: true })
   })
 
+  const count = Effect.map(engine.stats, ({ sessions }) => void (self.counters.sessions = sessions))
+
   const startFiber = yield* FiberMap.runtime(fibers)()
   yield* makeTileReceiver({ device: me, accept })
   yield* Effect.forkScoped(sweep.pipe(Effect.repeat(Schedule.spaced("1 second"))))
-  return Executor.of({ begin, cancel, active: () => running.size })
+  yield* Effect.forkScoped(Effect.ignore(count).pipe(Effect.repeat(Schedule.spaced("5 seconds"))))
+  return Executor.of({ begin, cancel, active: () => running.size + sending })
 })
 
 export class Executor extends Context.Service<Executor, ExecutorShape>()("actors/Executor") {

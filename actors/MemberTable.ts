@@ -45,6 +45,10 @@ export interface Member {
   readonly joinedMs: number
   /** Why it left, or what is wrong with it; empty otherwise. */
   readonly note: string
+  /** When it was found that nobody listens there: what was said before does not speak for it. */
+  readonly suspectedMs?: number
+  /** After a farewell: until then it finishes what it holds. Absent once it does not any more. */
+  readonly drainsUntilMs?: number
 }
 
 export type MemberTable = ReadonlyMap<DeviceId, Member>
@@ -58,6 +62,8 @@ export type MemberEvent =
       readonly state: "left" | "gone"
       readonly note: string
     }
+  /** It had said farewell and finished what it held; now its process is over, whatever it still holds. */
+  | { readonly _tag: "DeviceStopped"; readonly device: DeviceId }
   | { readonly _tag: "DeviceSuspected"; readonly device: DeviceId; readonly silentMs: number }
   | { readonly _tag: "DeviceReturned"; readonly device: DeviceId }
   | { readonly _tag: "DuplicateIdSeen"; readonly device: DeviceId; readonly hosts: readonly [string, string] }
@@ -83,6 +89,10 @@ const isDuplicate = (
   nowMs - known.lastSeenMs < times.suspectMs &&
   (known.identity.hostname !== identity.hostname || known.identity.pid !== identity.pid)
 
+/** Said before the device was found missing, read after it. */
+const isFromBefore = ({ state, suspectedMs = 0 }: Member, arrivedMs: number): boolean =>
+  state === "suspect" && arrivedMs < suspectedMs
+
 const described = (
   table: MemberTable,
   message: { readonly seq: number; readonly identity: DeviceIdentity; readonly status: DeviceStatus },
@@ -94,6 +104,7 @@ const described = (
   // Beats of one session may overtake each other on reconnects; and after its farewell a device is not called back by a late beat.
   if (known !== undefined && sameSession && (seq <= known.seq || known.state === "left"))
     return unchanged(table)
+  if (sameSession && isFromBefore(known, nowMs)) return unchanged(table)
   const compatible = identity.protocol === protocolVersion
   const member: Member = {
     identity,
@@ -123,14 +134,23 @@ export const received = (
     const known = table.get(message.device)
     if (known === undefined || known.identity.nonce !== message.nonce || known.state === "left")
       return unchanged(table)
-    const left: Member = { ...known, state: "left", lastSeenMs: nowMs, note: message.reason }
+    const { drainMs, reason: note } = message
+    const left: Member = {
+      ...known,
+      state: "left",
+      lastSeenMs: nowMs,
+      note,
+      ...(drainMs > 0 ? { drainsUntilMs: nowMs + drainMs } : {}),
+    }
     const event: MemberEvent = {
       _tag: "DeviceLeft",
       device: message.device,
       state: "left",
       note: message.reason,
     }
-    return { table: withMember(table, left), events: [event] }
+    const over: ReadonlyArray<MemberEvent> =
+      drainMs > 0 ? [] : [{ _tag: "DeviceStopped", device: message.device }]
+    return { table: withMember(table, left), events: [event, ...over] }
   }
   const known = table.get(message.identity.device)
   if (known !== undefined && isDuplicate(known, message.identity, nowMs, times) && message._tag === "Beat") {
@@ -149,18 +169,29 @@ export const received = (
 export const heard = (table: MemberTable, device: DeviceId, nowMs: number): Change => {
   const known = table.get(device)
   if (known === undefined || (known.state !== "present" && known.state !== "suspect")) return unchanged(table)
+  if (isFromBefore(known, nowMs)) return unchanged(table)
   const events: ReadonlyArray<MemberEvent> =
     known.state === "suspect" ? [{ _tag: "DeviceReturned", device }] : []
   return { table: withMember(table, { ...known, state: "present", lastSeenMs: nowMs }), events }
 }
 
-/** A device that does not answer what it should: out of new plans at once, not when its silence has lasted long enough. */
+/** Nobody listens where this device should: out of new plans at once, not when its silence has lasted long enough. */
 export const suspected = (table: MemberTable, device: DeviceId, nowMs: number): Change => {
   const known = table.get(device)
+  if (known?.drainsUntilMs !== undefined) return stopped(table, known)
   if (known?.state !== "present") return unchanged(table)
   const event: MemberEvent = { _tag: "DeviceSuspected", device, silentMs: nowMs - known.lastSeenMs }
-  return { table: withMember(table, { ...known, state: "suspect" }), events: [event] }
+  return { table: withMember(table, { ...known, state: "suspect", suspectedMs: nowMs }), events: [event] }
 }
+
+const stopped = (table: MemberTable, { drainsUntilMs: _, ...member }: Member): Change => ({
+  table: withMember(table, member),
+  events: [{ _tag: "DeviceStopped", device: member.identity.device }],
+})
+
+/** Whether work that a device holds may still be finished by it. */
+export const holdsOn = ({ state, drainsUntilMs }: Member): boolean =>
+  state === "present" || drainsUntilMs !== undefined
 
 /** The table after some time without messages. */
 export const aged = (table: MemberTable, nowMs: number, times: MembershipTimes): Change => {
@@ -169,6 +200,12 @@ export const aged = (table: MemberTable, nowMs: number, times: MembershipTimes):
   for (const [device, member] of table) {
     const silentMs = nowMs - member.lastSeenMs
     const active = member.state === "present" || member.state === "suspect"
+    if (member.drainsUntilMs !== undefined && nowMs > member.drainsUntilMs) {
+      const { drainsUntilMs: _, ...over } = member
+      next.set(device, over)
+      events.push({ _tag: "DeviceStopped", device })
+      continue
+    }
     if (!active && silentMs > times.forgetMs) continue
     if (active && silentMs > times.goneMs) {
       const note = `silent for ${Math.round(silentMs)} ms`

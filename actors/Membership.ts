@@ -6,7 +6,7 @@ import { Context, Effect, Layer, PubSub, Schedule, Stream } from "effect"
 import { Bus } from "../subjects/Bus.ts"
 import { swarmMessage } from "../subjects/Codecs.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
-import { listen } from "../subjects/Serve.ts"
+import { type Arrival, listen } from "../subjects/Serve.ts"
 import * as Subjects from "../subjects/Subjects.ts"
 import type { SwarmMessage } from "../subjects/SwarmMessages.ts"
 import {
@@ -14,6 +14,7 @@ import {
   type Change,
   defaultTimes,
   heard,
+  holdsOn,
   type Member,
   type MemberEvent,
   type MemberTable,
@@ -23,6 +24,7 @@ import {
   suspected,
 } from "./MemberTable.ts"
 import { Backlog } from "./Backlog.ts"
+import { makeFarewells } from "./Farewell.ts"
 import { Self } from "./Self.ts"
 
 export interface MembershipShape {
@@ -35,10 +37,19 @@ export interface MembershipShape {
   /** Nobody listens where this device should: it ends new plans with it and the wait for what it holds. A beat clears it. */
   readonly suspect: (device: DeviceId) => Effect.Effect<void>
   readonly events: Stream.Stream<MemberEvent>
-  /** Completes when one of these devices is suspected, gone or leaving; at once when one already is. */
+  /**
+   * Completes when one of these devices is suspected, gone or restarted; at once when one already is. One that has said
+   * farewell finishes what it holds: it is lost only when its process is over.
+   */
   readonly awaitLoss: (devices: ReadonlyArray<DeviceId>) => Effect.Effect<DeviceId>
-  /** Repeated after a farewell was said by `leave`: no beats follow it. */
+  /** A device refused work because it is leaving: its farewell did not get here. */
+  readonly left: (device: DeviceId) => Effect.Effect<void>
+  /** Says farewell; no beats follow it. The others answer when they wait for nothing of this device any more. */
   readonly leave: (reason: string, drainMs: number) => Effect.Effect<void>
+  /** After `leave`: completes when all who were present have let this device go, or its drain time is over. */
+  readonly released: Effect.Effect<void>
+  /** Whether this device still takes tiles: until it is released. */
+  readonly takesWork: () => boolean
 }
 
 /** Event-loop lag between two beats: how much later than asked a timer fires. */
@@ -63,7 +74,8 @@ const busyMeter = (computeMs: () => number) => {
 }
 
 const isLoss = (event: MemberEvent): boolean =>
-  event._tag === "DeviceLeft" ||
+  (event._tag === "DeviceLeft" && event.state === "gone") ||
+  event._tag === "DeviceStopped" ||
   event._tag === "DeviceSuspected" ||
   (event._tag === "DeviceJoined" && event.restarted)
 
@@ -88,17 +100,26 @@ const make = (times: MembershipTimes) =>
     const events = yield* PubSub.sliding<MemberEvent>(256)
     let table: MemberTable = new Map()
     let seq = 0
-    let leaving = false
     const lag = lagMeter()
     const busy = busyMeter(() => self.counters.computeMs)
 
+    /** A device that left in order and is gone matters to those who still wait for it. */
+    const matters = (e: MemberEvent) => e._tag !== "DeviceStopped" || backlog.inUse().includes(e.device)
     const apply = (change: Change) => {
       table = change.table
-      return Effect.forEach(change.events, (e) => Effect.andThen(logEvent(e), PubSub.publish(events, e)), {
-        discard: true,
-      })
+      return Effect.forEach(
+        change.events.filter(matters),
+        (e) => Effect.andThen(logEvent(e), PubSub.publish(events, e)),
+        {
+          discard: true,
+        },
+      )
     }
     const isPresent = (device: DeviceId) => device === me || table.get(device)?.state === "present"
+    const isLost = (device: DeviceId) => {
+      const member = table.get(device)
+      return device !== me && (member === undefined || !holdsOn(member))
+    }
     const describe = () => {
       const peers = plannable(table).map((m) => m.identity.device)
       const status = self.status(peers, busy(), lag(times.beatEveryMs), backlog.shares())
@@ -108,10 +129,13 @@ const make = (times: MembershipTimes) =>
     }
     const say = (message: SwarmMessage) =>
       Effect.suspend(() => bus.publish(Subjects.swarm(me), swarmMessage.encode(message))).pipe(Effect.ignore)
-    const beat = Effect.suspend(() => (leaving ? Effect.void : say({ _tag: "Beat", ...describe() })))
+    const present = () =>
+      plannable(table).flatMap(({ identity: { device } }) => (device === me ? [] : [device]))
+    const farewells = yield* makeFarewells({ bus, self, backlog, present })
+    const { isLeaving } = farewells
+    const beat = Effect.suspend(() => (isLeaving() ? Effect.void : say({ _tag: "Beat", ...describe() })))
 
-    const take = Effect.fnUntraced(function* (message: SwarmMessage) {
-      const now = performance.now()
+    const take = Effect.fnUntraced(function* (message: SwarmMessage, { reply, arrivedMs: now }: Arrival) {
       if (message._tag !== "Farewell" && message.identity.device === me) {
         return yield* checkOwnId(message)
       }
@@ -121,7 +145,9 @@ const make = (times: MembershipTimes) =>
         backlog.heard(identity.device, identity.profile, status.load.backlogMs ?? {})
       }
       yield* apply(received(table, message, now, times))
-      if (message._tag === "Hello" && !message.reply && !leaving)
+      if (message._tag === "Farewell" && message.device !== me)
+        yield* farewells.letGo(message.device, message.drainMs, reply)
+      if (message._tag === "Hello" && !message.reply && !isLeaving())
         yield* say({ _tag: "Hello", ...describe(), reply: true })
     })
     let intruder = ""
@@ -160,13 +186,13 @@ const make = (times: MembershipTimes) =>
     })
     yield* Effect.forkScoped(watch.pipe(Effect.repeat(Schedule.spaced(watchEveryMs))))
 
-    const leave = (reason: string, drainMs: number) =>
+    yield* Effect.addFinalizer(() => farewells.leave("shut down", 0))
+    const left = (device: DeviceId) =>
       Effect.suspend(() => {
-        if (leaving) return Effect.void
-        leaving = true
-        return say({ _tag: "Farewell", device: me, nonce: self.identity.nonce, reason, drainMs })
+        const nonce = table.get(device)?.identity.nonce ?? ""
+        const farewell = { _tag: "Farewell", device, nonce, reason: "it is leaving", drainMs: 0 } as const
+        return apply(received(table, farewell, performance.now(), times))
       })
-    yield* Effect.addFinalizer(() => leave("shut down", 0))
 
     const weightsFit = (m: Member) => m.status.supernet?.sha256 === self.weightsSha256
     return Membership.of({
@@ -183,7 +209,7 @@ const make = (times: MembershipTimes) =>
         Effect.scoped(
           Effect.gen(function* () {
             const news = yield* PubSub.subscribe(events)
-            const lost = devices.find((d) => !isPresent(d))
+            const lost = devices.find(isLost)
             if (lost !== undefined) return lost
             while (true) {
               const event = yield* PubSub.take(news)
@@ -191,7 +217,10 @@ const make = (times: MembershipTimes) =>
             }
           }),
         ),
-      leave,
+      left,
+      leave: farewells.leave,
+      released: farewells.released,
+      takesWork: farewells.takesWork,
     })
   })
 

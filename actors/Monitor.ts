@@ -163,7 +163,9 @@ const make = (options: MonitorOptions) =>
       const kind = request.payload === undefined ? ("ping" as const) : ("bulk" as const)
       const message = probeRequest.encode({ from: self.device, seq: seq++, kind, ...request })
       const sentMs = performance.now()
-      const bytes = yield* bus.request(subject, message, { timeoutMs: probeTimeoutMs })
+      const bytes = yield* bus
+        .request(subject, message, { timeoutMs: probeTimeoutMs })
+        .pipe(Effect.tapError((e) => (e._tag === "NobodyListens" ? membership.suspect(peer) : Effect.void)))
       const nowMs = performance.now()
       const reply: ProbeReply = yield* Effect.fromResult(probeReply.decode(subject, bytes))
       membership.heard(peer)

@@ -89,7 +89,13 @@ const make = Effect.gen(function* () {
       const tag = e._tag === "Refused" ? e.tag : e._tag
       return { _tag: "NotReady", device, tag, message: e.message }
     }
-    yield* bus.request(Subjects.reconfig(device), request, { timeoutMs }).pipe(Effect.mapError(notReady))
+    yield* bus.request(Subjects.reconfig(device), request, { timeoutMs }).pipe(
+      Effect.tapError((e) => (e._tag === "NobodyListens" ? membership.suspect(device) : Effect.void)),
+      Effect.tapError((e) =>
+        e._tag === "Refused" && e.tag === "Leaving" ? membership.left(device) : Effect.void,
+      ),
+      Effect.mapError(notReady),
+    )
     active.add(session, strategyId)
   })
 
@@ -104,6 +110,8 @@ const make = Effect.gen(function* () {
   })
 
   const answer = Effect.fnUntraced(function* (request: ReconfigRequest) {
+    if (!membership.takesWork())
+      return yield* refusal("Leaving", `${self.device} is shutting down`, "plan without it", true)
     const theirs = request.supernet
     if (theirs.name !== name || theirs.version !== version) {
       const detail = `${request.from} runs ${theirs.name} ${theirs.version}; this device has ${name} ${version}`

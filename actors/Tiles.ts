@@ -40,7 +40,9 @@ const make = Effect.gen(function* () {
   })
   return Tiles.of({
     send: (to, tile) =>
-      sender.send(to, tile, { timeoutMs: tile.budgetMs > 0 ? tile.budgetMs : defaultTimeoutMs }),
+      sender
+        .send(to, tile, { timeoutMs: tile.budgetMs > 0 ? tile.budgetMs : defaultTimeoutMs })
+        .pipe(Effect.tapError((e) => (e._tag === "NobodyListens" ? membership.suspect(to) : Effect.void))),
     outstanding: sender.outstanding,
     onTransfer: (listener) => void listeners.push(listener),
   })

@@ -69,10 +69,18 @@ export const makeTries = (actors: TryActors, admitted: Admission, options: TryOp
     )
   }
 
+  /** A device may leave while a plan with it is made: then it is made again, before anything was sent. */
+  const currentPlan = (job: Job, exclude: ReadonlyArray<DeviceId>) =>
+    planFor(job, exclude).pipe(
+      Effect.repeat({
+        times: 2,
+        while: ({ strategy }) => strategy.devices.some((d) => !membership.isPresent(d as DeviceId)),
+      }),
+    )
   const timedPlan = (job: Job, history: History, exclude: ReadonlyArray<DeviceId>) =>
     Effect.suspend(() => {
       const startMs = performance.now()
-      return Effect.tap(planFor(job, exclude), () =>
+      return Effect.tap(currentPlan(job, exclude), () =>
         Effect.sync(() => void (history.planMs += performance.now() - startMs)),
       )
     })

@@ -1,7 +1,8 @@
 /**
- * Looks after those who hold this device's work. A process that died leaves its subscriptions behind at once, while silence
- * has to last for three beats to mean something: so devices that hold work and have said nothing for a moment are pinged,
- * and where nobody listens any more, the work is taken back within a fraction of a second.
+ * Looks after the others between their beats. A process that died leaves its subscriptions behind at once, while silence has
+ * to last for three beats to mean something. So a device that has missed a beat is pinged, and one that holds this device's
+ * work as soon as it has said nothing for a moment; where nobody listens any more, it is out of plans, and its work is taken
+ * back, within a fraction of a second.
  */
 import { Effect, Layer, Schedule } from "effect"
 import { Bus } from "../subjects/Bus.ts"
@@ -10,13 +11,16 @@ import type { DeviceId } from "../subjects/DeviceId.ts"
 import * as Subjects from "../subjects/Subjects.ts"
 import { Backlog } from "./Backlog.ts"
 import { Membership } from "./Membership.ts"
+import type { MembershipTimes } from "./MemberTable.ts"
 import { Self } from "./Self.ts"
 
-/** How often, and how long a device may be silent before it is asked. 300 bytes a time: 0.5 % of a 5 Mbps link. */
-const everyMs = 100
+/** How often, and how long a device that holds work may be silent. 300 bytes a time: 1 % of a 5 Mbps link. */
+const everyMs = 50
+/** Silence of any device, in beats: one is missed, and not only late. */
+const missedBeats = 1.4
 const answerWithinMs = 2000
 
-const make = Effect.gen(function* () {
+const make = Effect.fnUntraced(function* ({ beatEveryMs }: Pick<MembershipTimes, "beatEveryMs">) {
   const bus = yield* Bus
   const self = yield* Self
   const backlog = yield* Backlog
@@ -37,15 +41,22 @@ const make = Effect.gen(function* () {
       }),
       Effect.ensuring(Effect.sync(() => asked.delete(device))),
     )
-  const look = Effect.suspend(() => {
+  /** Who should have said something by now. A device that drains says nothing more, but may hold work. */
+  const silent = () => {
     const now = performance.now()
-    const silent = backlog.inUse().filter((device) => {
-      const member = membership.table().get(device)
-      return member?.state === "present" && now - member.lastSeenMs > everyMs && !asked.has(device)
+    const working = new Set(backlog.inUse())
+    return [...membership.table().values()].flatMap((member) => {
+      const { device } = member.identity
+      const limitMs = working.has(device) ? everyMs : missedBeats * beatEveryMs
+      const counts = member.state === "present" || (member.drainsUntilMs !== undefined && working.has(device))
+      const isSilent = counts && now - member.lastSeenMs > limitMs
+      return isSilent && device !== self.device && !asked.has(device) ? [device] : []
     })
-    return Effect.forEach(silent, (d) => Effect.forkScoped(ping(d)), { discard: true })
-  })
+  }
+  const look = Effect.suspend(() =>
+    Effect.forEach(silent(), (d) => Effect.forkScoped(ping(d)), { discard: true }),
+  )
   yield* Effect.forkScoped(look.pipe(Effect.repeat(Schedule.spaced(everyMs))))
 })
 
-export const watchLayer = Layer.effectDiscard(make)
+export const watchLayer = (times: Pick<MembershipTimes, "beatEveryMs">) => Layer.effectDiscard(make(times))

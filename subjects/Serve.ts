@@ -19,6 +19,8 @@ export interface Arrival {
   readonly arrivedMs: number
   readonly bytes: number
   readonly format: WireFormat
+  /** Where an answer is expected; empty where none is. */
+  readonly reply: string
   /** The connection that asks, as far as the bus tells: the part of its reply subject that all its requests share. */
   readonly client: string
 }
@@ -79,6 +81,7 @@ export const serve = <In, Out, E, R>(
         arrivedMs: incoming.arrivedMs,
         bytes: incoming.data.length,
         format,
+        reply: incoming.reply,
         client: clientOf(incoming.reply),
       }
       return Effect.fromResult(o.input.decode(incoming.subject, incoming.data)).pipe(
@@ -158,6 +161,7 @@ export const listen = <In, E, R>(
             arrivedMs,
             bytes: data.length,
             format: formatOf(data),
+            reply: to,
             client: clientOf(to),
           }),
         ),

@@ -64,17 +64,43 @@ describe("devices that come and go", () => {
           const leaving = yield* Effect.forkChild(c.leave)
           yield* waitUntil("its farewell is heard", () => !a.membership.isPresent(third), waitMs)
           assert.notInclude(plannable(a), third)
-          const result = yield* Effect.result(Fiber.join(under))
-          // It finishes what it has while it leaves; a strategy that the client insists on cannot run elsewhere.
-          if (result._tag === "Success") {
-            assert.isTrue(result.success.timeline?.some((t) => t.device === third))
-            const logits = Float32Array.from(result.success.logits ?? [])
-            assert.isBelow(largestDifference(logits, yield* expectedLogits(strategy, 1)), 1e-4)
-          } else assert.strictEqual(result.failure.tag, "DeviceLost")
+          // It finishes what it has before it is gone: a strategy that the client insists on cannot run elsewhere.
+          const result = yield* Fiber.join(under)
+          assert.strictEqual(result.replans, 0)
+          assert.isTrue(result.timeline?.some((t) => t.device === third))
+          const logits = Float32Array.from(result.logits ?? [])
+          assert.isBelow(largestDifference(logits, yield* expectedLogits(strategy, 1)), 1e-4)
           yield* Fiber.join(leaving)
           const reply = yield* ask(client, { tensor: tensorOf(64, 1), deadlineMs: 40_000 })
           assert.notInclude(reply.summary.devices, third)
           assert.strictEqual(reply.replans, 0)
+        }),
+      ),
+  )
+
+  it.live(
+    "a device that leaves takes what was planned before its farewell, and nothing after it let go",
+    () =>
+      inSwarm(({ devices: [a, b], clients: [client], start }) =>
+        Effect.gen(function* () {
+          if (a === undefined || b === undefined) return
+          const c = yield* start(third)
+          yield* acquainted([a, b, c])
+          // In its last part: its tiles come when the farewell has long been said.
+          const blocks = local.blocks.map((block, i) => ({ ...block, placement: [i > 10 ? 1 : 0] }))
+          const late = normalizeStrategy(tinySpec, { ...local, devices: [first, third], blocks })
+          const tensor = tensorOf(64, 1)
+          yield* ask(client, { tensor, strategy: late, deadlineMs: 40_000 })
+          const asked = ask(client, { tensor, strategy: late, include: ["timeline"], deadlineMs: 40_000 })
+          const under = yield* Effect.forkChild(asked)
+          yield* waitUntil("the first device computes", () => a.executor.active() > 0, waitMs)
+          assert.strictEqual(c.executor.active(), 0)
+          const leaving = yield* Effect.forkChild(c.leave)
+          const reply = yield* Fiber.join(under)
+          assert.strictEqual(reply.replans, 0)
+          assert.isTrue(reply.timeline?.some((t) => t.device === third))
+          yield* Fiber.join(leaving)
+          assert.isFalse(c.membership.takesWork())
         }),
       ),
   )

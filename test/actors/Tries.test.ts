@@ -46,7 +46,7 @@ const scripted = ({ attempts, predictedMs = 10 }: Script) => {
       },
     },
     backlog: { book: () => said.booked++, close: () => said.booked--, ms: () => 0 },
-    membership: { awaitLoss: () => Effect.never, table: () => new Map([[there, {}]]) },
+    membership: { awaitLoss: () => Effect.never, isPresent: () => true, table: () => new Map([[there, {}]]) },
     reconfig: {
       activate: (strategy: Strategy) =>
         Effect.succeed({ strategyId: "s", strategy, graph: graphOf(strategy), device: 0 }),
