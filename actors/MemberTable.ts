@@ -184,8 +184,14 @@ export const suspected = (table: MemberTable, device: DeviceId, nowMs: number): 
   return { table: withMember(table, { ...known, state: "suspect", suspectedMs: nowMs }), events: [event] }
 }
 
-const stopped = (table: MemberTable, { drainsUntilMs: _, ...member }: Member): Change => ({
-  table: withMember(table, member),
+/** A member whose time to finish is over. */
+const drained = (member: Member): Member => {
+  const { drainsUntilMs: _, ...rest } = member
+  return rest
+}
+
+const stopped = (table: MemberTable, member: Member): Change => ({
+  table: withMember(table, drained(member)),
   events: [{ _tag: "DeviceStopped", device: member.identity.device }],
 })
 
@@ -201,8 +207,7 @@ export const aged = (table: MemberTable, nowMs: number, times: MembershipTimes):
     const silentMs = nowMs - member.lastSeenMs
     const active = member.state === "present" || member.state === "suspect"
     if (member.drainsUntilMs !== undefined && nowMs > member.drainsUntilMs) {
-      const { drainsUntilMs: _, ...over } = member
-      next.set(device, over)
+      next.set(device, drained(member))
       events.push({ _tag: "DeviceStopped", device })
       continue
     }
