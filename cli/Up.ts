@@ -3,6 +3,7 @@ import { Config, Console, Deferred, Effect, Layer, Logger, References, Stream } 
 import { Command, Flag } from "effect/cli"
 import { deviceOptions } from "../actors/Configuration.ts"
 import { deviceLayer } from "../actors/Device.ts"
+import { collectRarely } from "../actors/Garbage.ts"
 import { Membership } from "../actors/Membership.ts"
 import { Self } from "../actors/Self.ts"
 import { connectionFlags } from "./Connection.ts"
@@ -108,6 +109,7 @@ const announce = Effect.gen(function* () {
 
 export const upCommand = Command.make("up", flags, (given) =>
   Effect.gen(function* () {
+    collectRarely()
     const options = yield* deviceOptions(given)
     const running = Effect.andThen(announce, refuseSecond)
     return yield* Effect.scoped(Effect.provide(running, deviceLayer(options)))
