@@ -58,21 +58,22 @@ interface Row {
   readonly top1: number
 }
 
-/** Parameters as one vector: [features][1 + hidden], bias [1 + hidden], output [hidden]. */
+/** Parameters as one vector: [features][1 + hidden], each to be multiplied by `reach`, bias [1 + hidden], output [hidden]. */
 const gradientOf = (
   p: Float64Array,
   g: Float64Array,
   rows: ReadonlyArray<Row>,
-  size: number,
+  reach: Float64Array,
   hidden: number,
 ): void => {
+  const size = reach.length
   const stride = 1 + hidden
   const [biasAt, outputAt] = [size * stride, (size + 1) * stride]
   const sum = new Float64Array(stride)
   g.fill(0)
   for (const { features, top1 } of rows) {
     for (let j = 0; j < stride; j++) sum[j] = p[biasAt + j]!
-    for (const f of features) for (let j = 0; j < stride; j++) sum[j]! += p[f * stride + j]!
+    for (const f of features) for (let j = 0; j < stride; j++) sum[j]! += reach[f]! * p[f * stride + j]!
     let value = sum[0]!
     for (let j = 0; j < hidden; j++) value += Math.max(0, sum[j + 1]!) * p[outputAt + j]!
     const d = (value - top1) / rows.length
@@ -83,7 +84,7 @@ const gradientOf = (
     }
     sum[0] = d
     for (let j = 0; j < stride; j++) g[biasAt + j]! += sum[j]!
-    for (const f of features) for (let j = 0; j < stride; j++) g[f * stride + j]! += sum[j]!
+    for (const f of features) for (let j = 0; j < stride; j++) g[f * stride + j]! += reach[f]! * sum[j]!
   }
 }
 
@@ -95,7 +96,7 @@ const fitRows = (
   decay: number,
   options: FitOptions,
 ): Omit<PredictorData, "heldOut"> => {
-  const size = new FeatureSpace(spec).size
+  const { reach, size } = new FeatureSpace(spec)
   const { hidden } = options
   const stride = 1 + hidden
   const random = seededRandom(options.seed)
@@ -107,7 +108,7 @@ const fitRows = (
   for (let j = 0; j < hidden; j++) p[(size + 1) * stride + j] = 0.1 * normal(random)
   const [g, m, v] = [new Float64Array(length), new Float64Array(length), new Float64Array(length)]
   for (let step = 1; step <= options.steps; step++) {
-    gradientOf(p, g, rows, size, hidden)
+    gradientOf(p, g, rows, reach, hidden)
     const rate = options.learningRate * 0.5 * (1 + Math.cos((Math.PI * step) / options.steps))
     for (let i = 0; i < length; i++) {
       // The bias keeps its freedom: decay pulls towards the mean accuracy, not towards zero.
@@ -122,7 +123,9 @@ const fitRows = (
     format: "murmuration-accuracy-1",
     supernet: `${spec.name} ${spec.version}`,
     hidden,
-    features: Array.from({ length: size }, (_, f) => slice(f * stride, stride)),
+    features: Array.from({ length: size }, (_, f) =>
+      Array.from(p.subarray(f * stride, (f + 1) * stride), (w) => round(reach[f]! * w)),
+    ),
     bias: slice(size * stride, stride),
     output: slice((size + 1) * stride, hidden),
   }
