@@ -6,10 +6,12 @@ import { createHash } from "node:crypto"
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import type { SloKind } from "../policies/Condition.ts"
-import type { PpoSettings } from "../policies/Ppo.ts"
+import { type Algorithm, settingsOf } from "../policies/Algorithms.ts"
+import { gcslDefaults, type GcslSettings } from "../policies/Gcsl.ts"
+import { ppoDefaults, type PpoSettings } from "../policies/Ppo.ts"
 import { loadSetting, type Setting } from "../policies/Setting.ts"
-import type { SupremeSettings } from "../policies/Supreme.ts"
-import { type Algorithm, trainDefaults, type TrainOptions, type ValidationReport } from "../policies/Train.ts"
+import { supremeDefaults, type SupremeSettings } from "../policies/Supreme.ts"
+import { trainDefaults, type TrainOptions, type ValidationReport } from "../policies/Train.ts"
 import { type BenchOptions, mean, projectRoot, type Row } from "./Bench.ts"
 import { learningCurves, type NamedCurves } from "./LearningCurves.ts"
 import { type Curve, trainAll, type TrainingJob } from "./TrainingPool.ts"
@@ -17,9 +19,8 @@ import { type Curve, trainAll, type TrainingJob } from "./TrainingPool.ts"
 export interface Contestant {
   readonly name: string
   readonly algorithm: Algorithm
-  /** Learning rate, where the trainer's default is not its best. */
-  readonly rate?: number
   readonly supreme?: Partial<SupremeSettings>
+  readonly gcsl?: Partial<GcslSettings>
   readonly ppo?: Partial<PpoSettings>
 }
 
@@ -50,7 +51,7 @@ export const seedsOf = (bench: BenchOptions): ReadonlyArray<number> =>
 const optionsOf = (
   bench: BenchOptions,
   { slo }: Problem,
-  { algorithm, rate, supreme = {}, ppo = {} }: Contestant,
+  { algorithm, supreme = {}, gcsl = {}, ppo = {} }: Contestant,
   seed: number,
 ): TrainOptions => {
   const iterations = Number(bench.arguments.get("iterations") ?? (bench.quick ? 60 : 400))
@@ -64,14 +65,15 @@ const optionsOf = (
     validateEvery: Math.max(10, Math.round(iterations / 20)),
     validationCount: bench.quick ? 32 : 128,
     oracle: { searchEvaluations: evaluations, polishEvaluations: Math.round(evaluations / 1.5), seed: 1 },
-    ...(rate === undefined ? {} : { rate }),
     supreme,
+    gcsl,
     ppo,
   }
 }
 
 const cacheFile = (setting: Setting, options: TrainOptions): string => {
-  const key = JSON.stringify([setting.scenario, setting.models, options])
+  // With every default written out, so that a changed default is a changed key.
+  const key = JSON.stringify([setting.scenario, setting.models, options, settingsOf(options)])
   const hash = createHash("sha256").update(key).digest("hex").slice(0, 16)
   return join(projectRoot, ".cache", "policies", `curve-${hash}.json`)
 }
@@ -154,6 +156,6 @@ export const compare = async (
 
 /** What both benches say about how they train. */
 export const trainingNotes = (): ReadonlyArray<string> => [
-  `LSTM of ${trainDefaults.hidden} units for all; ${trainDefaults.stepsPerIteration} environment steps and ${trainDefaults.updates} updates of ${trainDefaults.batch} trajectories an iteration (PPO: its own epochs over its roll-outs). Greedy decoding of averaged weights on 128 constraints, a quarter of them with remotes missing; no repair.`,
+  `LSTM of ${trainDefaults.hidden} units for all; ${trainDefaults.stepsPerIteration} environment steps an iteration; SUPREME makes ${supremeDefaults.updates} updates of ${supremeDefaults.batch} trajectories in it, GCSL ${gcslDefaults.updates} of ${gcslDefaults.batch}, PPO ${ppoDefaults.epochs} epochs of minibatches of ${ppoDefaults.batch}. Greedy decoding of averaged weights on 128 constraints, a quarter of them with remotes missing; no repair.`,
   "Latency by the model in devices/latency, ImageNet accuracy by the regression of OFA's predictor. The machine was shared: seconds are no speed measurement.",
 ]

@@ -5,6 +5,7 @@
 import { cachedOracle } from "../policies/Oracle.ts"
 import { makeEnvironment } from "../policies/Environment.ts"
 import { loadSetting } from "../policies/Setting.ts"
+import { supremeDefaults } from "../policies/Supreme.ts"
 import { trainDefaults, type TrainOptions } from "../policies/Train.ts"
 import { validationConstraints } from "../policies/Validation.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, type Row } from "./Bench.ts"
@@ -54,14 +55,14 @@ const run = async ({ quick }: BenchOptions): Promise<BenchResult> => {
   )
   const one = await overheadAndTotal(1, iterations)
   const two = await overheadAndTotal(2, iterations)
-  const updates = seeds.length * (iterations - 1) * trainDefaults.updates
+  const updates = seeds.length * (iterations - 1) * supremeDefaults.updates
   const row = (workers: number, seconds: number): Row => {
     const steps = seeds.length * (iterations - 1) * trainDefaults.stepsPerIteration
     return {
       workers,
       environment_steps_per_s: steps / seconds,
       updates_per_s: updates / seconds,
-      trajectories_per_s: (updates * trainDefaults.batch) / seconds,
+      trajectories_per_s: (updates * supremeDefaults.batch) / seconds,
     }
   }
   return {
@@ -77,7 +78,7 @@ const run = async ({ quick }: BenchOptions): Promise<BenchResult> => {
       },
     ],
     notes: [
-      `${scenario}, latency SLO, LSTM of ${trainDefaults.hidden}, ${trainDefaults.batch} trajectories an update, ${trainDefaults.stepsPerIteration} environment steps an iteration; two seeds, ${iterations} iterations each, start-up taken off.`,
+      `${scenario}, latency SLO, LSTM of ${trainDefaults.hidden}, ${supremeDefaults.batch} trajectories an update, ${trainDefaults.stepsPerIteration} environment steps an iteration; two seeds, ${iterations} iterations each, start-up taken off.`,
     ],
   }
 }

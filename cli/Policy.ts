@@ -3,20 +3,15 @@
  * it goes on from its last checkpoint when the same command is given again.
  */
 import { join } from "node:path"
-import { Console, Effect, FileSystem, Schema } from "effect"
+import { Console, Effect, FileSystem, Option, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import { learningCurves } from "../bench/LearningCurves.ts"
+import { algorithms } from "../policies/Algorithms.ts"
 import { writePolicy } from "../policies/PolicyArtifact.ts"
 import { publishTraining } from "../policies/Publish.ts"
 import { scenarioNames } from "../policies/Scenario.ts"
 import { loadSetting } from "../policies/Setting.ts"
-import {
-  algorithms,
-  train,
-  trainDefaults,
-  type TrainOptions,
-  type ValidationReport,
-} from "../policies/Train.ts"
+import { train, trainDefaults, type TrainOptions, type ValidationReport } from "../policies/Train.ts"
 import { percent, progressBar } from "./Text.ts"
 
 export class TrainingFailed extends Schema.TaggedError<TrainingFailed>()("TrainingFailed", {
@@ -56,10 +51,13 @@ const trainCommand = Command.make(
       Flag.withDescription("Units of the LSTM, a multiple of 8"),
       Flag.withDefault(trainDefaults.hidden),
     ),
-    batch: Flag.Int("batch").pipe(Flag.withDefault(trainDefaults.batch)),
+    batch: Flag.Int("batch").pipe(
+      Flag.withDescription("Trajectories per update; default: the algorithm's own"),
+      Flag.optional,
+    ),
     rate: Flag.Finite("rate").pipe(
-      Flag.withDescription("Learning rate at the start"),
-      Flag.withDefault(trainDefaults.rate),
+      Flag.withDescription("Learning rate at the start; default: the algorithm's own"),
+      Flag.optional,
     ),
     from: Flag.String("from").pipe(
       Flag.withDescription("Checkpoint to start from, such as one trained with another accuracy model"),
@@ -95,8 +93,8 @@ const trainCommand = Command.make(
       seed: flags.seed,
       iterations: flags.iterations,
       hidden: flags.hidden,
-      batch: flags.batch,
-      rate: flags.rate,
+      ...Option.match(flags.batch, { onNone: () => ({}), onSome: (batch) => ({ batch }) }),
+      ...Option.match(flags.rate, { onNone: () => ({}), onSome: (rate) => ({ rate }) }),
       checkpoint: join(folder, "checkpoint.bin"),
       ...(flags.from === "" ? {} : { startFrom: flags.from }),
       onReport: (r) => console.log(progressLine(r, flags.iterations)),

@@ -18,6 +18,11 @@ export interface GcslSettings {
   readonly capacity: number
   /** Iterations at first whose roll-outs are uniformly random. */
   readonly warmUp: number
+  /**
+   * Whether trajectories are kept whose goal is never asked for: slower or less accurate than the scenario's most relaxed
+   * SLO. The authors keep everything; most random strategies are of that kind, and the policy then mostly learns those.
+   */
+  readonly outside: boolean
 }
 
 export const gcslDefaults: GcslSettings = {
@@ -28,6 +33,7 @@ export const gcslDefaults: GcslSettings = {
   epsilon: 0.1,
   capacity: 20_000,
   warmUp: 10,
+  outside: true,
 }
 
 export const gcsl = (context: LearnerContext, options: Partial<GcslSettings> = {}): Learner => {
@@ -48,7 +54,7 @@ export const gcsl = (context: LearnerContext, options: Partial<GcslSettings> = {
     const reached = environment.relabel(constraint, genome, result).constraint
     const asked = constraint.slice()
     asked[0] = reached[0] ?? 0
-    keep({ constraint: asked, genome })
+    if (settings.outside || asked[0] <= 1) keep({ constraint: asked, genome })
     return result.reward
   }
 

@@ -11,8 +11,8 @@ import type { Batch, Forward } from "./PolicyNetwork.ts"
 export interface PpoSettings {
   readonly rollouts: number
   readonly epochs: number
-  /** Trajectories per update. */
-  readonly minibatch: number
+  /** Trajectories per update (a minibatch). */
+  readonly batch: number
   readonly rate: number
   readonly clip: number
   readonly entropy: number
@@ -23,7 +23,7 @@ export interface PpoSettings {
 export const ppoDefaults: PpoSettings = {
   rollouts: 128,
   epochs: 3,
-  minibatch: 32,
+  batch: 32,
   rate: 3e-3,
   clip: 0.2,
   entropy: 0.003,
@@ -92,8 +92,8 @@ export const ppo = (context: LearnerContext, options: Partial<PpoSettings> = {})
       let loss = 0
       for (let e = 0; e < settings.epochs; e++) {
         const order = shuffled(done, random)
-        for (let from = 0; from < order.length; from += settings.minibatch) {
-          loss = update(order.slice(from, from + settings.minibatch))
+        for (let from = 0; from < order.length; from += settings.batch) {
+          loss = update(order.slice(from, from + settings.batch))
         }
       }
       return { loss, rolloutReward: done.reduce((sum, t) => sum + t.reward, 0) / done.length, details: {} }

@@ -16,7 +16,9 @@ export const publishTraining = (
   const { best } = training
   const command = [
     `murmuration policy train --scenario ${scenario.name} --algorithm ${options.algorithm} --slo ${options.kind}`,
-    `--seed ${options.seed} --iterations ${options.iterations} --hidden ${options.hidden} --batch ${options.batch}`,
+    `--seed ${options.seed} --iterations ${options.iterations} --hidden ${options.hidden}`,
+    ...(options.batch === undefined ? [] : [`--batch ${options.batch}`]),
+    ...(options.rate === undefined ? [] : [`--rate ${options.rate}`]),
   ]
   return packPolicy({
     version: createHash("sha256").update(onnx).digest("hex").slice(0, 12),

@@ -2,51 +2,33 @@
  * One training: an algorithm in an environment for a number of iterations, validated from time to time against the oracle,
  * with checkpoints that can be resumed. Deterministic for a seed (a resumed run draws other random numbers from there on).
  */
-import { readFileSync, writeFileSync } from "node:fs"
 import { seededRandom } from "../supernet/Random.ts"
+import { learnerOf, type LearningOptions } from "./Algorithms.ts"
+import { readCheckpoint, startFrom, writeCheckpoint } from "./Checkpoint.ts"
 import type { SloKind } from "./Condition.ts"
 import { type Environment, makeEnvironment } from "./Environment.ts"
-import { gcsl } from "./Gcsl.ts"
-import type { Imitated, IterationReport, Learner, LearnerContext } from "./Learner.ts"
+import type { IterationReport, Learner } from "./Learner.ts"
 import { cachedOracle, defaultOracle, type OracleOptions } from "./Oracle.ts"
 import { PolicyNetwork } from "./PolicyNetwork.ts"
 import { policyShape } from "./PolicyShape.ts"
-import { ppo, type PpoSettings } from "./Ppo.ts"
 import type { Constraint } from "./Scenario.ts"
 import type { Setting } from "./Setting.ts"
-import { supreme, type SupremeSettings } from "./Supreme.ts"
 import { normalised, type Score, scoreStrategies, validationConstraints } from "./Validation.ts"
 
-export const algorithms = ["supreme", "gcsl", "ppo"] as const
-export type Algorithm = (typeof algorithms)[number]
-
-export interface TrainOptions {
-  readonly algorithm: Algorithm
+export interface TrainOptions extends LearningOptions {
   readonly kind: SloKind
   readonly seed: number
   readonly iterations: number
-  /** Environment steps per iteration, the same for all algorithms. */
-  readonly stepsPerIteration: number
-  /** Trajectories per update, and updates per iteration. */
-  readonly batch: number
-  readonly updates: number
-  /** Adam's learning rate at the start; it falls by a cosine. */
-  readonly rate: number
   readonly hidden: number
   /**
    * Decay of the running average of the weights, which is what is validated and shipped: it steadies a policy whose
    * targets still change. The same for all algorithms.
    */
   readonly averaging: number
-  /** Start from the weights of another training's checkpoint (same shape), such as one with an older accuracy model. */
-  readonly startFrom?: string
   /** Validate after every so many iterations. */
   readonly validateEvery: number
   readonly validationCount: number
   readonly oracle: OracleOptions
-  /** For ablations, and for trainings whose environment is cheap. */
-  readonly supreme: Partial<SupremeSettings>
-  readonly ppo: Partial<PpoSettings>
   /** Folder for oracle results. */
   readonly cacheFolder: string
   /** Written at every validation, read at the start if it exists and fits. */
@@ -60,15 +42,13 @@ export const trainDefaults: TrainOptions = {
   seed: 1,
   iterations: 1000,
   stepsPerIteration: 128,
-  batch: 32,
-  updates: 2,
-  rate: 0.015,
   hidden: 64,
   averaging: 0.99,
   validateEvery: 50,
   validationCount: 128,
   oracle: defaultOracle,
   supreme: {},
+  gcsl: {},
   ppo: {},
   cacheFolder: ".cache/policies",
 }
@@ -98,25 +78,6 @@ export interface Training {
   readonly curve: ReadonlyArray<ValidationReport>
   readonly validation: ReadonlyArray<Constraint>
   readonly oracle: Score
-}
-
-const learnerOf = (context: LearnerContext, options: TrainOptions): Learner => {
-  const { batch, updates, rate, stepsPerIteration } = options
-  switch (options.algorithm) {
-    case "supreme": {
-      // Mutations cost no network time, and find more.
-      const rollouts = Math.round(stepsPerIteration / 4)
-      const mutations = stepsPerIteration - rollouts
-      // A policy that has been through a curriculum needs none.
-      const curriculum = options.startFrom === undefined ? {} : { curriculum: 0 }
-      const learning = { batch, updates, rate, rollouts, mutations }
-      return supreme(context, { ...learning, ...curriculum, ...options.supreme })
-    }
-    case "gcsl":
-      return gcsl(context, { batch, updates, rate, rollouts: stepsPerIteration })
-    case "ppo":
-      return ppo(context, { rollouts: stepsPerIteration, ...options.ppo })
-  }
 }
 
 /** Greedy strategies of the policy, in pieces that keep its buffers small. */
@@ -156,7 +117,7 @@ export const train = async (setting: Setting, options: TrainOptions): Promise<Tr
     options.oracle,
   ).score
   const resumed = options.checkpoint === undefined ? undefined : readCheckpoint(options.checkpoint, network)
-  const earlier = resumed ?? startFrom(options, network)
+  const earlier = resumed ?? startFrom(options.startFrom, network)
   const average = resumed?.average ?? network.parameters.snapshot().weights
   const curve: Array<ValidationReport> = [...(resumed?.curve ?? [])]
   const begin = resumed?.iteration ?? 0
@@ -205,90 +166,4 @@ export const train = async (setting: Setting, options: TrainOptions): Promise<Tr
 
 const missing = (): never => {
   throw new RangeError("a training validates at least once")
-}
-
-interface CheckpointHeader {
-  readonly iteration: number
-  readonly curve: ReadonlyArray<ValidationReport>
-  readonly updates: number
-  readonly sizes: readonly [number, number]
-  /** What the learner remembers: constraints, and genomes in base64. */
-  readonly memory: ReadonlyArray<readonly [ReadonlyArray<number>, string]>
-}
-
-interface Checkpoint extends Omit<CheckpointHeader, "memory"> {
-  readonly average: Float32Array
-  readonly memory: ReadonlyArray<Imitated>
-}
-
-const packed = (memory: ReadonlyArray<Imitated>): CheckpointHeader["memory"] =>
-  memory.map(({ constraint, genome }) => [[...constraint], Buffer.from(genome).toString("base64")])
-
-const unpacked = (memory: CheckpointHeader["memory"]): ReadonlyArray<Imitated> =>
-  memory.map(([constraint, genome]) => ({
-    constraint: Float64Array.from(constraint),
-    genome: Uint8Array.from(Buffer.from(genome, "base64")),
-  }))
-
-/** Weights and memory of another training, not its progress. */
-const startFrom = (options: TrainOptions, network: PolicyNetwork): Checkpoint | undefined => {
-  if (options.startFrom === undefined) return undefined
-  const other = readCheckpoint(options.startFrom, network)
-  if (other === undefined) throw new RangeError(`there is no checkpoint ${options.startFrom}`)
-  network.parameters.restore({ weights: other.average })
-  return other
-}
-
-/** One JSON line, then the weights, their average, and Adam's moments as raw float32. */
-const writeCheckpoint = (
-  file: string,
-  network: PolicyNetwork,
-  average: Float32Array,
-  learner: Learner,
-  iteration: number,
-  curve: ReadonlyArray<ValidationReport>,
-) => {
-  const { weights, moments, updates } = network.parameters.snapshot()
-  const header: CheckpointHeader = {
-    iteration,
-    curve,
-    updates,
-    sizes: [weights.length, moments.length],
-    memory: packed(learner.memory?.() ?? []),
-  }
-  const bytes = (a: Float32Array) => Buffer.from(a.buffer, a.byteOffset, a.byteLength)
-  writeFileSync(
-    file,
-    Buffer.concat([
-      Buffer.from(`${JSON.stringify(header)}\n`),
-      bytes(weights),
-      bytes(average),
-      bytes(moments),
-    ]),
-  )
-}
-
-const readCheckpoint = (file: string, network: PolicyNetwork): Checkpoint | undefined => {
-  let data: Buffer
-  try {
-    data = readFileSync(file)
-  } catch {
-    return undefined
-  }
-  const end = data.indexOf("\n")
-  const header = JSON.parse(data.subarray(0, end).toString()) as CheckpointHeader
-  const [weights, moments] = header.sizes
-  if (weights !== network.parameters.snapshot().weights.length) {
-    throw new RangeError(
-      `checkpoint ${file} is of a network with ${weights} weights: remove it, or train the same shape`,
-    )
-  }
-  const floats = (from: number, count: number) =>
-    new Float32Array(Uint8Array.from(data.subarray(from, from + 4 * count)).buffer)
-  network.parameters.restore({
-    weights: floats(end + 1, weights),
-    moments: floats(end + 1 + 8 * weights, moments),
-    updates: header.updates,
-  })
-  return { ...header, memory: unpacked(header.memory), average: floats(end + 1 + 4 * weights, weights) }
 }

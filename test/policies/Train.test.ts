@@ -2,9 +2,10 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, describe, expect, it } from "vitest"
+import { algorithms } from "../../policies/Algorithms.ts"
 import { loadScenario, type Scenario } from "../../policies/Scenario.ts"
 import type { Setting } from "../../policies/Setting.ts"
-import { algorithms, train, trainDefaults, type TrainOptions } from "../../policies/Train.ts"
+import { train, trainDefaults, type TrainOptions } from "../../policies/Train.ts"
 import { tinyWorld } from "./TinyWorld.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "policy-train-"))
