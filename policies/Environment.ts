@@ -67,8 +67,12 @@ export interface Environment {
   /** Runs one strategy whose device genes are slots; absent slots must not be used. Counts as one environment step. */
   readonly step: (constraint: Constraint, genome: Genome) => Result
   readonly steps: () => number
+  /** Counts steps that were taken elsewhere. */
+  readonly count: (steps: number) => void
   /** The same as `step`, but not counted: for validation. */
   readonly peek: (constraint: Constraint, genome: Genome) => Result
+  /** An outcome with its reward under a constraint. */
+  readonly judge: (constraint: Constraint, outcome: Outcome) => Result
   /** What an outcome earns under any SLO that it meets. */
   readonly rewardOf: (outcome: Outcome) => number
   /** Devices of present slots: what a mutation may use. */
@@ -165,12 +169,14 @@ export const makeEnvironment = (world: World, scenario: Scenario, kind: SloKind)
       ? latencySloReward(...accuracyRange(world.space, world.accuracy))
       : accuracySloReward(world.latency.at(alone)(largest))
   let steps = 0
+  const judge = (constraint: Constraint, { latencyMs, accuracy }: Outcome): Result => {
+    const outcome = { latencyMs, accuracy }
+    return { ...outcome, reward: reward(scale, sloAtEase(scenario, kind, constraint[0] ?? 0), outcome) }
+  }
   const peek = (constraint: Constraint, genome: Genome): Result => {
-    const slo = sloAtEase(scenario, kind, constraint[0] ?? 0)
     const placed = toDevices(world, genome, devicesOfSlots(constraint, scenario.remotes.length))
     const latencyMs = world.latency.at(conditionOf(scenario, constraint))(placed)
-    const outcome = { latencyMs, accuracy: world.accuracy.accuracy(placed) }
-    return { ...outcome, reward: reward(scale, slo, outcome) }
+    return judge(constraint, { latencyMs, accuracy: world.accuracy.accuracy(placed) })
   }
   const draw = drawer(scenario)(kind)
   return {
@@ -185,7 +191,11 @@ export const makeEnvironment = (world: World, scenario: Scenario, kind: SloKind)
       return peek(constraint, genome)
     },
     peek,
+    judge,
     steps: () => steps,
+    count: (more) => {
+      steps += more
+    },
     rewardOf: (outcome) => earned(scale, kind, outcome),
     usable: (constraint) => usableSlots(constraint, scenario.remotes.length),
     relabel: relabeller(world, scenario, kind),

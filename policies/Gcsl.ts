@@ -5,7 +5,9 @@
  */
 import { below } from "../supernet/Random.ts"
 import { canonicalize, type Genome } from "./Genome.ts"
-import { cosineRate, type Imitated, imitate, type Learner, type LearnerContext } from "./Learner.ts"
+import { cosineRate, type Imitated, imitate, type Learner, type LearnerContext, turn } from "./Learner.ts"
+import type { Outcome } from "./Objective.ts"
+import { meanReward } from "./Rollouts.ts"
 import { absent, type Constraint } from "./Scenario.ts"
 
 export interface GcslSettings {
@@ -38,7 +40,7 @@ export const gcslDefaults: GcslSettings = {
 
 export const gcsl = (context: LearnerContext, options: Partial<GcslSettings> = {}): Learner => {
   const settings = { ...gcslDefaults, ...options }
-  const { environment, network, random, progress } = context
+  const { environment, network, random, progress, collect } = context
   const replay: Array<Imitated> = []
   let next = 0
   let iterations = 0
@@ -49,41 +51,43 @@ export const gcsl = (context: LearnerContext, options: Partial<GcslSettings> = {
   }
 
   /** Hindsight: whatever was reached is what should have been asked for. */
-  const relabel = (constraint: Constraint, genome: Genome): number => {
-    const result = environment.step(constraint, genome)
+  const relabel = (constraint: Constraint, genome: Genome, result: Outcome) => {
     const reached = environment.relabel(constraint, genome, result).constraint
     const asked = constraint.slice()
     asked[0] = reached[0] ?? 0
     if (settings.outside || asked[0] <= 1) keep({ constraint: asked, genome })
-    return result.reward
   }
 
   const alone = new Float64Array(environment.dimensions).fill(absent)
-  for (const genome of environment.bootstrap) relabel(alone, genome)
+  for (const genome of environment.bootstrap) relabel(alone, genome, environment.step(alone, genome))
+
+  const rollOut = () => {
+    const choose = Array.from({ length: settings.rollouts }, () => environment.draw(random, { grid: true }))
+    const epsilon = iterations++ < settings.warmUp ? 1 : settings.epsilon
+    return collect({ choose, epsilon, mutate: [] })
+  }
+  /** Collected while the network learns from what was collected before. */
+  let coming: ReturnType<typeof rollOut> | undefined
 
   return {
     name: "gcsl",
-    iterate: () => {
-      const constraints = Array.from({ length: settings.rollouts }, () =>
-        environment.draw(random, { grid: true }),
-      )
-      const epsilon = iterations++ < settings.warmUp ? 1 : settings.epsilon
-      const genomes = network.choose(constraints, { greedy: false, epsilon, random })
-      let sum = 0
-      for (const [i, genome] of genomes.entries()) {
-        const constraint = constraints[i]
-        if (constraint !== undefined)
-          sum += relabel(constraint, canonicalize(environment.world.space, genome))
+    iterate: async () => {
+      const { chosen } = await (coming ?? rollOut())
+      environment.count(chosen.length)
+      for (const tried of chosen) {
+        relabel(tried.constraint, canonicalize(environment.world.space, tried.genome), tried)
       }
+      coming = progress(1) < 1 ? rollOut() : undefined
       let loss = 0
       for (let u = 0; u < settings.updates; u++) {
+        await turn()
         const examples = Array.from(
           { length: settings.batch },
           () => replay[below(random, replay.length)],
         ).filter((e): e is Imitated => e !== undefined)
         loss += imitate(network, examples, cosineRate(settings.rate, progress())) / settings.updates
       }
-      return { loss, rolloutReward: sum / settings.rollouts, details: { replay: replay.length } }
+      return { loss, rolloutReward: meanReward(chosen), details: { replay: replay.length } }
     },
   }
 }

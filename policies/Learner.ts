@@ -6,14 +6,17 @@ import type { Random } from "../supernet/Random.ts"
 import type { Environment } from "./Environment.ts"
 import type { Genome } from "./Genome.ts"
 import type { PolicyNetwork } from "./PolicyNetwork.ts"
+import type { Collected, RolloutPlan } from "./Rollouts.ts"
 import type { Constraint } from "./Scenario.ts"
 
 export interface LearnerContext {
   readonly environment: Environment
   readonly network: PolicyNetwork
   readonly random: Random
-  /** Share of the training that is done, 0..1: for schedules. */
-  readonly progress: () => number
+  /** Share of the training that is done now, or after so many more iterations, 0..1: for schedules. */
+  readonly progress: (ahead?: number) => number
+  /** Runs strategies as the network is now; it may be changed while they run. Every result is an environment step. */
+  readonly collect: (plan: RolloutPlan) => Promise<Collected>
 }
 
 /** What one iteration did, for the log. */
@@ -28,13 +31,16 @@ export interface IterationReport {
 export interface Learner {
   readonly name: string
   /** Collects data, then updates the network. */
-  readonly iterate: () => IterationReport
+  readonly iterate: () => Promise<IterationReport>
   /** The best strategy that the learner remembers for a constraint, if it keeps such a memory. */
   readonly recall?: (constraint: Constraint) => Genome | undefined
   /** Everything remembered, for a checkpoint; and its way back: each is run again, since the models may have changed. */
   readonly memory?: () => ReadonlyArray<Imitated>
   readonly restore?: (memory: ReadonlyArray<Imitated>) => void
 }
+
+/** Lets messages of roll-outs in and out between two updates. */
+export const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
 
 /** Learning rate that decays by a cosine from `rate` to a twentieth of it. */
 export const cosineRate = (rate: number, progress: number): number =>

@@ -101,6 +101,11 @@ export class PolicyParameters {
     }
   }
 
+  /** A copy of all weights. */
+  copy(): Float32Array {
+    return this.#view("weights").slice()
+  }
+
   snapshot(): Required<ParameterState> {
     const moments = new Float32Array(2 * this.#count)
     moments.set(this.#view("mean"), 0)

@@ -4,9 +4,9 @@
  * minibatches, advantages normalised, gradient norm 0.5 (stable-baselines3's settings) and a small entropy bonus.
  */
 import { below, type Random } from "../supernet/Random.ts"
-import { canonicalize } from "./Genome.ts"
 import { cosineRate, type Learner, type LearnerContext } from "./Learner.ts"
 import type { Batch, Forward } from "./PolicyNetwork.ts"
+import { meanReward } from "./Rollouts.ts"
 
 export interface PpoSettings {
   readonly rollouts: number
@@ -42,19 +42,14 @@ interface RolledOut {
 
 export const ppo = (context: LearnerContext, options: Partial<PpoSettings> = {}): Learner => {
   const settings = { ...ppoDefaults, ...options }
-  const { environment, network, random, progress } = context
+  const { environment, network, random, progress, collect } = context
 
-  const rollOut = (): ReadonlyArray<RolledOut> => {
-    const constraints = Array.from({ length: settings.rollouts }, () =>
-      environment.draw(random, { grid: true }),
-    )
-    const genomes = network.choose(constraints, { greedy: false, random })
-    const done = genomes.flatMap((genome, i): ReadonlyArray<RolledOut> => {
-      const constraint = constraints[i]
-      if (constraint === undefined) return []
-      const { reward } = environment.step(constraint, canonicalize(environment.world.space, genome.slice()))
-      return [{ constraint, genome, reward, logLikelihood: [], advantage: [] }]
-    })
+  /** On-policy: rolled out and learned from in turn. */
+  const rollOut = async (): Promise<ReadonlyArray<RolledOut>> => {
+    const choose = Array.from({ length: settings.rollouts }, () => environment.draw(random, { grid: true }))
+    const { chosen } = await collect({ choose, epsilon: 0, mutate: [] })
+    environment.count(chosen.length)
+    const done = chosen.map((t): RolledOut => ({ ...t, logLikelihood: [], advantage: [] }))
     judge(done, network.forward(batchOf(done)))
     return done
   }
@@ -87,8 +82,8 @@ export const ppo = (context: LearnerContext, options: Partial<PpoSettings> = {})
 
   return {
     name: "ppo",
-    iterate: () => {
-      const done = rollOut()
+    iterate: async () => {
+      const done = await rollOut()
       let loss = 0
       for (let e = 0; e < settings.epochs; e++) {
         const order = shuffled(done, random)
@@ -96,7 +91,7 @@ export const ppo = (context: LearnerContext, options: Partial<PpoSettings> = {})
           loss = update(order.slice(from, from + settings.batch))
         }
       }
-      return { loss, rolloutReward: done.reduce((sum, t) => sum + t.reward, 0) / done.length, details: {} }
+      return { loss, rolloutReward: meanReward(done), details: {} }
     },
   }
 }

@@ -67,8 +67,10 @@ const shippedSupernet = (): { readonly spec: SupernetSpec; readonly directory: s
 }
 
 /** A shipped scenario by name, or a scenario file. */
-export const loadSetting = (name: string): Setting => {
-  const scenario = loadScenario(name)
+export const loadSetting = (name: string): Setting => settingFor(loadScenario(name))
+
+/** A scenario with the models that this installation has for it. A setting's own scenario gives the same setting again. */
+export const settingFor = (scenario: Scenario): Setting => {
   if (scenario.widthMultiplier < 1) {
     const shipped = shippedSupernet()
     if (!hasPredictor(shipped.directory)) {

@@ -3,11 +3,11 @@
  * Read `iterate` from top to bottom: collect with the policy, mutate the buffer, imitate the buffer. From some point on, what
  * the policy itself does wrong is corrected in the same update.
  */
-import { below } from "../supernet/Random.ts"
-import { canonicalize, confine } from "./Genome.ts"
-import { cosineRate, type Imitated, imitate, type Learner, type LearnerContext } from "./Learner.ts"
-import { mutate } from "./Moves.ts"
+import { canonicalize, type Genome } from "./Genome.ts"
+import { cosineRate, type Imitated, imitate, type Learner, type LearnerContext, turn } from "./Learner.ts"
+import type { Outcome } from "./Objective.ts"
 import { ReplayBuffer, type ReplaySettings } from "./ReplayBuffer.ts"
+import { type Collected, meanReward, type Mutation } from "./Rollouts.ts"
 import { absent, type Constraint } from "./Scenario.ts"
 
 export interface SupremeSettings {
@@ -60,15 +60,15 @@ export const supreme = (context: LearnerContext, options: Partial<SupremeSetting
   const { environment, network, random, progress } = context
   const buffer = new ReplayBuffer(environment.dimensions, settings.replay)
 
-  /** Runs a strategy, relabels it with what it reached, files it where it is among the best. Returns its reward. */
-  const explore = (constraint: Constraint, genome: Uint8Array): number => {
-    const result = environment.step(constraint, genome)
-    const relabelled = environment.relabel(constraint, genome, result)
+  /** Relabels a strategy with what it reached and files it where it is among the best. */
+  const file = (constraint: Constraint, genome: Genome, outcome: Outcome) => {
+    const relabelled = environment.relabel(constraint, genome, outcome)
     // Relabelled, it meets its own SLO by construction: it earns what the objective leaves free.
-    const reward = environment.rewardOf(result)
-    buffer.add({ ...relabelled, reward })
-    return result.reward
+    buffer.add({ ...relabelled, reward: environment.rewardOf(outcome) })
   }
+
+  const explore = (constraint: Constraint, genome: Genome) =>
+    file(constraint, genome, environment.step(constraint, genome))
 
   /** First the SLO and one remote's bandwidth vary, then its delay, then the next remote joins, and so on. */
   const varying = (): number => {
@@ -86,37 +86,38 @@ export const supreme = (context: LearnerContext, options: Partial<SupremeSetting
     for (const genome of environment.bootstrap) explore(alone, genome)
   }
 
-  /** What the policy does, and by how much that is better or worse than what the buffer remembers for it. */
-  const collect = (
-    correcting: boolean,
-  ): { readonly reward: number; readonly own: ReadonlyArray<Imitated> } => {
-    const constraints = Array.from({ length: settings.rollouts }, correcting ? drawAny : drawGrid)
-    const epsilon = correcting ? 0 : settings.epsilon
-    const genomes = network.choose(constraints, { greedy: false, epsilon, random })
-    let sum = 0
-    const own = genomes.flatMap((genome, i) => {
-      const constraint = constraints[i]
-      if (constraint === undefined) return []
-      const known = buffer.lookUp(constraint)
-      const expected = known === undefined ? 0 : environment.peek(constraint, known.genome).reward
-      const reward = explore(constraint, canonicalize(environment.world.space, genome.slice()))
-      sum += reward
-      return [{ constraint, genome, weight: reward - expected }]
-    })
-    return { reward: sum / Math.max(1, genomes.length), own }
-  }
-
-  /** Perturbs what now serves a random constraint, under that very constraint: badly served ones get the most tries. */
-  const mutateBuffer = () => {
-    for (let m = 0; m < settings.mutations; m++) {
+  /** What now serves a random constraint, to be changed under that very constraint: badly served ones get the most tries. */
+  const mutations = (): ReadonlyArray<Mutation> =>
+    Array.from({ length: settings.mutations }, () => {
       const [a, b] = [drawGrid(), drawGrid()]
       const constraint = buffer.gap(a) >= buffer.gap(b) ? a : b
       const parent = buffer.lookUp(constraint, random) ?? buffer.sample(random)
-      if (parent === undefined) return
-      const usable = environment.usable(constraint)
-      const start = confine(environment.world.space, parent.genome, usable)
-      explore(constraint, mutate(environment.world.space, start, usable, random, 1 + below(random, 3)))
+      return parent === undefined ? [] : [{ constraint, parent: parent.genome }]
+    }).flat()
+
+  /** Has the policy and the mutations of the buffer tried, for an iteration that begins at this progress. */
+  const collect = (at: number) => {
+    const [exploring, correcting] = [at < settings.explore, at >= settings.correct]
+    const rollouts = exploring || correcting ? settings.rollouts : 0
+    const plan = {
+      choose: Array.from({ length: rollouts }, correcting ? drawAny : drawGrid),
+      epsilon: correcting ? 0 : settings.epsilon,
+      mutate: exploring ? mutations() : [],
     }
+    return { correcting, done: context.collect(plan) }
+  }
+
+  /** Files what was tried. What the policy chose counts by how much it is better or worse than what the buffer remembers. */
+  const learnFrom = ({ chosen, mutated }: Collected): ReadonlyArray<Imitated> => {
+    environment.count(chosen.length + mutated.length)
+    const own = chosen.map(({ constraint, genome, ...result }) => {
+      const known = buffer.lookUp(constraint)
+      const expected = known === undefined ? 0 : environment.peek(constraint, known.genome).reward
+      file(constraint, canonicalize(environment.world.space, genome.slice()), result)
+      return { constraint, genome, weight: result.reward - expected }
+    })
+    for (const { constraint, genome, ...result } of mutated) file(constraint, genome, result)
+    return own
   }
 
   /** Constraints on the grid and between its points, each with the best strategy known to satisfy it. */
@@ -129,6 +130,8 @@ export const supreme = (context: LearnerContext, options: Partial<SupremeSetting
       return found === undefined ? [] : [{ constraint, genome: found.genome }]
     }).flat()
 
+  let next: ReturnType<typeof collect> | undefined
+
   return {
     name: "supreme",
     memory: () => buffer.trajectories(),
@@ -136,21 +139,23 @@ export const supreme = (context: LearnerContext, options: Partial<SupremeSetting
       for (const { constraint, genome } of memory) explore(constraint, genome)
     },
     recall: (constraint) => buffer.lookUp(constraint)?.genome,
-    iterate: () => {
-      const exploring = progress() < settings.explore
-      const correcting = progress() >= settings.correct
-      const rollouts = exploring || correcting ? collect(correcting) : { reward: 0, own: [] }
-      if (exploring) mutateBuffer()
-      const own = correcting ? rollouts.own : []
+    iterate: async () => {
+      const { correcting, done } = next ?? collect(progress())
+      const tried = await done
+      const choices = learnFrom(tried)
+      // The next roll-outs run while the network learns, with the weights that it has now.
+      next = progress(1) < 1 ? collect(progress(1)) : undefined
+      const own = correcting ? choices : []
       let loss = 0
       for (let u = 0; u < settings.updates; u++) {
+        await turn()
         // The policy's own choices are its own only until it changes: they count in the first update.
         const batch = u === 0 ? [...examples(), ...own] : examples()
         loss += imitate(network, batch, cosineRate(settings.rate, progress())) / settings.updates
       }
       return {
         loss,
-        rolloutReward: rollouts.reward,
+        rolloutReward: meanReward(tried.chosen),
         details: { buckets: buffer.buckets, pruned: buffer.pruned, dims: varying() },
       }
     },

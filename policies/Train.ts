@@ -5,6 +5,7 @@
 import { seededRandom } from "../supernet/Random.ts"
 import { learnerOf, type LearningOptions } from "./Algorithms.ts"
 import { readCheckpoint, startFrom, writeCheckpoint } from "./Checkpoint.ts"
+import { type Lane, makeCrew } from "./Crew.ts"
 import type { SloKind } from "./Condition.ts"
 import { type Environment, makeEnvironment } from "./Environment.ts"
 import type { IterationReport, Learner } from "./Learner.ts"
@@ -13,6 +14,7 @@ import { PolicyNetwork } from "./PolicyNetwork.ts"
 import { policyShape } from "./PolicyShape.ts"
 import type { Constraint } from "./Scenario.ts"
 import type { Setting } from "./Setting.ts"
+import { type RolloutTask, threadLane } from "./ThreadLane.ts"
 import { normalised, type Score, scoreStrategies, validationConstraints } from "./Validation.ts"
 
 export interface TrainOptions extends LearningOptions {
@@ -33,6 +35,10 @@ export interface TrainOptions extends LearningOptions {
   readonly cacheFolder: string
   /** Written at every validation, read at the start if it exists and fits. */
   readonly checkpoint?: string
+  /** Threads that roll out: 1 is this one alone, n adds n - 1. The result is the same for any number. */
+  readonly workers: number
+  /** Further lanes for roll-outs, such as over the bus. */
+  readonly lanes?: (task: RolloutTask) => Promise<ReadonlyArray<Lane>>
   readonly onReport?: (report: ValidationReport) => void
 }
 
@@ -51,6 +57,7 @@ export const trainDefaults: TrainOptions = {
   gcsl: {},
   ppo: {},
   cacheFolder: ".cache/policies",
+  workers: 1,
 }
 
 /** A point of the learning curve. */
@@ -123,10 +130,9 @@ export const train = async (setting: Setting, options: TrainOptions): Promise<Tr
   const begin = resumed?.iteration ?? 0
   const before = curve.at(-1)
   let iteration = begin
-  const learner = learnerOf(
-    { environment, network, random, progress: () => iteration / options.iterations },
-    options,
-  )
+  const crew = makeCrew(environment, network, seededRandom(options.seed + 1), await lanesOf(setting, options))
+  const progress = (ahead = 0) => (iteration + ahead) / options.iterations
+  const learner = learnerOf({ environment, network, random, progress, collect: crew.collect }, options)
   learner.restore?.(earlier?.memory ?? [])
   const started = performance.now()
   let best: { readonly report: ValidationReport; readonly weights: Float32Array } | undefined
@@ -150,18 +156,31 @@ export const train = async (setting: Setting, options: TrainOptions): Promise<Tr
     if (options.checkpoint !== undefined)
       writeCheckpoint(options.checkpoint, network, average, learner, iteration, curve)
   }
-  for (iteration = begin; iteration < options.iterations;) {
-    const done = learner.iterate()
-    iteration++
-    // A short memory at first, so that the first weights are soon forgotten.
-    network.parameters.averageInto(average, Math.min(options.averaging, iteration / (iteration + 10)))
-    if (iteration % options.validateEvery === 0 || iteration === options.iterations) validate(done)
+  try {
+    for (iteration = begin; iteration < options.iterations;) {
+      const done = await learner.iterate()
+      iteration++
+      // A short memory at first, so that the first weights are soon forgotten.
+      network.parameters.averageInto(average, Math.min(options.averaging, iteration / (iteration + 10)))
+      if (iteration % options.validateEvery === 0 || iteration === options.iterations) validate(done)
+    }
+  } finally {
+    await crew.close()
   }
   // No iterations: an earlier policy is judged by the present models.
   if (best === undefined) validate({ loss: 0, rolloutReward: 0, details: {} })
   const { report, weights } = best ?? missing()
   network.parameters.restore({ weights })
   return { environment, network, best: report, curve, validation, oracle }
+}
+
+const lanesOf = async (
+  { scenario }: Setting,
+  { kind, hidden, workers, lanes }: TrainOptions,
+): Promise<ReadonlyArray<Lane>> => {
+  const task = { scenario, kind, hidden }
+  const threads = Array.from({ length: workers - 1 }, () => threadLane(task))
+  return [...threads, ...((await lanes?.(task)) ?? [])]
 }
 
 const missing = (): never => {
