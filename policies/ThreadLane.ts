@@ -52,7 +52,12 @@ interface Asked {
 /** A thread that ends this often without finishing a job is broken, not unlucky. */
 const endsInARow = 3
 
-export const threadLane = (task: RolloutTask): Lane => {
+export interface ThreadLane extends Lane {
+  /** Ends the thread as a crash would. */
+  readonly kill: () => void
+}
+
+export const threadLane = (task: RolloutTask): ThreadLane => {
   const data: ThreadData = { rollouts: task }
   const asked = new Map<number, Asked>()
   let [ids, sent, ended] = [0, 0, 0]
@@ -91,6 +96,7 @@ export const threadLane = (task: RolloutTask): Lane => {
         const order: Order = { id, job, ...newer }
         worker.postMessage(order)
       }),
+    kill: () => void worker.terminate(),
     close: async () => {
       worker.removeAllListeners()
       await worker.terminate()
