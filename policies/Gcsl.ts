@@ -1,7 +1,8 @@
 /**
  * Goal-conditioned supervised learning (Ghosh et al., 2021), as the paper's baseline: roll out, relabel each trajectory with
- * the goal that it reached, imitate everything in the replay buffer alike. Settings as in the authors' code: epsilon 0.1,
- * learning rate 5e-4, uniform replay. Bootstrapped with the largest and the smallest submodel, as the paper does.
+ * the goal that it reached, imitate everything in the replay buffer alike. The authors have epsilon 0.1 and a rate of 5e-4;
+ * the settings here are the best that were found (docs/policies.md). Bootstrapped with the largest and the smallest
+ * submodel, as the paper does.
  */
 import { below } from "../supernet/Random.ts"
 import { canonicalize, type Genome } from "./Genome.ts"
@@ -32,7 +33,7 @@ export const gcslDefaults: GcslSettings = {
   batch: 32,
   updates: 2,
   rate: 0.015,
-  epsilon: 0.1,
+  epsilon: 0.02,
   capacity: 20_000,
   warmUp: 10,
   outside: true,
