@@ -2,7 +2,8 @@
  * The same link on a real Linux host: `tc` commands for hosts whose kernel has netem, tbf and ifb. Pure text; whoever runs
  * it needs root. Outgoing traffic is shaped on the interface itself, incoming through an ifb device.
  */
-import type { DirectionSettings, ShaperSettings } from "./Shaper.ts"
+import type { DirectionSettings } from "./Direction.ts"
+import type { ShaperSettings } from "./Shaper.ts"
 
 export interface TrafficControlOptions {
   readonly interface: string

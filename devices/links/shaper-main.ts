@@ -8,7 +8,8 @@
  */
 import { createInterface } from "node:readline"
 import { Result, Schema } from "effect"
-import { type DirectionSettings, LinkShaper, unlimited } from "./Shaper.ts"
+import { type DirectionSettings, unlimited } from "./Direction.ts"
+import { LinkShaper } from "./Shaper.ts"
 import {
   type DirectionChange,
   type LinkChange,

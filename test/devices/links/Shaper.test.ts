@@ -1,7 +1,8 @@
 import { once } from "node:events"
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { LinkShaper, unlimited } from "../../../devices/links/Shaper.ts"
+import { unlimited } from "../../../devices/links/Direction.ts"
+import { LinkShaper } from "../../../devices/links/Shaper.ts"
 import { linkChange, type ShaperProcess, startShaper } from "../../../devices/links/ShaperProcess.ts"
 import { trafficControlCommands, trafficControlUndo } from "../../../devices/links/TrafficControl.ts"
 
