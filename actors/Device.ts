@@ -77,10 +77,11 @@ const engineOptions = (o: DeviceOptions): EngineOptions => ({
 /** How long a leaving device goes on with what it has taken on. */
 const drainMs = 5000
 
-/** Built last, so closed first: says farewell, so that nobody plans with this device any more. */
-const farewellFirst = Layer.effectDiscard(
+/** Built last, so closed first: hello when all else is there, and farewell before anything ends. */
+const helloAndFarewell = Layer.effectDiscard(
   Effect.gen(function* () {
     const membership = yield* Membership
+    yield* membership.join
     yield* Effect.addFinalizer(() => membership.leave("shutting down", drainMs))
   }),
 )
@@ -140,7 +141,7 @@ export const deviceLayer = (o: DeviceOptions) => {
     Layer.provideMerge(Bus.layer(o.bus)),
   )
   // Shutting down goes from top to bottom: farewell, no new requests, no new plans, no new tiles.
-  return farewellFirst.pipe(
+  return helloAndFarewell.pipe(
     Layer.provideMerge(servicesLayer),
     Layer.provideMerge(scheduler),
     Layer.provideMerge(Layer.mergeAll(watchLayer(times), finishLast)),

@@ -1,6 +1,6 @@
 /**
- * Keeps the member table of this device: says hello, beats, hears the others, notices silence, and says farewell when its
- * scope closes. Others ask it who is there, and wait on it for news about devices that hold their work.
+ * Keeps the member table of this device: hears the others and notices silence from the start, says hello once the device can
+ * take work, beats, and says farewell when its scope closes. Others ask it who is there, and wait on it for news about devices that hold their work.
  */
 import { Context, Effect, Layer, PubSub, Schedule, Stream } from "effect"
 import { Bus } from "../subjects/Bus.ts"
@@ -42,6 +42,8 @@ export interface MembershipShape {
    * farewell finishes what it holds: it is lost only when its process is over.
    */
   readonly awaitLoss: (devices: ReadonlyArray<DeviceId>) => Effect.Effect<DeviceId>
+  /** Says hello, and beats from then on: called when this device can take work. */
+  readonly join: Effect.Effect<void>
   /** A device refused work because it is leaving: its farewell did not get here. */
   readonly left: (device: DeviceId) => Effect.Effect<void>
   /** Says farewell; no beats follow it. The others answer when they wait for nothing of this device any more. */
@@ -175,8 +177,11 @@ const make = (times: MembershipTimes) =>
       input: swarmMessage,
       handle: take,
     })
-    yield* say({ _tag: "Hello", ...describe(), reply: false })
-    yield* Effect.forkScoped(beat.pipe(Effect.repeat(Schedule.spaced(times.beatEveryMs)), Effect.ignore))
+    const scope = yield* Effect.scope
+    const beats = beat.pipe(Effect.repeat(Schedule.spaced(times.beatEveryMs)), Effect.ignore)
+    const join = Effect.suspend(() =>
+      Effect.andThen(say({ _tag: "Hello", ...describe(), reply: false }), Effect.forkIn(beats, scope)),
+    )
     const watchEveryMs = times.beatEveryMs / 2
     const watchLag = lagMeter()
     const watch = Effect.suspend(() => {
@@ -217,6 +222,7 @@ const make = (times: MembershipTimes) =>
             }
           }),
         ),
+      join: Effect.asVoid(join),
       left,
       leave: farewells.leave,
       released: farewells.released,

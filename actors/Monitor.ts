@@ -6,7 +6,7 @@
  * Devices share the work. Of a pair the lower id pings and tells the other what it found; and a peer whose link somebody
  * else has just measured, and found unchanged, is left alone (`Witnesses.ts`).
  */
-import { Context, Effect, FiberMap, Layer, Queue, Schedule } from "effect"
+import { Context, Effect, FiberMap, Layer, Queue, Schedule, Stream } from "effect"
 import {
   emptyPath,
   estimate,
@@ -48,6 +48,9 @@ const newsEveryMs = 100
 /** Until something was measured: a plain Wi-Fi. Marked `assumed`, with no confidence. */
 const assumed = { delayMs: 5, bandwidthMbps: 20 }
 
+/** Peers that went, of which something is remembered. */
+const mostPast = 256
+
 type Source = "probe" | "tiles"
 
 const stateOf = (peer: DeviceId, path: PathHistory, nowMs: number, source: Source): LinkState => {
@@ -82,6 +85,8 @@ class Picture {
   readonly paths = new Map<DeviceId, PathHistory>()
   private readonly witnesses = new Witnesses()
   private readonly told = new Map<DeviceId, LinkState>()
+  /** Last known states of peers that went. */
+  private readonly past = new Map<DeviceId, LinkState>()
   private readonly publish: (state: LinkState, isNew: boolean) => void
 
   constructor(publish: (state: LinkState, isNew: boolean) => void) {
@@ -116,7 +121,17 @@ class Picture {
     }
   }
 
+  /** What to assume of a peer that just came: what it was when it went, else a plain Wi-Fi. */
+  prior(peer: DeviceId): LinkState {
+    const { delayMs, bandwidthMbps } = this.past.get(peer) ?? assumed
+    return { ...stateOf(peer, emptyPath, 0, "probe"), delayMs, bandwidthMbps }
+  }
+
   forget(peer: DeviceId): void {
+    const last = this.told.get(peer)
+    this.past.delete(peer)
+    if (last !== undefined) this.past.set(peer, last)
+    if (this.past.size > mostPast) this.past.delete(this.past.keys().next().value ?? peer)
     this.paths.delete(peer)
     this.told.delete(peer)
     this.witnesses.forget(peer)
@@ -221,6 +236,20 @@ const make = (options: MonitorOptions) =>
       }
       for (const peer of peers) lookNow(peer)
     })
+    /** Who comes can be planned with at once; what its link really is turns out beside. */
+    const welcome = (peer: DeviceId) => {
+      if (table.get(peer) === undefined) table.set(picture.prior(peer))
+      lookNow(peer)
+    }
+    yield* membership.events.pipe(
+      Stream.runForEach((e) =>
+        Effect.sync(() => {
+          if (e._tag !== "DeviceJoined" && e._tag !== "DeviceReturned") return
+          if (membership.usable().some((m) => m.identity.device === e.device)) welcome(e.device)
+        }),
+      ),
+      Effect.forkScoped({ startImmediately: true }),
+    )
     const report = Effect.suspend(() => {
       const links = { device: self.device, nonce: self.identity.nonce, seq: seq++, links: table.all() }
       return bus.publish(Subjects.link(self.device), linkReport.encode(links)).pipe(Effect.ignore)

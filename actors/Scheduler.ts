@@ -3,7 +3,7 @@
  * typed error, within the deadline. When a try is lost to a device, the request is planned anew over those that remain, at
  * worst fully here. The device that a client asks is the one that serves it.
  */
-import { Context, Effect, Layer } from "effect"
+import { Context, Deferred, Effect, Layer } from "effect"
 import { inferReply, inferRequest, resultMessage } from "../subjects/Codecs.ts"
 import { RequestId } from "../subjects/DeviceId.ts"
 import { type Refusal, refusal } from "../subjects/ErrorReply.ts"
@@ -117,6 +117,24 @@ const make = (options: SchedulerOptions) =>
         Effect.ensuring(Effect.sync(() => (self.counters.requests = admitted.inFlight()))),
       )
 
+    const repeats = new Map<string, Deferred.Deferred<InferReply, Refusal>>()
+    /** A client that asks again, because no answer has come, gets the one that is being made. */
+    const inferOnce: SchedulerShape["infer"] = (request, arrival) =>
+      Effect.suspend(() => {
+        if (request.key === undefined) return infer(request, arrival)
+        const key = `${arrival.client}/${request.key}`
+        const running = repeats.get(key)
+        if (running !== undefined) return Deferred.await(running)
+        const answer = Deferred.makeUnsafe<InferReply, Refusal>()
+        repeats.set(key, answer)
+        return infer(request, arrival).pipe(
+          Effect.onExit((exit) => {
+            repeats.delete(key)
+            return Deferred.done(answer, exit)
+          }),
+        )
+      })
+
     yield* listen({
       subject: Subjects.result(self.device, Subjects.anyDevice),
       input: resultMessage,
@@ -137,7 +155,7 @@ const make = (options: SchedulerOptions) =>
       refuse: refuseInfer,
       concurrency: options.concurrency + options.queued,
       capacity: options.queued,
-      handle: infer,
+      handle: inferOnce,
     }
     yield* serve({ ...endpoint, name: "infer", subject: Subjects.infer, queue: Subjects.inferQueue })
     yield* serve({ ...endpoint, name: "infer-here", subject: Subjects.inferAt(self.device) })

@@ -9,13 +9,14 @@ import { defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
 import { seededRandom } from "../supernet/Random.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, median, quantile, type Row } from "./Bench.ts"
 import { applyFault, type Fault, faultScript } from "./chaos/Faults.ts"
+import { cpuMeter } from "./chaos/Machine.ts"
 import { deviceCount, fiveDevices, until, usualLink } from "./chaos/FiveDevices.ts"
 import {
+  afterFarewell,
   answersOf,
   endings,
   joinMs,
   killExtras,
-  lateAfterFarewell,
   type Mark,
   stillPlannedMs,
   withinSlo,
@@ -38,8 +39,8 @@ const settingsOf = ({ quick, seed, arguments: given }: BenchOptions): Settings =
   const number = (name: string, otherwise: number) => Number(given.get(name) ?? otherwise)
   return {
     requests: number("requests", quick ? 400 : 10_000),
-    perSecond: number("rate", quick ? 10 : 18),
-    slow: number("slow", 3),
+    perSecond: number("rate", 12),
+    slow: number("slow", 2),
     faultEveryMs: 1000 * number("every", 5),
     hubDownMs: 1000 * number("hub-down", quick ? 8 : 60),
     deadlineMs: 1000 * number("deadline", 10),
@@ -75,16 +76,21 @@ interface Seen {
   readonly farewells: ReadonlyArray<Mark>
   readonly doubled: number
   readonly agreeMs: number
+  /** Share of all cores in use, by whomever, in the three phases. */
+  readonly cores: readonly [number, number, number]
 }
 
+/** A line every 200 requests: with how busy this machine's cores were meanwhile, for timings mean little when they all are. */
 const progressOf = (total: number) => {
   let done = 0
   const startMs = performance.now()
+  const cpu = cpuMeter()
   return ({ end }: Outcome) => {
     done++
     if (done % 200 !== 0 && end.kind !== "silence") return
     const s = Math.round((performance.now() - startMs) / 1000)
-    console.log(`${s} s: ${done} of ${total} requests${end.kind === "silence" ? ", one unanswered" : ""}`)
+    const event = end.kind === "silence" ? ", one unanswered" : `, cores ${Math.round(100 * cpu())} % busy`
+    console.log(`${s} s: ${done} of ${total} requests${event}`)
   }
 }
 
@@ -102,27 +108,32 @@ const experience = (pictures: ReadonlyArray<Uint8Array>, s: Settings) =>
       stream(clients, { perSecond: rate, count, wish }, progress)
     // What was never run before is prepared; not what is measured here.
     yield* stream(clients, { perSecond, count: Math.round(s.requests * 0.02), wish })
+    const cpu = cpuMeter()
     const calm = yield* part(calmCount)
+    const calmCores = cpu()
     const forMs = (disturbedCount / perSecond) * 1000
     const script = faultScript(deviceCount, forMs - 8000, s.faultEveryMs, seededRandom(s.seed))
     const playing = yield* Effect.forkChild(play(box, script))
     const disturbed = yield* part(disturbedCount)
     const kills = yield* Fiber.join(playing)
+    const disturbedCores = cpu()
     const marks = { hellos: [...heard.hellos], farewells: [...heard.farewells] }
     yield* until(heard.agree, 30_000)
 
     box.hub().signal("SIGKILL")
+    cpu()
     const hubless = yield* part(hublessCount, Math.min(perSecond, 5))
+    const cores = [calmCores, disturbedCores, cpu()] as const
     yield* box.startHub
     const returnedMs = performance.now()
     yield* until(heard.agree, 30_000)
     const agreeMs = performance.now() - returnedMs
     const doubled = clients.reduce((n, c) => n + c.doubled, 0)
-    const seen: Seen = { calm, disturbed, hubless, script, kills, ...marks, doubled, agreeMs }
+    const seen: Seen = { calm, disturbed, hubless, script, kills, ...marks, doubled, agreeMs, cores }
     return seen
   }).pipe(Effect.scoped)
 
-const rowOf = (phase: string, outcomes: ReadonlyArray<Outcome>): Row => {
+const rowOf = (phase: string, outcomes: ReadonlyArray<Outcome>, cores: number): Row => {
   const answers = answersOf(outcomes)
   const latencies = answers.map((o) => o.doneMs - o.sentMs)
   return {
@@ -134,12 +145,16 @@ const rowOf = (phase: string, outcomes: ReadonlyArray<Outcome>): Row => {
     "p99 ms": quantile(latencies, 0.99),
     "over several devices": answers.filter((o) => o.end.reply.summary.devices.length > 1).length,
     recovered: answers.filter((o) => o.end.reply.recovery !== undefined).length,
-    hedged: answers.filter((o) => o.end.reply.recovery?.hedged === true).length,
+    hedged: hedgedOf(outcomes),
     "asked again": outcomes.filter((o) => o.tries > 1).length,
+    "cores busy": cores,
     ends: endings(outcomes),
   }
 }
 
+const hedgedOf = (outcomes: ReadonlyArray<Outcome>): number =>
+  answersOf(outcomes).filter((o) => o.end.reply.recovery?.hedged === true).length
+const share = (part: number, of: number) => `${((100 * part) / Math.max(1, of)).toFixed(1)} %`
 const p95 = (values: ReadonlyArray<number>): number => (values.length === 0 ? 0 : quantile(values, 0.95))
 
 const run = async (options: BenchOptions): Promise<BenchResult> => {
@@ -150,8 +165,9 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
   const all = [...seen.calm, ...seen.disturbed, ...seen.hubless]
   const verdict = await verify(supernet, pictures, all)
   const extras = killExtras(seen.disturbed, seen.kills)
-  const planned = stillPlannedMs(seen.disturbed, seen.kills, 4000)
+  const planned = stillPlannedMs(seen.disturbed, seen.kills, seen.hellos, 4000)
   const joined = joinMs(seen.disturbed, seen.hellos).flatMap((ms) => (ms === undefined ? [] : [ms / 1000]))
+  const farewell = afterFarewell(seen.disturbed, seen.farewells)
   const silent = all.filter((o) => o.end.kind === "silence").length
   const byKind = Map.groupBy(seen.script, (f) => f.kind)
   const { name, version, trained } = supernet.spec
@@ -165,12 +181,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
       { name: "kill_recovery_extra_ms_p95", value: p95(extras), op: "<=", bound: 300 },
       { name: "join_s", value: p95(joined), op: "<=", bound: 2 },
       { name: "planned_after_kill_ms_p95", value: p95(planned), op: "<=", bound: 1000 },
-      {
-        name: "late_after_farewell",
-        value: lateAfterFarewell(seen.disturbed, seen.farewells),
-        op: "=",
-        bound: 0,
-      },
+      { name: "late_after_farewell", value: farewell.late, op: "=", bound: 0 },
       { name: "views_agree_after_hub_s", value: seen.agreeMs / 1000, op: "<=", bound: 3 },
       {
         name: "answered_without_hub",
@@ -180,9 +191,9 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
       },
     ],
     rows: [
-      rowOf("undisturbed", seen.calm),
-      rowOf(`a fault every ${s.faultEveryMs / 1000} s`, seen.disturbed),
-      rowOf(`no hub for ${s.hubDownMs / 1000} s`, seen.hubless),
+      rowOf("undisturbed", seen.calm, seen.cores[0]),
+      rowOf(`a fault every ${s.faultEveryMs / 1000} s`, seen.disturbed, seen.cores[1]),
+      rowOf(`no hub for ${s.hubDownMs / 1000} s`, seen.hubless, seen.cores[2]),
     ],
     notes: [
       `supernet ${name} ${version}${trained ? "" : " (untrained weights)"}; ${pictures.length} ${picturesFrom()}; objectives ${JSON.stringify(slosOf(s.slow))}; deadline ${s.deadlineMs / 1000} s`,
@@ -191,6 +202,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
       `${verdict.checked} answers of ${verdict.strategies} strategies checked; those that round nothing are within ${verdict.worstExact.toExponential(1)} of the evaluation in one session (bound 1e-4), the others within 5e-2`,
       `a client asks again, up to three times, where nobody listens, an error says that it may help, or half of its time passed in silence: the serving device itself may be the one that is killed`,
       `kill recovery: ${extras.length} requests under way on ${seen.kills.length} killed devices; joins: ${joined.length}`,
+      `farewells: ${farewell.requests} requests under way; ${farewell.hedged} of them got a second try because a device was slow (${share(farewell.hedged, farewell.requests)}; undisturbed ${share(hedgedOf(seen.calm), seen.calm.length)}), which is no loss`,
       ...verdict.wrong.slice(0, 5),
     ],
   }
@@ -199,6 +211,6 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
 export const bench: BenchModule = {
   name: "chaos",
   proves: "devices, links and servers come and go, and every request has one right answer or a typed error",
-  takes: "12 minutes",
+  takes: "16 minutes",
   run,
 }

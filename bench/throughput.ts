@@ -70,7 +70,7 @@ const underLoad = Effect.fnUntraced(function* (world: World, load: Load) {
       const chosen = isLocal ? { strategy: localStrategy(spec, submodel, client.device) } : {}
       const slo = load.choice === "local" ? { latencyMs: 1000 } : load.choice
       const startMs = performance.now()
-      const asked = infer({ tensor, slo, deadlineMs: load.deadlineMs, ...chosen })
+      const asked = infer({ tensor, slo, deadlineMs: load.deadlineMs, attempts: 1, ...chosen })
       const result = yield* Effect.provideService(asked, Bus, client.bus).pipe(
         Effect.match({ onSuccess: (r) => r, onFailure: (e) => e }),
       )

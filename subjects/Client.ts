@@ -6,6 +6,7 @@
  *   const answer = await client.infer({ image: await readFile("cat.jpg"), slo: { latencyMs: 140 } })
  *   console.log(answer.classes[0]?.name, answer.latencyMs)
  */
+import { randomUUID } from "node:crypto"
 import { Effect, Layer, ManagedRuntime } from "effect"
 import { Bus, type BusOptions } from "./Bus.ts"
 import type { CannotConnect, RequestError } from "./BusErrors.ts"
@@ -13,16 +14,19 @@ import type { BadMessage } from "./Codec.ts"
 import { inferReply, inferRequest } from "./Codecs.ts"
 import { DeviceId, RequestId } from "./DeviceId.ts"
 import type { InferReply, InferRequest } from "./InferMessages.ts"
+import { retried } from "./Retry.ts"
 import * as Subjects from "./Subjects.ts"
 
 /** A request as a client writes it: exactly one of `image` (JPEG, PNG, WebP) and `tensor` (RGB bytes), and an SLO. */
-export type InferInput = Omit<InferRequest, "id" | "topK" | "include"> & {
+export type InferInput = Omit<InferRequest, "id" | "key" | "topK" | "include"> & {
   /** To recognise the answer in logs. */
   readonly id?: string
   readonly topK?: number
   readonly include?: InferRequest["include"]
   /** Ask this device instead of the nearest one. */
   readonly device?: string
+  /** How often it is asked at most, within the deadline. Default 4; 1 asks once. */
+  readonly attempts?: number
 }
 
 export type InferError = RequestError | BadMessage
@@ -30,25 +34,32 @@ export type InferError = RequestError | BadMessage
 /** Time for the way to the device and back, on top of the request's own deadline. */
 const wayMs = 1000
 const defaultDeadlineMs = 30_000
+const defaultAttempts = 4
 
 /**
- * Asks the swarm. Errors: `Refused` (with the swarm's own tag: BadImage, UnknownSlo, Overloaded ...), `NobodyListens` (no
- * device is reachable), `Late`, `BusDown`, `PayloadTooLarge`; `BadMessage` for an answer of another protocol version.
+ * Asks the swarm, and asks again where that can help, until the deadline (`Retry.ts`); there is one answer however often it
+ * was asked. Errors: `Refused` (with the swarm's own tag: BadImage, UnknownSlo, Overloaded ...), `NobodyListens` (no device
+ * is reachable), `Late`, `BusDown`, `PayloadTooLarge`; `BadMessage` for an answer of another protocol version.
  */
 export const infer = (input: InferInput): Effect.Effect<InferReply, InferError, Bus> =>
   Effect.gen(function* () {
     const bus = yield* Bus
-    const { device, id, ...rest } = input
+    const { device, id, attempts = defaultAttempts, ...rest } = input
     const subject = device === undefined ? Subjects.infer : Subjects.inferAt(DeviceId.make(device))
     const request = {
       topK: 5,
       include: [],
       ...rest,
       ...(id === undefined ? {} : { id: RequestId.make(id) }),
+      key: RequestId.make(randomUUID()),
     }
-    const timeoutMs = (input.deadlineMs ?? defaultDeadlineMs) + wayMs
-    const bytes = yield* bus.request(subject, inferRequest.encode(request), { timeoutMs })
-    return yield* Effect.fromResult(inferReply.decode(subject, bytes))
+    const ask = Effect.fnUntraced(function* (leftMs: number, isFirst: boolean) {
+      // The first message says what the client said; a device's own default counts where it said nothing.
+      const body = isFirst ? request : { ...request, deadlineMs: leftMs }
+      const bytes = yield* bus.request(subject, inferRequest.encode(body), { timeoutMs: leftMs + wayMs })
+      return yield* Effect.fromResult(inferReply.decode(subject, bytes))
+    })
+    return yield* retried(ask, { attempts, deadlineMs: input.deadlineMs ?? defaultDeadlineMs })
   })
 
 /** A connection to the swarm for programs that use promises. Rejections are the tagged errors of `infer`. */

@@ -55,6 +55,11 @@ export const InferRequest = Schema.Struct({
     Schema.withDecodingDefaultKey(Effect.succeed([])),
     Schema.withConstructorDefault(Effect.succeed([])),
   ),
+  /**
+   * Names one call of a client among all: when it asks again with the same key, a device that still works on the first
+   * message answers both with the same result.
+   */
+  key: Schema.optionalKey(RequestId),
   /** Run exactly this instead of what the planner would choose (benches, tests). Its first device must be the serving one. */
   strategy: Schema.optionalKey(WireStrategy),
 }).check(

@@ -18,8 +18,6 @@ export const answersOf = (outcomes: ReadonlyArray<Outcome>) => outcomes.filter(i
 
 const lostTo = (o: Answered, device: DeviceId): boolean =>
   o.end.reply.recovery?.lost.includes(device) === true
-const uses = (o: Answered, device: DeviceId): boolean =>
-  o.end.reply.device === device || o.end.reply.summary.devices.includes(device)
 
 /**
  * Requests that were under way when a device that worked for them was killed: how much longer they took, at the serving
@@ -32,37 +30,51 @@ export const killExtras = (outcomes: ReadonlyArray<Outcome>, kills: ReadonlyArra
       .map(({ end: { reply } }) => reply.latencyMs - (reply.recovery?.predictedMs ?? 0)),
   )
 
-/** How long after it was killed a device was still planned with: the last request sent after it that gave it up. */
+/** When the device came back, or the end of the time that is looked at. */
+const backMs = ({ device, atMs }: Mark, hellos: ReadonlyArray<Mark>, withinMs: number) =>
+  Math.min(atMs + withinMs, ...hellos.flatMap((h) => (h.device === device && h.atMs > atMs ? [h.atMs] : [])))
+
+/** How long after it was killed a device was still planned with: the last request sent, while it was away, that gave it up. */
 export const stillPlannedMs = (
   outcomes: ReadonlyArray<Outcome>,
   kills: ReadonlyArray<Mark>,
+  hellos: ReadonlyArray<Mark>,
   withinMs: number,
 ) =>
-  kills.map(({ device, atMs }) =>
+  kills.map((kill) =>
     Math.max(
       0,
       ...answersOf(outcomes)
-        .filter((o) => o.sentMs > atMs && o.sentMs < atMs + withinMs && lostTo(o, device))
-        .map((o) => o.sentMs - atMs),
+        .filter(
+          (o) => o.sentMs > kill.atMs && o.sentMs < backMs(kill, hellos, withinMs) && lostTo(o, kill.device),
+        )
+        .map((o) => o.sentMs - kill.atMs),
     ),
   )
 
-/** From a device's hello to the first answer that it had a part in; undefined where there was none. */
+/** From a device's hello to the first answer of another one that it had a part in; undefined where there was none. */
 export const joinMs = (outcomes: ReadonlyArray<Outcome>, hellos: ReadonlyArray<Mark>) =>
   hellos.map(({ device, atMs }) => {
-    const after = answersOf(outcomes).filter((o) => o.sentMs >= atMs && uses(o, device))
+    const helps = ({ reply }: Answered["end"]) =>
+      reply.device !== device && reply.summary.devices.includes(device)
+    const after = answersOf(outcomes).filter((o) => o.sentMs >= atMs && helps(o.end))
     return after.length === 0 ? undefined : Math.min(...after.map((o) => o.doneMs)) - atMs
   })
 
-/** Requests under way at a farewell that had to do without what the leaving device held. */
-export const lateAfterFarewell = (outcomes: ReadonlyArray<Outcome>, farewells: ReadonlyArray<Mark>): number =>
-  farewells.reduce(
-    (n, { device, atMs }) =>
-      n +
-      answersOf(outcomes).filter((o) => o.sentMs <= atMs + 1000 && o.doneMs >= atMs && lostTo(o, device))
-        .length,
-    0,
+/** Requests under way at a farewell: who had to be planned anew without the leaving device, and who got a second try. */
+export const afterFarewell = (outcomes: ReadonlyArray<Outcome>, farewells: ReadonlyArray<Mark>) => {
+  const under = farewells.flatMap(({ device, atMs }) =>
+    answersOf(outcomes).flatMap((o) =>
+      o.sentMs <= atMs + 1000 && o.doneMs >= atMs ? [{ o, isLost: lostTo(o, device) }] : [],
+    ),
   )
+  const isHedged = ({ o }: { readonly o: Answered }) => o.end.reply.recovery?.hedged === true
+  return {
+    requests: under.length,
+    late: under.filter((u) => u.isLost && !isHedged(u)).length,
+    hedged: under.filter(isHedged).length,
+  }
+}
 
 /** Share of all requests that were answered within their objective. */
 export const withinSlo = (outcomes: ReadonlyArray<Outcome>): number =>

@@ -3,7 +3,7 @@ import { Effect, Fiber } from "effect"
 import { describe, vi } from "vitest"
 import { dilated } from "../../devices/profiles/DeviceProfile.ts"
 import { shippedProfile } from "../../devices/profiles/Shipped.ts"
-import { resultMessage, swarmMessage } from "../../subjects/Codecs.ts"
+import { inferRequest, resultMessage, swarmMessage } from "../../subjects/Codecs.ts"
 import { DeviceId, RequestId } from "../../subjects/DeviceId.ts"
 import { logitsBytes } from "../../subjects/PlanMessages.ts"
 import * as Subjects from "../../subjects/Subjects.ts"
@@ -171,6 +171,24 @@ describe("a device", () => {
         assert.isBelow(Math.max(...tookMs), 6000)
         const after = yield* ask(client, { tensor: tensorOf(64, 1), strategy: local, deadlineMs: 40_000 })
         assert.strictEqual(after.device, first)
+      }),
+    ),
+  )
+
+  it.live("answers a client that asks twice for the same with one result", () =>
+    inSwarm(({ devices: [a], clients: [client] }) =>
+      Effect.gen(function* () {
+        if (a === undefined || client === undefined) return
+        const before = a.self.counters.answered
+        const tensor = tensorOf(64, 1)
+        const key = RequestId.make("one-call")
+        const body = { tensor, slo: { latencyMs: 500 }, strategy: local, topK: 1, include: [], key } as const
+        const subject = Subjects.inferAt(a.id)
+        const message = inferRequest.encode({ ...body, deadlineMs: 40_000 })
+        const once = client.request(subject, message, { timeoutMs: 40_000 })
+        const [one, two] = yield* Effect.all([once, once], { concurrency: 2 })
+        assert.deepStrictEqual(one, two)
+        assert.strictEqual(a.self.counters.answered, before + 1)
       }),
     ),
   )

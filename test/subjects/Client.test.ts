@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { Effect, type Scope } from "effect"
+import { Effect, Fiber, type Scope } from "effect"
 import { connect } from "nats"
 import { describe } from "vitest"
 import { Bus } from "../../subjects/Bus.ts"
@@ -63,6 +63,26 @@ describe("client", () => {
         assert.strictEqual(absent._tag, "NobodyListens")
       }),
     ),
+  )
+
+  it.live("waits a moment where nobody listens yet", () =>
+    Effect.gen(function* () {
+      const server = yield* bareServer
+      const late = Effect.gen(function* () {
+        const asked = yield* Effect.forkChild(infer({ image, slo: { latencyMs: 140 }, attempts: 20 }), {
+          startImmediately: true,
+        })
+        yield* serve({
+          subject: Subjects.infer,
+          input: inferRequest,
+          output: inferReply,
+          handle: (request) => Effect.succeed(answer(request)),
+        })
+        return yield* Fiber.join(asked)
+      })
+      const reply = yield* Effect.provide(late, Bus.layer({ servers: server.url }))
+      assert.strictEqual(reply.device, device)
+    }).pipe(Effect.scoped),
   )
 
   it.live("with promises resolves with the answer and rejects with the tagged error", () =>

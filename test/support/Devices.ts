@@ -166,4 +166,4 @@ export const ask = (
   client: BusShape | undefined,
   input: Partial<InferInput>,
 ): Effect.Effect<InferReply, { readonly _tag: string; readonly tag?: string; readonly message: string }> =>
-  on(given(client))(infer({ slo: { latencyMs: 500 }, ...input }))
+  on(given(client))(infer({ slo: { latencyMs: 500 }, attempts: 1, ...input }))

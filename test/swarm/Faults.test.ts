@@ -63,7 +63,8 @@ describe("what is measured of a recovery", () => {
     assert.deepStrictEqual(killExtras(outcomes, kills), [150])
   })
   it("is how long plans went on with it, and when it had a part again", () => {
-    assert.deepStrictEqual(stillPlannedMs(outcomes, kills, 4000), [60])
+    assert.deepStrictEqual(stillPlannedMs(outcomes, kills, [], 4000), [60])
+    assert.deepStrictEqual(stillPlannedMs(outcomes, kills, [{ device: b, atMs: 250 }], 4000), [0])
     assert.deepStrictEqual(joinMs(outcomes, [{ device: b, atMs: 900 }]), [180])
     assert.deepStrictEqual(joinMs(outcomes, [{ device: b, atMs: 2000 }]), [undefined])
   })
