@@ -4,6 +4,7 @@
  */
 import { Effect, Result } from "effect"
 import { type sendUnaryData, Server, ServerCredentials, type ServerUnaryCall } from "@grpc/grpc-js"
+import { collectRarely } from "../actors/Garbage.ts"
 import { Bus } from "../subjects/Bus.ts"
 import type { BusOptions } from "../subjects/Connection.ts"
 import { DeviceId } from "../subjects/DeviceId.ts"
@@ -70,6 +71,8 @@ const start = (options: BusOptions, device: string) =>
   }).pipe(Effect.scoped, Effect.provide(Bus.layer(options)))
 
 if (process.send !== undefined) {
+  // As a device does.
+  collectRarely()
   process.on("message", (message: ToReceiver) => {
     if (message._tag === "Start") Effect.runFork(start(message.bus, message.device))
     else {

@@ -144,14 +144,8 @@ export const decodeTileChunk = (message: Uint8Array): Result.Result<TileChunk, B
   })
 }
 
-/**
- * Default chunk: large enough that the envelope and the acknowledgement cost under 1 %, small enough that a control
- * message waits for at most one chunk in front of it (96 KiB are 157 ms at 5 Mbps, 16 ms at 50 Mbps).
- */
-export const chunkBytes = 96 * 1024
-
 /** Cuts a tile into chunks of at most `limit` bytes (a multiple of 4); the bytes are views of the tile's. */
-export const chunksOf = (tile: Tile, limit = chunkBytes): ReadonlyArray<TileChunk> => {
+export const chunksOf = (tile: Tile, limit: number): ReadonlyArray<TileChunk> => {
   const total = tile.bytes.length
   const chunks: Array<TileChunk> = []
   for (let offset = 0; offset < total; offset += limit) {

@@ -8,10 +8,11 @@ import { createInbox, type Msg } from "nats"
 import { Bus, type BusShape } from "./Bus.ts"
 import { BusDown, Late, NobodyListens, PayloadTooLarge, Refused } from "./BusErrors.ts"
 import { monotonicMs } from "./Connection.ts"
+import { bytesPerMsAfter, chunkBytesAt } from "./Chunks.ts"
 import type { DeviceId } from "./DeviceId.ts"
 import * as Subjects from "./Subjects.ts"
 import { decodeTileAck } from "./TileAck.ts"
-import { chunkBytes, chunksOf, encodeTileChunk, type Tile, type TileChunk } from "./TileCodec.ts"
+import { chunksOf, encodeTileChunk, type Tile, type TileChunk } from "./TileCodec.ts"
 
 /** One acknowledged chunk: what a passive link estimator learns from. */
 export interface Transfer {
@@ -34,7 +35,7 @@ export interface TileSenderOptions {
   readonly device: DeviceId
   /** Unacknowledged chunks per peer. Default 8: fills 150 Mbps at 40 ms round trip, and drains in 1.3 s at 5 Mbps. */
   readonly window?: number
-  /** Default 96 KiB. A multiple of 4. */
+  /** A multiple of 4. Default: by the speed that the path was seen to have (`Chunks.ts`). */
   readonly chunkBytes?: number
   /** Called for each acknowledged chunk, in the network callback: be quick. */
   readonly onTransfer?: (transfer: Transfer) => void
@@ -81,6 +82,8 @@ interface Peer {
   chunks: number
   bytes: number
   lastSentMs: number
+  /** What the path has carried lately; it is at least that fast. 0: not known yet. */
+  bytesPerMs: number
 }
 
 const defaultWindow = 8
@@ -108,7 +111,15 @@ class Outbox {
     const known = this.peers.get(id)
     if (known !== undefined) return known
     const credit = Semaphore.makeUnsafe(this.options.window ?? defaultWindow)
-    const peer: Peer = { id, credit, sinceMs: monotonicMs(), chunks: 0, bytes: 0, lastSentMs: 0 }
+    const peer: Peer = {
+      id,
+      credit,
+      sinceMs: monotonicMs(),
+      chunks: 0,
+      bytes: 0,
+      lastSentMs: 0,
+      bytesPerMs: 0,
+    }
     this.peers.set(id, peer)
     return peer
   }
@@ -175,14 +186,16 @@ class Outbox {
       const { message: detail, ...rest } = ack.error
       return entry.done(Effect.fail(new Refused({ subject: entry.subject, detail, ...rest })))
     }
-    this.options.onTransfer?.({
+    const transfer: Transfer = {
       peer: entry.peer.id,
       bytes: entry.message.length,
       elapsedMs: monotonicMs() - entry.sentMs,
       processingMs: ack.processingMs,
       aheadBytes: entry.aheadBytes,
       resent: entry.sends > 1,
-    })
+    }
+    entry.peer.bytesPerMs = bytesPerMsAfter(entry.peer.bytesPerMs, transfer)
+    this.options.onTransfer?.(transfer)
     entry.done(Effect.void)
   }
 
@@ -225,7 +238,7 @@ export const makeTileSender = (
       Effect.suspend(() => {
         const beganMs = monotonicMs()
         const peer = outbox.peer(to)
-        const chunks = chunksOf(tile, options.chunkBytes ?? chunkBytes)
+        const chunks = chunksOf(tile, options.chunkBytes ?? chunkBytesAt(1 / peer.bytesPerMs))
         const one = (chunk: TileChunk) => peer.credit.withPermits(1)(outbox.sendChunk(peer, chunk))
         const [only] = chunks
         const all =

@@ -6,6 +6,7 @@
  * never makes anyone wait, so it is passed without going through the queue.
  */
 import type { DeviceProfile } from "../profiles/DeviceProfile.ts"
+import { chunkBytesAt } from "../../subjects/Chunks.ts"
 import type { SupernetSpec } from "../../supernet/Spec.ts"
 import { type Condition, type Link, msPerByte } from "./Condition.ts"
 import type { StrategyEncoding } from "./Encoding.ts"
@@ -30,6 +31,9 @@ export class FastLatency {
   private readonly up = new Float64Array(maxDevices)
   private readonly down = new Float64Array(maxDevices)
   private readonly delay = new Float64Array(maxDevices)
+  // Chunks that suit each link; a path has the smaller ones, those of its slower link.
+  private readonly upChunk = new Float64Array(maxDevices)
+  private readonly downChunk = new Float64Array(maxDevices)
   private readonly backlog = new Float64Array(maxDevices)
   private deviceCount = 0
 
@@ -85,9 +89,13 @@ export class FastLatency {
 
   /** Only the link, from numbers: for sampling conditions in a loop. */
   setLink(index: number, upMbps: number, downMbps: number, delayMs: number) {
-    this.up[index] = msPerByte(upMbps)
-    this.down[index] = msPerByte(downMbps)
+    const up = msPerByte(upMbps)
+    const down = msPerByte(downMbps)
+    this.up[index] = up
+    this.down[index] = down
     this.delay[index] = delayMs
+    this.upChunk[index] = chunkBytesAt(up, this.overheads.chunkBytes)
+    this.downChunk[index] = chunkBytesAt(down, this.overheads.chunkBytes)
   }
 
   /** All devices and links of a condition; encoded device indices are its order. Throws for an unknown profile. */
@@ -185,8 +193,10 @@ export class FastLatency {
     const up = this.up[from] as number
     const down = this.down[to] as number
     const bytes = this.edgeWire[edge] as number
-    const { chunkBytes } = this.overheads
-    const chunk = bytes < chunkBytes ? bytes : chunkBytes
+    const upChunk = this.upChunk[from] as number
+    const downChunk = this.downChunk[to] as number
+    const limit = upChunk < downChunk ? upChunk : downChunk
+    const chunk = bytes < limit ? bytes : limit
     const free = this.upFree[from] as number
     const start = ready > free ? ready : free
     const end = start + bytes * up

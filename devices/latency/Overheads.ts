@@ -2,6 +2,7 @@
  * What the real system adds to compute and transfer: the constants of the latency model, all in one place.
  * `npm run bench -- latency-model` compares predictions with a running swarm and says what they should be.
  */
+import { smallestChunkBytes } from "../../subjects/Chunks.ts"
 
 export interface Overheads {
   /** From a request's arrival to the first tile's departure, without decoding the image: planning, cutting. ms */
@@ -16,7 +17,10 @@ export interface Overheads {
   readonly messageMsPerMb: number
   /** Envelope of every message on the bus: subject, header, metadata. */
   readonly envelopeBytes: number
-  /** Regions larger than this travel as several messages, which a store-and-forward hop can overlap. */
+  /**
+   * Regions larger than this travel as several messages, which a store-and-forward hop can overlap; on fast paths the
+   * messages are larger (`chunkBytesAt`), but their envelopes are not worth counting anew.
+   */
   readonly chunkBytes: number
 }
 
@@ -44,7 +48,7 @@ export const defaultOverheads: Overheads = {
   messageMs: 1.8,
   messageMsPerMb: 3,
   envelopeBytes: 200,
-  chunkBytes: 98_304,
+  chunkBytes: smallestChunkBytes,
 }
 
 /** Bytes on the wire of a region's values, with an envelope for each message that they need. */

@@ -10,6 +10,7 @@
  */
 import type { DeviceProfile } from "../profiles/DeviceProfile.ts"
 import { taskTime, type TaskTime } from "../profiles/BlockTime.ts"
+import { chunkBytesAt } from "../../subjects/Chunks.ts"
 import type { SupernetSpec } from "../../supernet/Spec.ts"
 import { localDevice, type Strategy } from "../../supernet/Strategy.ts"
 import { edgeBytes, imageSource, type Task, taskGraph, type TaskGraph } from "../../supernet/TaskGraph.ts"
@@ -193,8 +194,8 @@ class Simulation {
     const [sender, receiver] = [this.devices[from]?.link, this.devices[to]?.link]
     if (sender === undefined || receiver === undefined) throw new RangeError(`no link ${from} -> ${to}`)
     const bytes = wireBytes(overheads, payloadBytes)
-    const chunk = Math.min(bytes, overheads.chunkBytes)
     const [upRate, downRate] = [msPerByte(sender.upMbps), msPerByte(receiver.downMbps)]
+    const chunk = Math.min(bytes, chunkBytesAt(Math.max(upRate, downRate), overheads.chunkBytes))
     const up = () => {
       const upStartMs = Math.max(readyMs, this.upFree[from] ?? 0)
       const upEndMs = upStartMs + bytes * upRate
