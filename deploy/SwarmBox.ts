@@ -112,7 +112,13 @@ const startDevice = (box: BoxOptions, device: BoxDevice, nats: string, password:
       ["--disable-warning=ExperimentalWarning", commandLine, "up", ...flags, ...(device.flags ?? [])],
       {
         stdio: ["ignore", "pipe", "pipe"],
-        env: { ...process.env, MURMURATION_PASSWORD: password, MURMURATION_STATE: state },
+        // As the systemd unit: with more arenas, sessions that come and go leave holes behind, and the process grows for hours.
+        env: {
+          MALLOC_ARENA_MAX: "2",
+          ...process.env,
+          MURMURATION_PASSWORD: password,
+          MURMURATION_STATE: state,
+        },
       },
     )
     const log: Array<string> = []
