@@ -1,6 +1,6 @@
 /**
- * Speed of the policies' trainer: environment steps and updates a second with one worker, and with two that train two seeds
- * side by side; and that a seed's curve does not depend on the number of workers.
+ * Speed of the policies' trainer: environment steps and updates a second. One training with one worker, and with two of which
+ * one rolls out while the other learns; two seeds after each other, and side by side. A seed's curve is always the same.
  */
 import { cachedOracle } from "../policies/Oracle.ts"
 import { makeEnvironment } from "../policies/Environment.ts"
@@ -14,32 +14,39 @@ import { type Curve, trainAll } from "./TrainingPool.ts"
 const scenario = "swarm-imagenet"
 const seeds = [1, 2]
 
-const optionsOf = (iterations: number, seed: number): TrainOptions => ({
+const optionsOf = (iterations: number, seed: number, workers = 1): TrainOptions => ({
   ...trainDefaults,
   seed,
   iterations,
+  workers,
   validateEvery: iterations,
   validationCount: 16,
   oracle: { searchEvaluations: 200, polishEvaluations: 100, seed: 1 },
 })
 
-const timed = async (workers: number, iterations: number) => {
-  const curves = new Map<number, Curve>()
-  const jobs = seeds.map((seed) => ({ scenario, options: optionsOf(iterations, seed) }))
+interface Timed {
+  readonly seconds: number
+  readonly curves: ReadonlyArray<Curve>
+}
+
+/** Trains all seeds, so many at a time, each with so many workers. */
+const timed = async (iterations: number, sideBySide: number, workers: number): Promise<Timed> => {
+  const curves: Array<Curve> = []
+  const jobs = seeds.map((seed) => ({ scenario, options: optionsOf(iterations, seed, workers) }))
   const start = performance.now()
-  await trainAll(jobs, workers, ({ options }, curve) => curves.set(options.seed, curve))
+  await trainAll(jobs, sideBySide, ({ options }, curve) => (curves[seeds.indexOf(options.seed)] = curve))
   return { seconds: (performance.now() - start) / 1000, curves }
 }
 
 /** Loading modules and models, compiling kernels: the same for any length, so it is taken off. */
-const overheadAndTotal = async (workers: number, iterations: number) => {
-  const short = await timed(workers, 1)
-  const long = await timed(workers, iterations)
+const trainingOnly = async (iterations: number, sideBySide: number, workers: number): Promise<Timed> => {
+  const short = await timed(1, sideBySide, workers)
+  const long = await timed(iterations, sideBySide, workers)
   return { seconds: long.seconds - short.seconds, curves: long.curves }
 }
 
-const scoresOf = (curves: ReadonlyMap<number, Curve>) =>
-  JSON.stringify(seeds.map((seed) => curves.get(seed)?.map((r) => [r.steps, r.score, r.loss])))
+const scoresOf = ({ curves }: Timed) =>
+  JSON.stringify(curves.map((curve) => curve.map((r) => [r.steps, r.score, r.loss])))
 
 const run = async ({ quick }: BenchOptions): Promise<BenchResult> => {
   const iterations = quick ? 40 : 300
@@ -53,39 +60,39 @@ const run = async ({ quick }: BenchOptions): Promise<BenchResult> => {
     setting.models,
     oracle,
   )
-  const one = await overheadAndTotal(1, iterations)
-  const two = await overheadAndTotal(2, iterations)
+  const alone = await trainingOnly(iterations, 1, 1)
+  const rolledOut = await trainingOnly(iterations, 1, 2)
+  const sideBySide = await trainingOnly(iterations, 2, 1)
   const updates = seeds.length * (iterations - 1) * supremeDefaults.updates
-  const row = (workers: number, seconds: number): Row => {
-    const steps = seeds.length * (iterations - 1) * trainDefaults.stepsPerIteration
-    return {
-      workers,
-      environment_steps_per_s: steps / seconds,
-      updates_per_s: updates / seconds,
-      trajectories_per_s: (updates * supremeDefaults.batch) / seconds,
-    }
-  }
+  const row = (how: string, { seconds, curves }: Timed): Row => ({
+    how,
+    environment_steps_per_s: curves.reduce((sum, c) => sum + (c.at(-1)?.steps ?? 0), 0) / seconds,
+    updates_per_s: updates / seconds,
+    trajectories_per_s: (updates * supremeDefaults.batch) / seconds,
+    speedup: alone.seconds / seconds,
+  })
+  const same = [rolledOut, sideBySide].every((other) => scoresOf(other) === scoresOf(alone))
   return {
     kind: "measured",
-    rows: [row(1, one.seconds), row(2, two.seconds)],
+    rows: [
+      row("one worker", alone),
+      row("two workers on one training", rolledOut),
+      row("two trainings side by side", sideBySide),
+    ],
     checks: [
-      { name: "two_worker_speedup", value: one.seconds / two.seconds, op: ">=", bound: 1.7 },
-      {
-        name: "same_curves",
-        value: scoresOf(one.curves) === scoresOf(two.curves) ? 1 : 0,
-        op: "=",
-        bound: 1,
-      },
+      { name: "speedup_of_one_training", value: alone.seconds / rolledOut.seconds, op: ">=", bound: 1.3 },
+      { name: "speedup_side_by_side", value: alone.seconds / sideBySide.seconds, op: ">=", bound: 1.7 },
+      { name: "same_curves", value: same ? 1 : 0, op: "=", bound: 1 },
     ],
     notes: [
-      `${scenario}, latency SLO, LSTM of ${trainDefaults.hidden}, ${supremeDefaults.batch} trajectories an update, ${trainDefaults.stepsPerIteration} environment steps an iteration; two seeds, ${iterations} iterations each, start-up taken off.`,
+      `${scenario}, latency SLO, LSTM of ${trainDefaults.hidden}, ${supremeDefaults.batch} trajectories an update, up to ${trainDefaults.stepsPerIteration} environment steps an iteration; two seeds, ${iterations} iterations each, start-up taken off.`,
     ],
   }
 }
 
 export const bench: BenchModule = {
   name: "policy-trainer",
-  proves: "how fast policies train, and that two workers train two seeds in the time of one",
-  takes: "two minutes",
+  proves: "how fast policies train, and what a second worker gains: on one training, and on two",
+  takes: "three minutes",
   run,
 }

@@ -7,11 +7,15 @@ import { Console, Effect, FileSystem, Option, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import { learningCurves } from "../bench/LearningCurves.ts"
 import { algorithms } from "../policies/Algorithms.ts"
+import { busLane } from "../policies/BusLane.ts"
+import type { Lane } from "../policies/Crew.ts"
 import { writePolicy } from "../policies/PolicyArtifact.ts"
 import { publishTraining } from "../policies/Publish.ts"
 import { scenarioNames } from "../policies/Scenario.ts"
 import { loadSetting } from "../policies/Setting.ts"
 import { train, trainDefaults, type TrainOptions, type ValidationReport } from "../policies/Train.ts"
+import { connectedBus, connectionFlags } from "./Connection.ts"
+import { policyWorkerCommand } from "./PolicyWorker.ts"
 import { percent, progressBar } from "./Text.ts"
 
 export class TrainingFailed extends Schema.TaggedError<TrainingFailed>()("TrainingFailed", {
@@ -63,6 +67,17 @@ const trainCommand = Command.make(
       Flag.withDescription("Checkpoint to start from, such as one trained with another accuracy model"),
       Flag.withDefault(""),
     ),
+    workers: Flag.Int("workers").pipe(
+      Flag.withDescription("Threads; all beyond the first roll out. The policy is the same for any number"),
+      Flag.withDefault(trainDefaults.workers),
+    ),
+    nats: Flag.String("nats").pipe(
+      Flag.withDescription(
+        "nats-server over which 'murmuration policy worker' on other machines rolls out too",
+      ),
+      Flag.withDefault(""),
+    ),
+    credentials: connectionFlags.credentials,
     out: Flag.String("out").pipe(
       Flag.withDescription("Directory for the policy, its curve and its checkpoint"),
       Flag.withDefault(".train/policies"),
@@ -96,19 +111,28 @@ const trainCommand = Command.make(
       ...Option.match(flags.batch, { onNone: () => ({}), onSome: (batch) => ({ batch }) }),
       ...Option.match(flags.rate, { onNone: () => ({}), onSome: (rate) => ({ rate }) }),
       checkpoint: join(folder, "checkpoint.bin"),
+      workers: flags.workers,
       ...(flags.from === "" ? {} : { startFrom: flags.from }),
       onReport: (r) => console.log(progressLine(r, flags.iterations)),
     }
-    const training = yield* Effect.tryPromise({
-      try: () => train(setting, options),
-      catch: (cause) =>
-        new TrainingFailed({
-          scenario: flags.scenario,
-          reason: cause instanceof Error ? cause.message : String(cause),
-          retryable: true,
-          hint: `Give the same command again to go on from ${options.checkpoint ?? "the start"}.`,
-        }),
-    })
+    const trainOver = (lanes: ReadonlyArray<Lane>) =>
+      Effect.tryPromise({
+        try: () => train(setting, lanes.length === 0 ? options : { ...options, lanes }),
+        catch: (cause) =>
+          new TrainingFailed({
+            scenario: flags.scenario,
+            reason: cause instanceof Error ? cause.message : String(cause),
+            retryable: true,
+            hint: `Give the same command again to go on from ${options.checkpoint ?? "the start"}.`,
+          }),
+      })
+    const task = { scenario: setting.scenario, kind: flags.slo, hidden: flags.hidden }
+    const training = yield* flags.nats === ""
+      ? trainOver([])
+      : Effect.flatMap(busLane(setting, task), (lane) => trainOver([lane])).pipe(
+          Effect.scoped,
+          Effect.provide(connectedBus(flags)),
+        )
     const { curve } = training
     writePolicy(folder, publishTraining(setting, options, training))
     const title = `${setting.scenario.name}, ${flags.slo} SLO`
@@ -123,4 +147,4 @@ const trainCommand = Command.make(
   }),
 ).pipe(Command.withDescription("Train a policy for a scenario; the same command again resumes it"))
 
-export const policyTrainingCommands = [trainCommand] as const
+export const policyTrainingCommands = [trainCommand, policyWorkerCommand] as const

@@ -81,6 +81,17 @@ export const choiceCounts = (spec: SupernetSpec) => ({
   bits: bitsChoices.length,
 })
 
+/** How many values each gene has, for a number of devices; the genes of the stem and the head included. */
+export const geneLimits = (space: Space, devices: number): Uint8Array => {
+  const { resolution, depth, kernel, expand, grid, bits } = choiceCounts(space.spec)
+  const block = [kernel, expand, grid, bits, ...Array.from({ length: maxTiles }, () => devices)]
+  return Uint8Array.from([
+    resolution,
+    ...space.spec.stages.map(() => depth),
+    ...space.blocks.flatMap(() => block),
+  ])
+}
+
 const fillTiles = (genome: Genome, at: number, tiles: number) => {
   for (let t = tiles; t < maxTiles; t++)
     genome[at + deviceGene + t] = genome[at + deviceGene + (t % tiles)] ?? 0

@@ -37,7 +37,7 @@ export type Scenario = typeof Scenario.Type
 
 export const scenarioNames = ["augmented", "swarm", "augmented-imagenet", "swarm-imagenet"] as const
 
-const decodeScenario = Schema.decodeUnknownSync(Scenario)
+export const decodeScenario = Schema.decodeUnknownSync(Scenario)
 
 /** A shipped scenario by name, or one from a file path ending in `.json`. */
 export const loadScenario = (name: string): Scenario => {

@@ -14,7 +14,7 @@ import { PolicyNetwork } from "./PolicyNetwork.ts"
 import { policyShape } from "./PolicyShape.ts"
 import type { Constraint } from "./Scenario.ts"
 import type { Setting } from "./Setting.ts"
-import { type RolloutTask, threadLane } from "./ThreadLane.ts"
+import { threadLane } from "./ThreadLane.ts"
 import { normalised, type Score, scoreStrategies, validationConstraints } from "./Validation.ts"
 
 export interface TrainOptions extends LearningOptions {
@@ -35,10 +35,10 @@ export interface TrainOptions extends LearningOptions {
   readonly cacheFolder: string
   /** Written at every validation, read at the start if it exists and fits. */
   readonly checkpoint?: string
-  /** Threads that roll out: 1 is this one alone, n adds n - 1. The result is the same for any number. */
+  /** Threads: 1 is this one alone, n adds n - 1 that roll out. The result is the same for any number. */
   readonly workers: number
-  /** Further lanes for roll-outs, such as over the bus. */
-  readonly lanes?: (task: RolloutTask) => Promise<ReadonlyArray<Lane>>
+  /** Further lanes for roll-outs, such as over the bus: beside a thread of this process at least, so that it goes on. */
+  readonly lanes?: ReadonlyArray<Lane>
   readonly onReport?: (report: ValidationReport) => void
 }
 
@@ -130,7 +130,7 @@ export const train = async (setting: Setting, options: TrainOptions): Promise<Tr
   const begin = resumed?.iteration ?? 0
   const before = curve.at(-1)
   let iteration = begin
-  const crew = makeCrew(environment, network, seededRandom(options.seed + 1), await lanesOf(setting, options))
+  const crew = makeCrew(environment, network, seededRandom(options.seed + 1), lanesOf(setting, options))
   const progress = (ahead = 0) => (iteration + ahead) / options.iterations
   const learner = learnerOf({ environment, network, random, progress, collect: crew.collect }, options)
   learner.restore?.(earlier?.memory ?? [])
@@ -174,13 +174,12 @@ export const train = async (setting: Setting, options: TrainOptions): Promise<Tr
   return { environment, network, best: report, curve, validation, oracle }
 }
 
-const lanesOf = async (
+const lanesOf = (
   { scenario }: Setting,
-  { kind, hidden, workers, lanes }: TrainOptions,
-): Promise<ReadonlyArray<Lane>> => {
-  const task = { scenario, kind, hidden }
-  const threads = Array.from({ length: workers - 1 }, () => threadLane(task))
-  return [...threads, ...((await lanes?.(task)) ?? [])]
+  { kind, hidden, workers, lanes = [] }: TrainOptions,
+): ReadonlyArray<Lane> => {
+  const threads = Math.max(workers - 1, lanes.length > 0 ? 1 : 0)
+  return [...Array.from({ length: threads }, () => threadLane({ scenario, kind, hidden })), ...lanes]
 }
 
 const missing = (): never => {

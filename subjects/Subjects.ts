@@ -52,6 +52,24 @@ export const forecast = (device: Device): string => `forecast.${device}`
 /** `swarm.<device>` · every device -> all · hello, beat, farewell; at most once, beats repeat. */
 export const swarm = (device: Device): string => `swarm.${device}`
 
+/**
+ * `rollout.<training>.job` · trainer of a policy -> workers, one of them · request; a job that gets no answer in time is
+ * given out again, so a worker may leave at any moment.
+ */
+export const rolloutJob = (training: string): string => `rollout.${training}.job`
+
+/** Queue group of the workers that roll out. */
+export const rolloutQueue = "rollout"
+
+/** `rollout.<training>.setup` · worker -> trainer · request: what the training is about. */
+export const rolloutSetup = (training: string): string => `rollout.${training}.setup`
+
+/** `rollout.<training>.weights` · worker -> trainer · request: a part of the weights that a job names. */
+export const rolloutWeights = (training: string): string => `rollout.${training}.weights`
+
+/** The training that a subject of these belongs to. */
+export const trainingOf = (subject: string): string => subject.split(".")[1] ?? ""
+
 /** JetStream domain of the hub: devices reach buckets and objects through it, from their leaf nodes. */
 export const hubDomain = "hub"
 

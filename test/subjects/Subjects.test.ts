@@ -16,6 +16,10 @@ describe("subjects", () => {
     assert.strictEqual(Subjects.link("*"), "link.*")
     assert.strictEqual(Subjects.forecast(a), "forecast.pi-1")
     assert.strictEqual(Subjects.swarm("*"), "swarm.*")
+    assert.strictEqual(Subjects.rolloutJob("a1"), "rollout.a1.job")
+    assert.strictEqual(Subjects.rolloutSetup("a1"), "rollout.a1.setup")
+    assert.strictEqual(Subjects.rolloutWeights("a1"), "rollout.a1.weights")
+    assert.strictEqual(Subjects.trainingOf(Subjects.rolloutJob("a1")), "a1")
   })
 
   it.each(["", "PI", "pi.1", "*", ">", "pi 1", "-pi", "a".repeat(33), "pi\n"])(

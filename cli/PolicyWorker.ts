@@ -1,0 +1,18 @@
+/** `murmuration policy worker`: rolls out for trainings on other machines until it is stopped. */
+import { Console, Effect } from "effect"
+import { Command } from "effect/cli"
+import { rolloutWorker } from "../policies/BusWorker.ts"
+import { decodeScenario } from "../policies/Scenario.ts"
+import { connectedBus, connectionFlags } from "./Connection.ts"
+
+const work = Effect.gen(function* () {
+  yield* rolloutWorker((training, { scenario, kind }) =>
+    Console.log(`training ${training}: ${decodeScenario(JSON.parse(scenario)).name}, ${kind} SLO`),
+  )
+  yield* Console.log("Waiting for trainings: murmuration policy train ... --nats URL")
+  return yield* Effect.never
+}).pipe(Effect.scoped)
+
+export const policyWorkerCommand = Command.make("worker", connectionFlags, (choice) =>
+  Effect.provide(work, connectedBus(choice)),
+).pipe(Command.withDescription("Roll out for trainings on other machines; come and go at any time"))
