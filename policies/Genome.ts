@@ -6,6 +6,16 @@
  * Rows are kept canonical, so that equal behaviour is equal data: blocks that do not run are zero, tile slots beyond the
  * grid repeat its tiles, bits are those of `normalizeStrategy`.
  */
+import {
+  bitsAt as bitsGene,
+  blockStride as genesPerBlock,
+  deviceAt as deviceGene,
+  expandAt as expandGene,
+  gridAt as gridGene,
+  kernelAt as kernelGene,
+  maxTiles,
+} from "../devices/latency/Encoding.ts"
+import { isCutInColumns, isCutInRows } from "../devices/latency/GridIndices.ts"
 import { type Grid, grids, tileCount } from "../supernet/Partition.ts"
 import { type BlockSpec, blocksOf, type SupernetSpec } from "../supernet/Spec.ts"
 import { bitsChoices, localDevice, type Strategy } from "../supernet/Strategy.ts"
@@ -13,14 +23,8 @@ import { normalizeSubmodel, type Submodel } from "../supernet/Submodel.ts"
 
 export type Genome = Uint8Array
 
-/** Offsets inside a block's eight genes. */
-export const kernelGene = 0
-export const expandGene = 1
-export const gridGene = 2
-export const bitsGene = 3
-export const deviceGene = 4
-export const genesPerBlock = 8
-export const maxTiles = 4
+/** Offsets inside a block's genes are those of the latency model's encoding, so that a block's genes are copied to it as they are. */
+export { bitsGene, deviceGene, expandGene, genesPerBlock, gridGene, kernelGene, maxTiles }
 
 /** Tiles of each grid, by its index in `grids`. */
 export const tilesOfGrid: ReadonlyArray<number> = grids.map(tileCount)
@@ -115,9 +119,6 @@ const halvesMeet = (
   return Math.max(a0, b0) < Math.min(a1, b1)
 }
 
-const twoRows = (grid: number) => grid >= 2
-const twoColumns = (grid: number) => (grid & 1) === 1
-
 /** Whether any tile of block `at` needs input that another device made; `before` is the previous active block's offset. */
 const crosses = (genome: Genome, before: number, at: number, size: number, endSize: number): boolean => {
   const [was, now] = [genome[before + gridGene] ?? 0, genome[at + gridGene] ?? 0]
@@ -130,12 +131,12 @@ const crosses = (genome: Genome, before: number, at: number, size: number, endSi
   }
   const [p, q] = [cutAt(size, size), cutAt(size, endSize)]
   for (let u = 0; u < wasTiles; u++) {
-    const [ur, uc] = twoColumns(was) ? [u >> 1, u & 1] : [u, 0]
+    const [ur, uc] = isCutInColumns(was) ? [u >> 1, u & 1] : [u, 0]
     for (let t = 0; t < nowTiles; t++) {
       if (genome[before + deviceGene + u] === genome[at + deviceGene + t]) continue
-      const [tr, tc] = twoColumns(now) ? [t >> 1, t & 1] : [t, 0]
-      const rows = halvesMeet(ur, twoRows(was), p, tr, twoRows(now), q, size)
-      if (rows && halvesMeet(uc, twoColumns(was), p, tc, twoColumns(now), q, size)) return true
+      const [tr, tc] = isCutInColumns(now) ? [t >> 1, t & 1] : [t, 0]
+      const rows = halvesMeet(ur, isCutInRows(was), p, tr, isCutInRows(now), q, size)
+      if (rows && halvesMeet(uc, isCutInColumns(was), p, tc, isCutInColumns(now), q, size)) return true
     }
   }
   return false

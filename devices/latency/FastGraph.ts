@@ -4,16 +4,7 @@
  */
 import type { DeviceProfile } from "../profiles/DeviceProfile.ts"
 import type { SupernetSpec } from "../../supernet/Spec.ts"
-import {
-  type CostTables,
-  costTables,
-  halfSide,
-  largerSide,
-  shapes,
-  sideKinds,
-  smallerSide,
-  wholeSide,
-} from "./CostTables.ts"
+import { type CostTables, costTables, shapes, sideKinds } from "./CostTables.ts"
 import {
   bitsAt,
   blockStride,
@@ -25,33 +16,12 @@ import {
   strategyEncoding,
   type StrategyEncoding,
 } from "./Encoding.ts"
+import { columnOf, isCutInColumns, isCutInRows, kindOf, overlaps, rowOf, tilesOf } from "./GridIndices.ts"
 import type { Overheads } from "./Overheads.ts"
 
 export const maxDevices = 64
 /** No task, no edge, nothing on the wire. */
 export const none = -1
-
-// Grid indices: 0 = 1x1, 1 = 1x2 (two columns), 2 = 2x1 (two rows), 3 = 2x2. Tiles go row by row.
-const tilesOf = Int32Array.of(1, 2, 2, 4)
-const isCutInRows = (grid: number): boolean => grid >= 2
-const isCutInColumns = (grid: number): boolean => (grid & 1) === 1
-const rowOf = (grid: number, tile: number): number => (grid === 3 ? tile >> 1 : grid === 2 ? tile : 0)
-const columnOf = (grid: number, tile: number): number => (isCutInColumns(grid) ? tile & 1 : 0)
-
-const kindOf = (isCut: boolean, second: number, odd: boolean): number =>
-  isCut ? (odd ? (second === 1 ? smallerSide : largerSide) : halfSide) : wholeSide
-
-/**
- * Pixels that the parts of a cut share with the parts of an older one, at 2 * part + older part. No cut is a cut at the
- * far side: its second part is empty. (A grid of `none` counts as cut; nobody reads its overlaps.)
- */
-const overlaps = (out: Int32Array, cut: number, olderCut: number, side: number) => {
-  const first = cut < olderCut ? cut : olderCut
-  out[0] = first
-  out[1] = cut - first
-  out[2] = olderCut - first
-  out[3] = side - cut - olderCut + first
-}
 
 /** ms per value, from ms per million. */
 const perValue = (msPerMillion: number): number => msPerMillion / 1e6
