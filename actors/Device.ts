@@ -28,7 +28,7 @@ import { Profiles } from "./Profiles.ts"
 import { Reconfig } from "./Reconfig.ts"
 import { Results } from "./Results.ts"
 import { defaultSchedulerOptions, Scheduler, type SchedulerOptions } from "./Scheduler.ts"
-import { Self } from "./Self.ts"
+import { Self, type SelfOptions } from "./Self.ts"
 import { SharedStrategies } from "./SharedStrategies.ts"
 import { servicesLayer } from "./Services.ts"
 import { Thinker } from "./Thinker.ts"
@@ -55,6 +55,8 @@ export interface DeviceOptions {
   /** How soon silence counts as absence. */
   readonly membership?: Partial<MembershipTimes>
   readonly decisionBudgetMs?: number
+  /** Of `Self`: for tests of upgrades. */
+  readonly software?: SelfOptions["software"]
 }
 
 /** The policies that come with the project. */
@@ -123,7 +125,14 @@ const growingWorld = (spec: SupernetSpec, book: ProfileBook, accuracy: AccuracyM
 export const deviceLayer = (o: DeviceOptions) => {
   const { spec, manifest } = o.supernet
   const weightsSha256 = manifest.files["weights.safetensors"]?.sha256 ?? ""
-  const self = Self.layer({ device: o.device, profile: o.profile, emulated: o.emulate, spec, weightsSha256 })
+  const self = Self.layer({
+    device: o.device,
+    profile: o.profile,
+    emulated: o.emulate,
+    spec,
+    weightsSha256,
+    ...(o.software === undefined ? {} : { software: o.software }),
+  })
   const profiles = knownProfiles(o.profile)
   const planner = Planner.layer({
     world: growingWorld(spec, profiles, accuracyModel(spec, o.artifact)),

@@ -66,6 +66,8 @@ export type MemberEvent =
   | { readonly _tag: "DeviceStopped"; readonly device: DeviceId }
   | { readonly _tag: "DeviceSuspected"; readonly device: DeviceId; readonly silentMs: number }
   | { readonly _tag: "DeviceReturned"; readonly device: DeviceId }
+  /** It came, and cannot be worked with. */
+  | { readonly _tag: "DeviceIncompatible"; readonly device: DeviceId; readonly note: string }
   | { readonly _tag: "DuplicateIdSeen"; readonly device: DeviceId; readonly hosts: readonly [string, string] }
 
 export interface Change {
@@ -97,6 +99,7 @@ const described = (
   table: MemberTable,
   message: { readonly seq: number; readonly identity: DeviceIdentity; readonly status: DeviceStatus },
   nowMs: number,
+  protocol: number,
 ): Change => {
   const { identity, status, seq } = message
   const known = table.get(identity.device)
@@ -105,7 +108,7 @@ const described = (
   if (known !== undefined && sameSession && (seq <= known.seq || known.state === "left"))
     return unchanged(table)
   if (sameSession && isFromBefore(known, nowMs)) return unchanged(table)
-  const compatible = identity.protocol === protocolVersion
+  const compatible = identity.protocol === protocol
   const member: Member = {
     identity,
     status,
@@ -113,14 +116,21 @@ const described = (
     state: compatible ? "present" : "incompatible",
     lastSeenMs: nowMs,
     joinedMs: sameSession ? known.joinedMs : nowMs,
-    note: compatible ? "" : `speaks protocol ${identity.protocol}; this device speaks ${protocolVersion}`,
+    note: compatible ? "" : incompatibility(identity, protocol),
   }
   const events: Array<MemberEvent> = []
-  if (!sameSession)
+  if (!sameSession && !compatible)
+    events.push({ _tag: "DeviceIncompatible", device: identity.device, note: member.note })
+  else if (!sameSession)
     events.push({ _tag: "DeviceJoined", device: identity.device, restarted: known !== undefined })
   else if (known.state === "suspect" || known.state === "gone")
     events.push({ _tag: "DeviceReturned", device: identity.device })
   return { table: withMember(table, member), events }
+}
+
+const incompatibility = ({ protocol, versions }: DeviceIdentity, own: number): string => {
+  const newer = protocol > own ? "upgrade this device" : "upgrade that one"
+  return `speaks protocol ${protocol} (murmuration ${versions["murmuration"] ?? "?"}); this device speaks ${own}: ${newer}`
 }
 
 /** The table after a message of `swarm.<device>`. */
@@ -129,6 +139,8 @@ export const received = (
   message: SwarmMessage,
   nowMs: number,
   times: MembershipTimes,
+  /** What this device speaks. */
+  protocol = protocolVersion,
 ): Change => {
   if (message._tag === "Farewell") {
     const known = table.get(message.device)
@@ -162,7 +174,7 @@ export const received = (
     }
     return { table, events: [event] }
   }
-  return described(table, message, nowMs)
+  return described(table, message, nowMs, protocol)
 }
 
 /** Any sign of life: an acknowledged chunk, a result, a pong. */

@@ -78,12 +78,15 @@ const busyMeter = (computeMs: () => number) => {
 const isLoss = (event: MemberEvent): boolean =>
   (event._tag === "DeviceLeft" && event.state === "gone") ||
   event._tag === "DeviceStopped" ||
+  event._tag === "DeviceIncompatible" ||
   event._tag === "DeviceSuspected" ||
   (event._tag === "DeviceJoined" && event.restarted)
 
 const logEvent = (event: MemberEvent) => {
   if (event._tag === "DeviceJoined")
     return Effect.logInfo(`${event.device} ${event.restarted ? "restarted" : "joined"}`)
+  if (event._tag === "DeviceIncompatible")
+    return Effect.logWarning(`${event.device} gets no work: it ${event.note}`)
   if (event._tag === "DeviceLeft") return Effect.logInfo(`${event.device} is ${event.state}: ${event.note}`)
   if (event._tag === "DuplicateIdSeen") {
     return Effect.logError(
@@ -146,7 +149,7 @@ const make = (times: MembershipTimes) =>
         const { identity, status } = message
         backlog.heard(identity.device, identity.profile, status.load.backlogMs ?? {})
       }
-      yield* apply(received(table, message, now, times))
+      yield* apply(received(table, message, now, times, self.identity.protocol))
       if (message._tag === "Farewell" && message.device !== me)
         yield* farewells.letGo(message.device, message.drainMs, reply)
       if (message._tag === "Hello" && !message.reply && !isLeaving())

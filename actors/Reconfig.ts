@@ -112,6 +112,13 @@ const make = Effect.gen(function* () {
   const answer = Effect.fnUntraced(function* (request: ReconfigRequest) {
     if (!membership.takesWork())
       return yield* refusal("Leaving", `${self.device} is shutting down`, "plan without it", true)
+    const asking = membership.table().get(request.from)
+    if (asking?.state === "incompatible")
+      return yield* refusal(
+        "Incompatible",
+        `${request.from} ${asking.note}`,
+        "give both devices the same version",
+      )
     const theirs = request.supernet
     if (theirs.name !== name || theirs.version !== version) {
       const detail = `${request.from} runs ${theirs.name} ${theirs.version}; this device has ${name} ${version}`

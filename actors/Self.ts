@@ -20,6 +20,8 @@ export interface SelfOptions {
   readonly spec: SupernetSpec
   /** Digest of the weights: devices with other weights get no work from this one. */
   readonly weightsSha256: string
+  /** What it says of its software, where that is not what it is: tests of upgrades. */
+  readonly software?: { readonly protocol: number; readonly version: string }
 }
 
 export interface Counters {
@@ -73,8 +75,9 @@ const identityOf = (options: SelfOptions): DeviceIdentity => ({
   nonce: randomBytes(6).toString("hex"),
   hostname: hostname(),
   pid: process.pid,
-  protocol: protocolVersion,
-  versions,
+  protocol: options.software?.protocol ?? protocolVersion,
+  versions:
+    options.software === undefined ? versions : { ...versions, murmuration: options.software.version },
   profile: options.profile.name,
   emulated: options.emulated,
   cpus: cpus().length,
