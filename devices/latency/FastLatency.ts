@@ -193,10 +193,10 @@ export class FastLatency {
     const up = this.up[from] as number
     const down = this.down[to] as number
     const bytes = this.edgeWire[edge] as number
-    const upChunk = this.upChunk[from] as number
-    const downChunk = this.downChunk[to] as number
-    const limit = upChunk < downChunk ? upChunk : downChunk
-    const chunk = bytes < limit ? bytes : limit
+    let chunk = bytes
+    if (chunk > this.overheads.chunkBytes) {
+      chunk = Math.min(bytes, this.upChunk[from] as number, this.downChunk[to] as number)
+    }
     const free = this.upFree[from] as number
     const start = ready > free ? ready : free
     const end = start + bytes * up
