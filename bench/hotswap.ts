@@ -104,8 +104,8 @@ const run = async (o: BenchOptions): Promise<BenchResult> => {
   return {
     kind: "measured",
     checks: [
-      { name: "hotswap.p95_ms", value: quantile(times.shipped, 0.95), op: "<=", bound: 500 },
-      { name: "hotswap.failed_requests", value: load.failed, op: "=", bound: 0 },
+      { name: "p95_ms", value: quantile(times.shipped, 0.95), op: "<=", bound: 500 },
+      { name: "failed_requests", value: load.failed, op: "=", bound: 0 },
     ],
     rows: [
       row("swarm.latency, as shipped", "shipped"),
