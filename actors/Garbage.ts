@@ -1,7 +1,7 @@
 /**
  * How often V8 collects all garbage. A device makes little of it but moves large buffers, and V8's default lets the heap grow
- * by a third of what lives before it collects everything: once or twice a second under load, each time 5 to 10 ms during
- * which the event loop or the inference worker stands still. That, and not the actors' own work, was the tail of latencies.
+ * by a third of what lives before it collects everything: about once a second under load, and each time the event loop
+ * or the inference worker stands still for some milliseconds, which is the tail of latencies.
  */
 import { totalmem } from "node:os"
 import { setFlagsFromString } from "node:v8"
