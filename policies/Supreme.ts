@@ -44,7 +44,7 @@ export const supremeDefaults: SupremeSettings = {
   rollouts: 32,
   mutations: 96,
   batch: 32,
-  updates: 2,
+  updates: 4,
   rate: 0.015,
   epsilon: 0.05,
   replay: {},
