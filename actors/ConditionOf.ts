@@ -6,20 +6,27 @@ import type { LinkTableShape } from "./LinkTable.ts"
 import type { Member } from "./MemberTable.ts"
 import type { MembershipShape } from "./Membership.ts"
 import type { SelfShape } from "./Self.ts"
+import type { TilesShape } from "./Tiles.ts"
 
 export interface Known {
   readonly self: SelfShape
   readonly membership: MembershipShape
   readonly links: LinkTableShape
   readonly backlog: BacklogShape
+  readonly tiles: Pick<TilesShape, "queuedMs">
 }
 
 /** Devices of other types than `profiles` are left out: nothing is known about their speed. */
 export const conditionOf =
-  ({ self, membership, links, backlog }: Known, profiles: { readonly includes: (name: string) => boolean }) =>
+  (
+    { self, membership, links, backlog, tiles }: Known,
+    profiles: { readonly includes: (name: string) => boolean },
+  ) =>
   (exclude: ReadonlyArray<DeviceId>): Condition => {
+    /** A device can begin when it has done what it has to do, and what goes to it first has left the link. */
     const waiting = (device: DeviceId) => {
-      const backlogMs = backlog.ms(device)
+      const mbps = links.get(device)?.bandwidthMbps ?? Infinity
+      const backlogMs = Math.max(backlog.ms(device), tiles.queuedMs(device, mbps))
       return backlogMs > 0 ? { backlogMs } : {}
     }
     const remote = (m: Member) => {

@@ -36,6 +36,7 @@ import { Portfolio } from "./Portfolio.ts"
 import { Reconfig } from "./Reconfig.ts"
 import { Self } from "./Self.ts"
 import { Thinker } from "./Thinker.ts"
+import { Tiles } from "./Tiles.ts"
 
 export interface PlannerOptions {
   readonly world: World
@@ -107,7 +108,7 @@ const make = ({ world, profiles, decisionBudgetMs }: PlannerOptions) =>
     const thinking = yield* FiberMap.make<string, Plan, Refusal>()
     const readying = yield* FiberMap.make<string, void>()
 
-    const condition = conditionOf({ self, membership, links, backlog }, profiles)
+    const condition = conditionOf({ self, membership, links, backlog, tiles: yield* Tiles }, profiles)
     const judged = (strategy: Strategy, now: Condition, slo: Slo) => {
       const ids = now.devices.map((d) => d.id)
       if (!strategy.devices.every((d) => ids.includes(d))) return undefined

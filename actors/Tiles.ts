@@ -20,8 +20,16 @@ export interface TilesShape {
   readonly send: (to: DeviceId, tile: Tile) => Effect.Effect<SendReceipt, TileSendError>
   /** What a peer has not acknowledged yet, and when the newest of it was sent. */
   readonly outstanding: TileSender["outstanding"]
+  /** How long what is to be sent to a peer, and what is under way, occupies a link of this bandwidth. */
+  readonly queuedMs: (to: DeviceId, mbps: number) => number
   /** Called for every acknowledged chunk, in the network callback. */
   readonly onTransfer: (listener: (transfer: Transfer) => void) => void
+}
+
+/** Tiles to one peer that are not acknowledged in full, and their bytes that are not acknowledged. */
+interface Queue {
+  readonly tiles: number
+  bytes: number
 }
 
 /** For tiles without a budget. */
@@ -30,19 +38,40 @@ const defaultTimeoutMs = 10_000
 const make = Effect.gen(function* () {
   const self = yield* Self
   const membership = yield* Membership
+  const queues = new Map<DeviceId, Queue>()
   const listeners: Array<(transfer: Transfer) => void> = []
   const sender = yield* makeTileSender({
     device: self.device,
     onTransfer: (transfer) => {
       membership.heard(transfer.peer)
+      const queue = queues.get(transfer.peer)
+      if (queue !== undefined) queue.bytes = Math.max(0, queue.bytes - transfer.bytes)
       for (const listener of listeners) listener(transfer)
     },
   })
+  const queued = (to: DeviceId, bytes: number) =>
+    Effect.sync(() => {
+      const queue = queues.get(to) ?? { tiles: 0, bytes: 0 }
+      queues.set(to, { tiles: queue.tiles + 1, bytes: queue.bytes + bytes })
+    })
+  const sent = (to: DeviceId) =>
+    Effect.sync(() => {
+      const { tiles, bytes } = queues.get(to) ?? { tiles: 0, bytes: 0 }
+      if (tiles <= 1) queues.delete(to)
+      else queues.set(to, { tiles: tiles - 1, bytes })
+    })
   return Tiles.of({
     send: (to, tile) =>
-      sender
-        .send(to, tile, { timeoutMs: tile.budgetMs > 0 ? tile.budgetMs : defaultTimeoutMs })
-        .pipe(Effect.tapError((e) => (e._tag === "NobodyListens" ? membership.suspect(to) : Effect.void))),
+      sender.send(to, tile, { timeoutMs: tile.budgetMs > 0 ? tile.budgetMs : defaultTimeoutMs }).pipe(
+        Effect.tapError((e) => (e._tag === "NobodyListens" ? membership.suspect(to) : Effect.void)),
+        (sending) =>
+          Effect.acquireUseRelease(
+            queued(to, tile.bytes.length),
+            () => sending,
+            () => sent(to),
+          ),
+      ),
+    queuedMs: (to, mbps) => ((queues.get(to)?.bytes ?? 0) * 8) / (mbps * 1000),
     outstanding: sender.outstanding,
     onTransfer: (listener) => void listeners.push(listener),
   })
