@@ -7,17 +7,19 @@ import { Effect, Fiber } from "effect"
 import type { SwarmBox } from "../deploy/SwarmBox.ts"
 import { defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
 import { seededRandom } from "../supernet/Random.ts"
+import type { SupernetSpec } from "../supernet/Spec.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, median, quantile, type Row } from "./Bench.ts"
 import { applyFault, type Fault, faultScript } from "./chaos/Faults.ts"
+import { carriesAfterMs } from "./chaos/Joins.ts"
 import { cpuMeter } from "./chaos/Machine.ts"
 import { deviceCount, fiveDevices, until, usualLink } from "./chaos/FiveDevices.ts"
 import {
   afterFarewell,
   answersOf,
   endings,
-  joinMs,
   killExtras,
   type Mark,
+  silences,
   stillPlannedMs,
   withinSlo,
 } from "./chaos/Measures.ts"
@@ -74,6 +76,8 @@ interface Seen {
   readonly kills: ReadonlyArray<Mark>
   readonly hellos: ReadonlyArray<Mark>
   readonly farewells: ReadonlyArray<Mark>
+  /** From a hello to the first answer that the device had a part in, ms. */
+  readonly joins: ReadonlyArray<number>
   readonly doubled: number
   readonly agreeMs: number
   /** Share of all cores in use, by whomever, in the three phases. */
@@ -89,13 +93,14 @@ const progressOf = (total: number) => {
     done++
     if (done % 200 !== 0 && end.kind !== "silence") return
     const s = Math.round((performance.now() - startMs) / 1000)
-    const event = end.kind === "silence" ? ", one unanswered" : `, cores ${Math.round(100 * cpu())} % busy`
+    const event =
+      end.kind === "silence" ? ", one without a reply in time" : `, cores ${Math.round(100 * cpu())} % busy`
     console.log(`${s} s: ${done} of ${total} requests${event}`)
   }
 }
 
 /** Undisturbed, disturbed, without the hub: one swarm for all. */
-const experience = (pictures: ReadonlyArray<Uint8Array>, s: Settings) =>
+const experience = (spec: SupernetSpec, pictures: ReadonlyArray<Uint8Array>, s: Settings) =>
   Effect.gen(function* () {
     const { box, heard, clients } = yield* fiveDevices(s.slow)
     const wish = wishes(pictures, s.slow, s.deadlineMs, seededRandom(s.seed + 1))
@@ -114,6 +119,12 @@ const experience = (pictures: ReadonlyArray<Uint8Array>, s: Settings) =>
     const forMs = (disturbedCount / perSecond) * 1000
     const script = faultScript(deviceCount, forMs - 8000, s.faultEveryMs, seededRandom(s.seed))
     const playing = yield* Effect.forkChild(play(box, script))
+    const joins: Array<number> = []
+    heard.onHello((mark) => {
+      const [image = new Uint8Array()] = pictures
+      const carries = carriesAfterMs(mark, clients, spec, image)
+      Effect.runFork(Effect.map(carries, (ms) => void joins.push(ms)))
+    })
     const disturbed = yield* part(disturbedCount)
     const kills = yield* Fiber.join(playing)
     const disturbedCores = cpu()
@@ -129,7 +140,7 @@ const experience = (pictures: ReadonlyArray<Uint8Array>, s: Settings) =>
     yield* until(heard.agree, 30_000)
     const agreeMs = performance.now() - returnedMs
     const doubled = clients.reduce((n, c) => n + c.doubled, 0)
-    const seen: Seen = { calm, disturbed, hubless, script, kills, ...marks, doubled, agreeMs, cores }
+    const seen: Seen = { calm, disturbed, hubless, script, kills, ...marks, joins, doubled, agreeMs, cores }
     return seen
   }).pipe(Effect.scoped)
 
@@ -161,21 +172,21 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
   const s = settingsOf(options)
   const supernet = await Effect.runPromise(Effect.flatMap(defaultArtifact, readArtifact))
   const pictures = await picturesOf(seededRandom(s.seed))
-  const seen = await Effect.runPromise(experience(pictures, s))
+  const seen = await Effect.runPromise(experience(supernet.spec, pictures, s))
   const all = [...seen.calm, ...seen.disturbed, ...seen.hubless]
   const verdict = await verify(supernet, pictures, all)
   const extras = killExtras(seen.disturbed, seen.kills)
   const planned = stillPlannedMs(seen.disturbed, seen.kills, seen.hellos, 4000)
-  const joined = joinMs(seen.disturbed, seen.hellos).flatMap((ms) => (ms === undefined ? [] : [ms / 1000]))
+  const joined = seen.joins.map((ms) => ms / 1000)
   const farewell = afterFarewell(seen.disturbed, seen.farewells)
-  const silent = all.filter((o) => o.end.kind === "silence").length
+  const { lost, tooLate } = silences(all)
   const byKind = Map.groupBy(seen.script, (f) => f.kind)
   const { name, version, trained } = supernet.spec
   return {
     kind: "measured",
     checks: [
       { name: "requests", value: all.length, op: ">=", bound: 10_000 },
-      { name: "lost", value: silent, op: "=", bound: 0 },
+      { name: "lost", value: lost, op: "=", bound: 0 },
       { name: "doubled", value: seen.doubled, op: "=", bound: 0 },
       { name: "wrong", value: verdict.wrong.length, op: "=", bound: 0 },
       { name: "kill_recovery_extra_ms_p95", value: p95(extras), op: "<=", bound: 300 },
@@ -201,7 +212,8 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
       `faults: ${[...byKind].map(([kind, of]) => `${kind} ${of.length}`).join(", ")}`,
       `${verdict.checked} answers of ${verdict.strategies} strategies checked; those that round nothing are within ${verdict.worstExact.toExponential(1)} of the evaluation in one session (bound 1e-4), the others within 5e-2`,
       `a client asks again, up to three times, where nobody listens, an error says that it may help, or half of its time passed in silence: the serving device itself may be the one that is killed`,
-      `kill recovery: ${extras.length} requests under way on ${seen.kills.length} killed devices; joins: ${joined.length}`,
+      `${tooLate} requests got their last reply more than two seconds after it was due: this machine was busy`,
+      `kill recovery: ${extras.length} requests under way on ${seen.kills.length} killed devices; joins: ${joined.length}, each measured by asking for a strategy with its middle on the newcomer`,
       `farewells: ${farewell.requests} requests under way; ${farewell.hedged} of them got a second try because a device was slow (${share(farewell.hedged, farewell.requests)}; undisturbed ${share(hedgedOf(seen.calm), seen.calm.length)}), which is no loss`,
       ...verdict.wrong.slice(0, 5),
     ],

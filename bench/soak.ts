@@ -11,7 +11,7 @@ import { seededRandom } from "../supernet/Random.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, mean, median, type Row } from "./Bench.ts"
 import { type FiveDevices, fiveDevices } from "./chaos/FiveDevices.ts"
 import { cpuMeter, cpuSeconds, rssMb } from "./chaos/Machine.ts"
-import { answersOf, endings, withinSlo } from "./chaos/Measures.ts"
+import { answersOf, endings, silences, withinSlo } from "./chaos/Measures.ts"
 import { picturesFrom, picturesOf, slosOf, wishes } from "./chaos/Pictures.ts"
 import { type Outcome, stream } from "./chaos/Traffic.ts"
 
@@ -227,7 +227,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
         op: "<=",
         bound: 1.1,
       },
-      { name: "lost", value: outcomes.filter((o) => o.end.kind === "silence").length, op: "=", bound: 0 },
+      { name: "lost", value: silences(outcomes).lost, op: "=", bound: 0 },
       { name: "load", value: seen.busy, op: "within", bound: [0.4, 0.6] },
     ],
     rows: [...rows, ...sliceRows(seen)],

@@ -22,6 +22,8 @@ const connect = (options: BusOptions) =>
 const listening = Effect.fnUntraced(function* (box: SwarmBox) {
   const bus = yield* connect(box.operator)
   const [hellos, farewells]: [Array<Mark>, Array<Mark>] = [[], []]
+  let greet: (mark: Mark) => void = () => undefined
+  const onHello = (listener: (mark: Mark) => void) => void (greet = listener)
   const last = new Map<DeviceId, { readonly atMs: number; readonly status: DeviceStatus }>()
   bus.nats.subscribe(Subjects.swarm(Subjects.anyDevice), {
     callback: (_, m) => {
@@ -33,7 +35,9 @@ const listening = Effect.fnUntraced(function* (box: SwarmBox) {
       else {
         const { device } = said.identity
         last.set(device, { atMs, status: said.status })
-        if (said._tag === "Hello" && !said.reply) hellos.push({ device, atMs })
+        if (said._tag !== "Hello" || said.reply) return
+        hellos.push({ device, atMs })
+        greet({ device, atMs })
       }
     },
   })
@@ -42,7 +46,7 @@ const listening = Effect.fnUntraced(function* (box: SwarmBox) {
     const fresh = [...last.values()].filter((v) => performance.now() - v.atMs < 1000)
     return fresh.length === deviceCount && fresh.every((v) => v.status.peers.length === deviceCount - 1)
   }
-  return { hellos, farewells, last, agree }
+  return { hellos, farewells, last, agree, onHello }
 })
 
 /** Resolves when the condition holds, or after the limit. */

@@ -52,15 +52,6 @@ export const stillPlannedMs = (
     ),
   )
 
-/** From a device's hello to the first answer of another one that it had a part in; undefined where there was none. */
-export const joinMs = (outcomes: ReadonlyArray<Outcome>, hellos: ReadonlyArray<Mark>) =>
-  hellos.map(({ device, atMs }) => {
-    const helps = ({ reply }: Answered["end"]) =>
-      reply.device !== device && reply.summary.devices.includes(device)
-    const after = answersOf(outcomes).filter((o) => o.sentMs >= atMs && helps(o.end))
-    return after.length === 0 ? undefined : Math.min(...after.map((o) => o.doneMs)) - atMs
-  })
-
 /** Requests under way at a farewell: who had to be planned anew without the leaving device, and who got a second try. */
 export const afterFarewell = (outcomes: ReadonlyArray<Outcome>, farewells: ReadonlyArray<Mark>) => {
   const under = farewells.flatMap(({ device, atMs }) =>
@@ -74,6 +65,13 @@ export const afterFarewell = (outcomes: ReadonlyArray<Outcome>, farewells: Reado
     late: under.filter((u) => u.isLost && !isHedged(u)).length,
     hedged: under.filter(isHedged).length,
   }
+}
+
+/** Requests that stayed without a reply, and those of them whose reply came after all, when nobody waited any more. */
+export const silences = (outcomes: ReadonlyArray<Outcome>) => {
+  const silent = outcomes.flatMap(({ end }) => (end.kind === "silence" ? [end] : []))
+  const tooLate = silent.filter((end) => end.wasAnswered()).length
+  return { lost: silent.length - tooLate, tooLate }
 }
 
 /** Share of all requests that were answered within their objective. */

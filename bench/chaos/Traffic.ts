@@ -28,7 +28,8 @@ export interface Outcome {
   readonly end:
     | { readonly kind: "answer"; readonly reply: InferReply }
     | { readonly kind: "error"; readonly tag: string; readonly message: string }
-    | { readonly kind: "silence" }
+    /** No reply in time; `wasAnswered` tells whether one came at all, long after the deadline. */
+    | { readonly kind: "silence"; readonly wasAnswered: () => boolean }
 }
 
 interface TryEnd {
@@ -61,7 +62,7 @@ const read = (subject: string, message: Msg): TryEnd => {
 
 export class Client {
   readonly device: DeviceId
-  private readonly bus: BusShape
+  readonly bus: BusShape
   private readonly prefix = createInbox()
   private readonly waiting = new Map<string, (message: Msg) => void>()
   private readonly replies = new Map<string, number>()
@@ -114,7 +115,9 @@ export class Client {
         resume(Effect.succeed(end))
       }
       // The device gives up at the deadline and says so; that takes a moment.
-      const timer = setTimeout(() => finish({ end: { kind: "silence" }, retry: true }), limitMs + wayMs)
+      const wasAnswered = () => this.replies.has(reply)
+      const silence: TryEnd = { end: { kind: "silence", wasAnswered }, retry: true }
+      const timer = setTimeout(() => finish(silence), limitMs + wayMs)
       this.waiting.set(reply, (message) => finish(read(reply, message)))
       if (this.bus.isUp()) {
         this.bus.nats.publish(Subjects.infer, inferRequest.encode(body), { reply })
