@@ -83,6 +83,8 @@ const drainMs = 5000
 const helloAndFarewell = Layer.effectDiscard(
   Effect.gen(function* () {
     const membership = yield* Membership
+    // Its worker has started once it tells about itself.
+    yield* Effect.ignore((yield* Engine).stats)
     yield* membership.join
     yield* Effect.addFinalizer(() => membership.leave("shutting down", drainMs))
   }),
