@@ -80,7 +80,14 @@ describe("a deployed swarm", () => {
           budgetMs: 0,
           bytes,
         }
-        yield* sender.send(b, tile, { timeoutMs })
+        // Its interest has to travel from leaf to leaf first.
+        yield* sender.send(b, tile, { timeoutMs }).pipe(
+          Effect.retry({
+            while: (e) => e._tag === "NobodyListens",
+            schedule: Schedule.spaced("5 millis"),
+            times: 200,
+          }),
+        )
         assert.deepStrictEqual(froms, [a])
       }),
     ),
