@@ -7,15 +7,16 @@ import { inferRequest, resultMessage, swarmMessage } from "../../subjects/Codecs
 import { DeviceId, RequestId } from "../../subjects/DeviceId.ts"
 import { logitsBytes } from "../../subjects/PlanMessages.ts"
 import * as Subjects from "../../subjects/Subjects.ts"
-import { localStrategy, normalizeStrategy, type Strategy } from "../../supernet/Strategy.ts"
+import { localStrategy, normalizeStrategy } from "../../supernet/Strategy.ts"
 import { maxSubmodel } from "../../supernet/Submodel.ts"
 import {
   acquainted,
   ask,
   expectedLogits,
+  middleMoved,
+  plannable,
   sharedDevices,
   tensorOf,
-  type TestDevice,
 } from "../support/Devices.ts"
 import { waitUntil } from "../support/Wait.ts"
 import { largestDifference, tinySpec } from "../supernet/Tiny.ts"
@@ -33,15 +34,7 @@ const inSwarm = sharedDevices(2, {
 
 const submodel = maxSubmodel(tinySpec, 64)
 const local = localStrategy(tinySpec, submodel, first)
-/** The middle of the network on `device`, the rest at the first device. */
-const middleOn = (device: DeviceId): Strategy =>
-  normalizeStrategy(tinySpec, {
-    ...local,
-    devices: [first, device],
-    blocks: local.blocks.map((b, i) => ({ ...b, placement: [i > 2 && i < 6 ? 1 : 0] })),
-  })
-
-const plannable = (device: TestDevice) => device.planner.condition([]).devices.map((d) => d.id)
+const middleOn = (device: DeviceId) => middleMoved(local, device)
 
 describe("devices that come and go", () => {
   it.live(

@@ -5,12 +5,14 @@ import { reconfigRequest } from "../../subjects/Codecs.ts"
 import { DeviceId } from "../../subjects/DeviceId.ts"
 import * as Subjects from "../../subjects/Subjects.ts"
 import { protocolVersion } from "../../subjects/SwarmMessages.ts"
-import { localStrategy, normalizeStrategy, strategyId } from "../../supernet/Strategy.ts"
+import { localStrategy, strategyId } from "../../supernet/Strategy.ts"
 import { maxSubmodel } from "../../supernet/Submodel.ts"
 import {
   acquainted,
   ask,
   expectedLogits,
+  middleMoved,
+  plannable,
   sharedDevices,
   tensorOf,
   type TestDevice,
@@ -32,14 +34,7 @@ const inSwarm = sharedDevices(1, { later: [second, third] })
 
 const submodel = maxSubmodel(tinySpec, 64)
 const local = localStrategy(tinySpec, submodel, first)
-/** The middle of the network on another device. */
-const middleOn = (device: DeviceId) =>
-  normalizeStrategy(tinySpec, {
-    ...local,
-    devices: [first, device],
-    blocks: local.blocks.map((b, i) => ({ ...b, placement: [i > 2 && i < 6 ? 1 : 0] })),
-  })
-const plannable = (device: TestDevice) => device.planner.condition([]).devices.map((d) => d.id)
+const middleOn = (device: DeviceId) => middleMoved(local, device)
 
 describe("versions in one swarm", () => {
   it.live(

@@ -102,6 +102,17 @@ export const acquainted = (devices: ReadonlyArray<TestDevice>) =>
     { discard: true },
   )
 
+/** The devices that a device would plan with now. */
+export const plannable = (device: TestDevice) => device.planner.condition([]).devices.map((d) => d.id)
+
+/** A strategy of one device with the middle of its network moved to another one. */
+export const middleMoved = (local: Strategy, to: DeviceId): Strategy =>
+  normalizeStrategy(tinySpec, {
+    ...local,
+    devices: [...local.devices, to],
+    blocks: local.blocks.map((b, i) => ({ ...b, placement: [i > 2 && i < 6 ? 1 : 0] })),
+  })
+
 export interface SwarmOptions {
   /** Ids for which servers run, but no device yet. */
   readonly later?: ReadonlyArray<DeviceId>
