@@ -4,7 +4,8 @@
  *
  * Phase 1, the largest submodel alone. Then its channels are sorted by importance (Once-for-All, section 3.2), and phase 2
  * follows the sandwich rule (Yu & Huang 2019): the largest, the smallest and random submodels on the same images in every step,
- * the others taught by the largest. Grids and bits of blocks are random in a share of the submodels, never in the largest.
+ * the others taught by the largest. Grids and bits of blocks are random in a share of the submodels; the largest is cut in a smaller
+ * share, since what it then teaches is a little less exact.
  */
 import type { Grid } from "../Partition.ts"
 import { grids } from "../Partition.ts"
@@ -41,6 +42,8 @@ export interface Recipe {
   readonly uniformShare: number
   /** Chance that a submodel other than the largest runs on random grids, and with random bits. */
   readonly gridShare: number
+  /** Chance that the largest, which teaches, runs on random grids itself. */
+  readonly largestGridShare: number
   readonly bitsShare: number
   readonly labelSmoothing: number
   /** Share of the teacher in a submodel's targets; the rest is labels. */
@@ -61,6 +64,7 @@ export const defaultRecipe: Recipe = {
   randomSubmodels: 1,
   uniformShare: 0.3,
   gridShare: 0.5,
+  largestGridShare: 0,
   bitsShare: 0.5,
   labelSmoothing: 0.1,
   teacherShare: 0.5,
@@ -90,12 +94,20 @@ const weighted = (random: Random, weights: Readonly<Record<number, number>>): nu
   return Number(entries.at(-1)?.[0])
 }
 
-/** Random grids in runs: a block keeps its predecessor's grid with this chance, as good strategies do. */
+/** Random grids in runs: a block keeps its predecessor's grid with this chance. */
 const gridLocality = 0.7
+/** Share with one grid from the stem to some block and none after it, as where tiles go to several devices and then meet. */
+const prefixShare = 0.5
 
 export const sampleGrids = (spec: SupernetSpec, submodel: Submodel, random: Random): ReadonlyArray<Grid> => {
+  const blocks = activeBlocks(spec, submodel)
+  if (random.next() < prefixShare) {
+    const grid = pick(random, grids.slice(1))
+    const end = 1 + Math.floor(random.next() * (blocks.length - 1))
+    return blocks.map((_, i) => (i < end ? grid : "1x1"))
+  }
   let grid = pick(random, grids)
-  return activeBlocks(spec, submodel).map((b) => {
+  return blocks.map((b) => {
     if (b.kind === "head") return "1x1"
     if (random.next() >= gridLocality) grid = pick(random, grids)
     return grid
@@ -153,7 +165,9 @@ export const stepPlan = (spec: SupernetSpec, recipe: Recipe, step: number): Step
   const alone = step < recipe.largestSteps
   const resolution = weighted(random, alone ? recipe.largestResolutionWeights : recipe.resolutionWeights)
   const largest = maxSubmodel(spec, resolution)
-  const plans = [plainPlan(spec, largest)]
+  const cut = !alone && random.next() < recipe.largestGridShare
+  const plain = plainPlan(spec, largest)
+  const plans = [cut ? { ...plain, grids: sampleGrids(spec, largest, random) } : plain]
   if (!alone) {
     for (let i = 0; i < recipe.randomSubmodels; i++)
       plans.push(samplePlan(spec, recipe, randomSubmodel(spec, recipe, resolution, random), random))
