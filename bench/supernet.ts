@@ -3,9 +3,9 @@
  * dimension of the search space; what cuts and narrow values cost; and that training saw the same network (tfjs = ONNX).
  */
 import { existsSync, readFileSync } from "node:fs"
-import { cpus } from "node:os"
 import { join } from "node:path"
 import { Effect } from "effect"
+import { AccuracyPool } from "../supernet/AccuracyPool.ts"
 import { defaultArtifact, readArtifact, type Supernet } from "../supernet/Artifact.ts"
 import { submodelOps, totalMacs } from "../supernet/Cost.ts"
 import { imagenetteRoot } from "../supernet/Data.ts"
@@ -13,7 +13,6 @@ import {
   type AccuracyTable,
   accuracyTableFile,
   HeldOutImages,
-  strategyAccuracy,
   type Treatment,
   treatedStrategy,
 } from "../supernet/Evaluate.ts"
@@ -151,10 +150,10 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
   if (data === undefined) throw new RangeError("no Imagenette: set MURMURATION_DATA")
   const directory = options.arguments.get("artifact") ?? (await Effect.runPromise(defaultArtifact))
   const supernet = await Effect.runPromise(readArtifact(directory))
-  const { spec, weights } = supernet
+  const { spec } = supernet
   const limit = Number(options.arguments.get("images") ?? (options.quick ? 64 : Number.POSITIVE_INFINITY))
   const images = new HeldOutImages(data, limit)
-  const reference = new Reference(spec, weights, { threads: cpus().length })
+  const pool = new AccuracyPool(directory, images)
   const rows: Array<Row> = []
   const measure = async (
     name: string,
@@ -162,7 +161,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
     treatment: Treatment,
     label: string,
   ): Promise<number> => {
-    const top1 = await strategyAccuracy(reference, treatedStrategy(spec, submodel, treatment), images)
+    const top1 = await pool.accuracy(treatedStrategy(spec, submodel, treatment))
     const mega = totalMacs(submodelOps(spec, submodel)) / 1e6
     const parameters = parametersOf(supernet, submodel) / 1e6
     rows.push({
@@ -191,6 +190,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
   await measure("largest", largest, { ...plain, grid: "2x2", cut: "all" }, "2x2 everywhere")
   await measure("largest", largest, { ...plain, bits: 16 }, "16 bits everywhere")
   const bytes = await measure("largest", largest, { ...plain, bits: 8 }, "8 bits everywhere")
+  await pool.close()
   const difference = await tfjsAgainstOnnx(supernet, options.quick ? 5 : 100, options.seed)
   const checks: ReadonlyArray<Check> = [
     { name: "top1_max", value: best.top1, op: ">=", bound: 0.9 },

@@ -8,18 +8,17 @@ import { join } from "node:path"
 import { Console, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import { defaultFit, fitPredictor } from "../supernet/AccuracyFit.ts"
+import { AccuracyPool } from "../supernet/AccuracyPool.ts"
 import { readArtifact, recordFiles } from "../supernet/Artifact.ts"
 import {
   type AccuracyTable,
   accuracyTableFile,
   HeldOutImages,
   measureTable,
-  strategyAccuracy,
   tableStrategies,
   treatedStrategy,
 } from "../supernet/Evaluate.ts"
 import { seededRandom } from "../supernet/Random.ts"
-import { Reference } from "../supernet/Reference.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
 import { maxSubmodel, minSubmodel, sampleSubmodel, type Submodel } from "../supernet/Submodel.ts"
 import {
@@ -38,9 +37,15 @@ import { percent } from "./Text.ts"
 export const accuracyPredictorFile = "accuracy-predictor.json"
 
 const threadsFlag = Flag.Int("threads").pipe(
-  Flag.withDescription("Threads of ONNX Runtime; default: one per core"),
+  Flag.withDescription("Threads that divide the images; default: one per core"),
   Flag.withDefault(cpus().length),
 )
+
+const accuracyPool = (artifact: string, images: HeldOutImages, threads: number) =>
+  Effect.acquireRelease(
+    Effect.sync(() => new AccuracyPool(artifact, images, threads)),
+    (pool) => Effect.promise(() => pool.close()),
+  )
 
 const evalFlags = {
   data: dataFlag,
@@ -88,10 +93,10 @@ const evalCommand = Command.make("eval", evalFlags, (given) =>
   Effect.gen(function* () {
     const data = yield* dataFolder(given.data)
     const folder = yield* artifactFolder(given.artifact)
-    const { spec, weights } = yield* readArtifact(folder)
+    const { spec } = yield* readArtifact(folder)
     const images = new HeldOutImages(data, Option.getOrUndefined(given.images))
-    const { grid, cut, threads } = given
-    const reference = new Reference(spec, weights, { threads })
+    const { grid, cut } = given
+    const pool = yield* accuracyPool(folder, images, given.threads)
     const bits = Number(given.bits) as 8 | 16 | 32
     yield* Console.log(
       `${spec.name} ${spec.version}${spec.trained ? "" : " (untrained weights)"}, ${images.count} images`,
@@ -102,11 +107,11 @@ const evalCommand = Command.make("eval", evalFlags, (given) =>
     })) {
       for (const submodel of wantedSubmodels(spec, given.submodel, resolution, given.seed)) {
         const strategy = treatedStrategy(spec, submodel, { grid, cut, bits })
-        const top1 = yield* Effect.promise(() => strategyAccuracy(reference, strategy, images))
+        const top1 = yield* Effect.promise(() => pool.accuracy(strategy))
         yield* Console.log(`top-1 ${percent(top1)}  ${describe(submodel)}`)
       }
     }
-  }),
+  }).pipe(Effect.scoped),
 ).pipe(
   Command.withDescription(
     "Accuracy on the held-out images, by ONNX Runtime with the graphs that devices run",
@@ -130,21 +135,16 @@ const tableCommand = Command.make(
     Effect.gen(function* () {
       const data = yield* dataFolder(given.data)
       const folder = yield* artifactFolder(given.artifact)
-      const { spec, weights } = yield* readArtifact(folder)
+      const { spec } = yield* readArtifact(folder)
       const images = new HeldOutImages(data, Option.getOrUndefined(given.images))
+      const pool = yield* accuracyPool(folder, images, given.threads)
       const strategies = tableStrategies(spec, given.strategies, given.seed)
       const [show, started] = [progress(), performance.now()]
       const table = yield* Effect.promise(() =>
-        measureTable(
-          new Reference(spec, weights, { threads: given.threads }),
-          strategies,
-          images,
-          given.seed,
-          (row, done) => {
-            const share = done / strategies.length
-            show(share, `top-1 ${percent(row.top1)} · ${timeLeft(share, started)}`)
-          },
-        ),
+        measureTable(spec, pool, strategies, given.seed, (row, done) => {
+          const share = done / strategies.length
+          show(share, `top-1 ${percent(row.top1)} · ${timeLeft(share, started)}`)
+        }),
       )
       const rows = table.rows.map((r) => JSON.stringify(r)).join(",\n")
       const text = JSON.stringify({ ...table, rows: [] }, null, 1).replace(
@@ -154,7 +154,7 @@ const tableCommand = Command.make(
       yield* Effect.promise(() => writeFile(join(folder, accuracyTableFile), `${text}\n`))
       yield* recordFiles(folder, [accuracyTableFile])
       yield* Console.log(`Next: murmuration supernet fit --artifact ${folder}`)
-    }),
+    }).pipe(Effect.scoped),
 ).pipe(Command.withDescription("Measure the accuracy of a few hundred sampled strategies"))
 
 const fitCommand = Command.make("fit", { artifact: artifactFlag, seed: seedFlag }, (given) =>

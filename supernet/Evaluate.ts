@@ -1,16 +1,24 @@
 /**
- * Accuracy of strategies on held-out images, computed by ONNX Runtime with the graphs that devices run: the whole strategy with
- * its cuts and its quantisation at the bus. Tables of many strategies may use a fixed random part of the images, and say so.
+ * What an evaluation runs on: held-out images, and the strategies that a table of accuracies is made of. `AccuracyPool` does the
+ * computing.
  */
 import { join } from "node:path"
 import { imageFolder, type ImageSet, loadImages } from "./Data.ts"
 import type { AccuracyQuery } from "./AccuracyPredictor.ts"
 import { queryOf } from "./AccuracyPredictor.ts"
-import { seededRandom, shuffled } from "./Random.ts"
-import { type LabelledBatch, Reference } from "./Reference.ts"
+import { pick, type Random, seededRandom, shuffled } from "./Random.ts"
+import type { AccuracyPool } from "./AccuracyPool.ts"
+import type { LabelledBatch } from "./Reference.ts"
 import type { SupernetSpec } from "./Spec.ts"
-import { type Grid, tileCount } from "./Partition.ts"
-import { type Bits, localStrategy, normalizeStrategy, sampleStrategy, type Strategy } from "./Strategy.ts"
+import { type Grid, grids, tileCount } from "./Partition.ts"
+import {
+  type Bits,
+  bitsChoices,
+  localStrategy,
+  normalizeStrategy,
+  sampleStrategy,
+  type Strategy,
+} from "./Strategy.ts"
 import { activeBlocks, maxSubmodel, minSubmodel, sampleSubmodel, type Submodel } from "./Submodel.ts"
 
 /** Held-out images of one data folder, decoded per resolution when first asked for. */
@@ -35,34 +43,30 @@ export class HeldOutImages {
   }
 }
 
-/** Images per run of a session: more is no faster and costs memory. */
-const batchSize = 16
+/** Images per run of a session: more is slower, as maps then leave the cache. */
+const batchSize = 4
 
-export const batchesOf = function* (images: ImageSet): Generator<LabelledBatch> {
+/** The images from `from` up to `to`, exclusive. */
+export const batchesOf = function* (images: ImageSet, from = 0, to = images.count): Generator<LabelledBatch> {
   const bytes = images.size * images.size * 3
-  for (let at = 0; at < images.count; at += batchSize) {
-    const count = Math.min(batchSize, images.count - at)
+  for (let at = from; at < to; at += batchSize) {
+    const count = Math.min(batchSize, to - at)
     const pixels = new Uint8Array(images.pixels.subarray(at * bytes, (at + count) * bytes))
     yield { images: { count, size: images.size, pixels }, labels: images.labels.slice(at, at + count) }
   }
 }
 
-/** Top-1 accuracy of a strategy, 0..1. */
-export const strategyAccuracy = async (
-  reference: Reference,
-  strategy: Strategy,
-  images: HeldOutImages,
-): Promise<number> => reference.accuracy(strategy, batchesOf(await images.at(strategy.submodel.resolution)))
-
-export const submodelAccuracy = (
-  reference: Reference,
-  submodel: Submodel,
-  images: HeldOutImages,
-): Promise<number> => strategyAccuracy(reference, localStrategy(reference.spec, submodel, "local"), images)
+/** One grid and one width from the stem to some block, the rest whole: what a search likes best. */
+const cutToSomewhere = (spec: SupernetSpec, random: Random): Strategy => {
+  const submodel = sampleSubmodel(spec, random)
+  const grid = pick(random, grids.slice(1))
+  const cut = 1 + Math.floor(random.next() * (activeBlocks(spec, submodel).length - 1))
+  return treatedStrategy(spec, submodel, { grid, cut, bits: pick(random, bitsChoices) })
+}
 
 /**
- * Strategies for a table: the largest and smallest at every resolution, then random ones, one third of them uncut and
- * unquantised, the others spread over four devices with random grids and bits.
+ * Strategies for a table: the largest and smallest at every resolution, then random ones. A third of them are uncut and
+ * unquantised, a third are cut from the stem to some block, and a third are spread over four devices with random grids.
  */
 export const tableStrategies = (spec: SupernetSpec, count: number, seed: number): ReadonlyArray<Strategy> => {
   const random = seededRandom(seed)
@@ -71,7 +75,9 @@ export const tableStrategies = (spec: SupernetSpec, count: number, seed: number)
   const rest = Array.from({ length: Math.max(0, count - fixed.length) }, (_, i) =>
     i % 3 === 0
       ? localStrategy(spec, sampleSubmodel(spec, random), "a")
-      : sampleStrategy(spec, ["a", "b", "c", "d"], random, { locality: 0.75 }),
+      : i % 3 === 1
+        ? cutToSomewhere(spec, random)
+        : sampleStrategy(spec, ["a", "b", "c", "d"], random, { locality: 0.75 }),
   )
   return [...fixed, ...rest].slice(0, count)
 }
@@ -95,21 +101,20 @@ export interface AccuracyTable {
 
 /** Measures strategies one after the other; `onRow` sees each. */
 export const measureTable = async (
-  reference: Reference,
+  spec: SupernetSpec,
+  pool: AccuracyPool,
   strategies: ReadonlyArray<Strategy>,
-  images: HeldOutImages,
   seed: number,
   onRow: (row: TableRow, done: number) => void = () => {},
 ): Promise<AccuracyTable> => {
-  const { spec } = reference
   const rows: Array<TableRow> = []
   for (const strategy of strategies) {
-    const row = { ...queryOf(strategy), top1: await strategyAccuracy(reference, strategy, images) }
+    const row = { ...queryOf(strategy), top1: await pool.accuracy(strategy) }
     rows.push(row)
     onRow(row, rows.length)
   }
   const supernet = `${spec.name} ${spec.version}`
-  return { format: "murmuration-accuracy-table-1", supernet, images: images.count, seed, rows }
+  return { format: "murmuration-accuracy-table-1", supernet, images: pool.images.count, seed, rows }
 }
 
 export interface Treatment {

@@ -8,13 +8,12 @@
  * cost: it counts as zero, and is printed.
  */
 import { writeFileSync } from "node:fs"
-import { cpus } from "node:os"
 import { Effect } from "effect"
+import { AccuracyPool } from "../AccuracyPool.ts"
 import { defaultArtifact, readArtifact } from "../Artifact.ts"
 import { imagenetteRoot } from "../Data.ts"
-import { HeldOutImages, strategyAccuracy, type Treatment, treatedStrategy } from "../Evaluate.ts"
+import { HeldOutImages, type Treatment, treatedStrategy } from "../Evaluate.ts"
 import { seededRandom } from "../Random.ts"
-import { Reference } from "../Reference.ts"
 import type { SupernetSpec } from "../Spec.ts"
 import { maxSubmodel, minSubmodel, sampleSubmodel, type Submodel } from "../Submodel.ts"
 import { partSizes, type PartitionPenalty } from "./ImagenetAccuracy.ts"
@@ -58,14 +57,14 @@ const sumInto = (sums: Map<string, number>, key: string, loss: number, share: nu
 const main = async (limit: number) => {
   const data = imagenetteRoot()
   if (data === undefined) throw new RangeError("no Imagenette: set MURMURATION_DATA")
-  const { spec, weights } = await Effect.runPromise(Effect.flatMap(defaultArtifact, readArtifact))
-  const reference = new Reference(spec, weights, { threads: cpus().length })
+  const artifact = await Effect.runPromise(defaultArtifact)
+  const { spec } = await Effect.runPromise(readArtifact(artifact))
   const images = new HeldOutImages(data, limit)
+  const pool = new AccuracyPool(artifact, images)
   const submodels = submodelsOf(spec)
   const losses = new Map<string, number>()
   for (const [i, submodel] of submodels.entries()) {
-    const accuracy = (treatment: Treatment) =>
-      strategyAccuracy(reference, treatedStrategy(spec, submodel, treatment), images)
+    const accuracy = (treatment: Treatment) => pool.accuracy(treatedStrategy(spec, submodel, treatment))
     const whole = await accuracy(untouched)
     process.stdout.write(
       `${i + 1}/${submodels.length}  ${submodel.resolution} px  ${(100 * whole).toFixed(1)} %, less`,
@@ -85,6 +84,7 @@ const main = async (limit: number) => {
     }
     process.stdout.write("\n")
   }
+  await pool.close()
   const parts = spec.stages.length + 1
   const ofGrid = (grid: string) =>
     added(Array.from({ length: parts }, (_, part) => losses.get(`${grid} ${part}`) ?? 0))

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import sharp from "sharp"
@@ -15,34 +15,15 @@ import { packParameters, parameterLayout, unpackParameters } from "../../../supe
 import { batchAt, defaultRecipe, learningRateAt, stepPlan } from "../../../supernet/train/Recipe.ts"
 import { optimizerState, sharedBuffers } from "../../../supernet/train/Shared.ts"
 import { train } from "../../../supernet/train/Trainer.ts"
+import { makeColourImages } from "../ColourImages.ts"
 import { largestDifference, livelyWeights, tinySpec } from "../Tiny.ts"
 
 let folder = ""
 
-/** Two classes that colour tells apart: 24 red and 24 blue noisy images in ImageNet's layout. */
-const makeImages = async (): Promise<void> => {
-  const random = seededRandom(1)
-  for (const split of ["train", "val"]) {
-    for (const [name, channel] of [
-      ["blue", 2],
-      ["red", 0],
-    ] as const) {
-      mkdirSync(join(folder, split, name), { recursive: true })
-      for (let i = 0; i < 24; i++) {
-        const pixels = Uint8Array.from({ length: 48 * 48 * 3 }, (_, p) =>
-          Math.floor(random.next() * (p % 3 === channel ? 255 : 90)),
-        )
-        const image = sharp(pixels, { raw: { width: 48, height: 48, channels: 3 } })
-        await image.png().toFile(join(folder, split, name, `${i}.png`))
-      }
-    }
-  }
-}
-
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "murmuration-train-"))
   process.env["MURMURATION_CACHE"] = join(folder, "cache")
-  await makeImages()
+  await makeColourImages(folder)
 })
 afterAll(() => {
   delete process.env["MURMURATION_CACHE"]
