@@ -64,10 +64,12 @@ program() {
   [ "$role" = device ] || return 0
   mkdir -p "$root/opt/murmuration"
   if [ "$project" != "$root/opt/murmuration" ]; then
-    (cd "$project" && tar cf - --exclude=./node_modules --exclude=./.git --exclude=./.cache .) |
+    # './swarm' is where 'deploy init' puts every device's secrets.
+    (cd "$project" && tar cf - --exclude=./node_modules --exclude=./.git --exclude=./.cache --exclude=./swarm .) |
       tar xf - -C "$root/opt/murmuration"
   fi
-  mkdir -p "$root/opt/murmuration/.cache"
+  mkdir -p "$root/opt/murmuration/.cache" "$root/usr/local/bin"
+  ln -sf /opt/murmuration/cli/murmuration.mjs "$root/usr/local/bin/murmuration"
   [ -z "$root" ] || return 0
   (cd /opt/murmuration && npm run --silent setup)
   chown -R murmuration:murmuration /opt/murmuration/.cache
@@ -94,7 +96,7 @@ services
 
 echo "install: $role is installed."
 if [ "$role" = device ]; then
-  echo "Next: cd /opt/murmuration && sudo -u murmuration node_modules/.bin/node cli/main.ts doctor --credentials /etc/murmuration/device.json"
+  echo "Next: sudo murmuration doctor --credentials /etc/murmuration/device.json"
 else
   echo "Next: on each device: sudo deploy/install.sh device DIRECTORY; then create the buckets (deploy/README.md)."
 fi

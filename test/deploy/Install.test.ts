@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process"
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, it } from "@effect/vitest"
@@ -37,7 +37,8 @@ describe("install script", () => {
       for (const [name, value] of Object.entries(serverRuntime.leaf)) {
         assert.include(unit("murmuration-leaf.service"), `${name}=${value}`)
       }
-      assert.isTrue(existsSync(join(root, "opt/murmuration/cli/main.ts")))
+      const command = join(root, readlinkSync(join(root, "usr/local/bin/murmuration")))
+      assert.strictEqual(statSync(command).mode & 0o111, 0o111)
       assert.isFalse(existsSync(join(root, "opt/murmuration/node_modules")))
       assert.isFalse(existsSync(join(root, "etc/systemd/system/murmuration-hub.service")))
     }).pipe(Effect.scoped),

@@ -1,0 +1,23 @@
+/** The command as it is installed: a small program that any folder and any Node can start. */
+import { execFileSync } from "node:child_process"
+import { accessSync, constants, readFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { describe, expect, it } from "vitest"
+import { projectRoot } from "../../bench/Bench.ts"
+
+describe("murmuration", () => {
+  it("is the executable that the package names, and runs from another folder", () => {
+    const { bin, version } = JSON.parse(readFileSync(join(projectRoot, "package.json"), "utf8")) as {
+      readonly bin: { readonly murmuration: string }
+      readonly version: string
+    }
+    const command = join(projectRoot, bin.murmuration)
+    accessSync(command, constants.X_OK)
+    const printed = execFileSync(process.execPath, [command, "--version"], {
+      cwd: tmpdir(),
+      encoding: "utf8",
+    })
+    expect(printed.trim()).toBe(`murmuration v${version}`)
+  })
+})
