@@ -1,8 +1,10 @@
-/** Flags and small helpers that the `murmuration supernet` commands share. */
+/** Flags, inputs and their errors, and small helpers that the `murmuration supernet` commands share. */
+import { existsSync } from "node:fs"
+import { join } from "node:path"
 import { Effect, Option, Schema } from "effect"
 import { Flag } from "effect/cli"
 import { defaultArtifact } from "../supernet/Artifact.ts"
-import { imagenetteRoot } from "../supernet/Data.ts"
+import { imageFolder, imagenetteRoot } from "../supernet/Data.ts"
 import { progressBar } from "./Text.ts"
 
 export class NoData extends Schema.TaggedError<NoData>()("NoData", {
@@ -14,6 +16,20 @@ export class NoData extends Schema.TaggedError<NoData>()("NoData", {
     return `no ${this.needed}`
   }
 }
+
+/** A file or flag that a command was given and cannot use. */
+export class BadSupernetInput extends Schema.TaggedError<BadSupernetInput>()("BadSupernetInput", {
+  what: Schema.String,
+  hint: Schema.String,
+  retryable: Schema.Boolean,
+}) {
+  override get message() {
+    return this.what
+  }
+}
+
+export const badInput = (what: string, hint: string): BadSupernetInput =>
+  new BadSupernetInput({ what, hint, retryable: false })
 
 export const dataFlag = Flag.String("data").pipe(
   Flag.withDescription(
@@ -34,11 +50,35 @@ export const seedFlag = Flag.Int("seed").pipe(
   Flag.withDefault(1),
 )
 
-export const dataFolder = (given: Option.Option<string>) => {
+const layout = "Images lie in FOLDER/train/<class>/ and FOLDER/val/<class>/, as JPEG, PNG or WebP."
+
+/** What is wrong with a data folder, if anything is. Both parts must have the same classes: a class is known by its place. */
+const folderProblem = (folder: string, parts: ReadonlyArray<"train" | "val">): string | undefined => {
+  const missing = parts.find((part) => !existsSync(join(folder, part)))
+  if (missing !== undefined) return `folder ${join(folder, missing)}`
+  const found = parts.map((part) => imageFolder(join(folder, part)))
+  const empty = found.find((f) => f.files.length === 0)
+  if (empty !== undefined) return `images in the subfolders of ${empty.folder}`
+  const [first, second] = found.map((f) => f.classes.join(", "))
+  return second === undefined || first === second
+    ? undefined
+    : `same classes in ${parts.join(" and ")}: ${first} / ${second}`
+}
+
+/** The folder that was given, else Imagenette's; fails with `NoData` where the named parts are not as they must be. */
+export const dataFolder = (
+  given: Option.Option<string>,
+  parts: ReadonlyArray<"train" | "val"> = ["val"],
+) => {
   const folder = Option.getOrElse(given, imagenetteRoot)
-  if (folder !== undefined) return Effect.succeed(folder)
-  const hint = "Give --data FOLDER, or set MURMURATION_DATA to the folder that holds imagenette-224."
-  return Effect.fail(new NoData({ needed: "image folder", hint, retryable: false }))
+  if (folder === undefined) {
+    const hint = "Give --data FOLDER, or set MURMURATION_DATA to the folder that holds imagenette-224."
+    return Effect.fail(new NoData({ needed: "image folder", hint, retryable: false }))
+  }
+  const needed = folderProblem(folder, parts)
+  return needed === undefined
+    ? Effect.succeed(folder)
+    : Effect.fail(new NoData({ needed, hint: layout, retryable: false }))
 }
 
 export const artifactFolder = (given: Option.Option<string>) =>

@@ -2,7 +2,8 @@
 import { join } from "node:path"
 import { Console, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
-import { dataFlag, dataFolder, progress, seedFlag, timeLeft } from "./SupernetFlags.ts"
+import type { Recipe } from "../supernet/train/Recipe.ts"
+import { badInput, dataFlag, dataFolder, progress, seedFlag, timeLeft } from "./SupernetFlags.ts"
 import { percent } from "./Text.ts"
 
 const trainFlags = {
@@ -42,12 +43,28 @@ const trainFlags = {
   seed: seedFlag,
 }
 
+/** The fields of a recipe that `--recipe` changes. A misspelt one would train for hours on something else, so it fails. */
+export const recipeChanges = (text: string, fields: Recipe) =>
+  Effect.gen(function* () {
+    const hint = `fields: ${Object.keys(fields).join(", ")}; see supernet/train/Recipe.ts`
+    const changes = yield* Effect.try({
+      try: () => JSON.parse(text) as unknown,
+      catch: () => badInput(`--recipe is not JSON: ${text}`, hint),
+    })
+    if (typeof changes !== "object" || changes === null || Array.isArray(changes))
+      return yield* badInput(`--recipe is not a JSON object: ${text}`, hint)
+    const strangers = Object.keys(changes).filter((name) => !(name in fields))
+    if (strangers.length > 0)
+      return yield* badInput(`--recipe: a recipe has no ${strangers.join(", ")}`, hint)
+    return changes as Partial<Recipe>
+  })
+
 export const trainCommand = Command.make("train", trainFlags, (given) =>
   Effect.gen(function* () {
     // Loaded here: no other command needs the training code.
     const { defaultTrainOptions, train } = yield* Effect.promise(() => import("../supernet/train/Trainer.ts"))
-    const data = yield* dataFolder(given.data)
-    const changes = JSON.parse(given.recipe) as Partial<typeof defaultTrainOptions.recipe>
+    const changes = yield* recipeChanges(given.recipe, defaultTrainOptions.recipe)
+    const data = yield* dataFolder(given.data, ["train", "val"])
     const show = progress()
     const rates = { images: 0, since: 0 }
     yield* Effect.promise(
@@ -121,8 +138,15 @@ export const exportCommand = Command.make("export", exportFlags, (given) =>
         import("../supernet/train/Calibrate.ts"),
       ]),
     )
-    const data = yield* dataFolder(given.data)
-    const state = readState(join(given.run, "state.bin"))
+    const data = yield* dataFolder(given.data, ["train"])
+    const state = yield* Effect.try({
+      try: () => readState(join(given.run, "state.bin")),
+      catch: () =>
+        badInput(
+          `${given.run} holds no training state`,
+          `name the folder of a run with --run, or make one: murmuration supernet train --out ${given.run}`,
+        ),
+    })
     const show = progress()
     const started = performance.now()
     const onProgress = (done: number, total: number) =>

@@ -1,0 +1,73 @@
+/** What people give to `murmuration supernet`: said to be wrong before any work is done, with the next step. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Option } from "effect"
+import { afterAll } from "vitest"
+import { dataFolder } from "../../cli/SupernetFlags.ts"
+import { recipeChanges } from "../../cli/SupernetTrain.ts"
+import { defaultRecipe } from "../../supernet/train/Recipe.ts"
+
+const folder = mkdtempSync(join(tmpdir(), "murmuration-data-"))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+/** A data folder with one empty file as image of each class. */
+const dataWith = (name: string, parts: Readonly<Record<string, ReadonlyArray<string>>>): string => {
+  for (const [part, classes] of Object.entries(parts)) {
+    mkdirSync(join(folder, name, part), { recursive: true })
+    for (const c of classes) {
+      mkdirSync(join(folder, name, part, c), { recursive: true })
+      writeFileSync(join(folder, name, part, c, "1.jpg"), "")
+    }
+  }
+  return join(folder, name)
+}
+
+const both = ["train", "val"] as const
+const problemOf = (path: string) => Effect.flip(dataFolder(Option.some(path), both))
+
+describe("the data folder", () => {
+  it.effect("is taken when both parts have the same classes", () =>
+    Effect.gen(function* () {
+      const path = dataWith("good", { train: ["cat", "dog"], val: ["cat", "dog"] })
+      assert.strictEqual(yield* dataFolder(Option.some(path), both), path)
+    }),
+  )
+
+  it.effect("is refused, with what is missing, when a part or its images are not there", () =>
+    Effect.gen(function* () {
+      const noVal = yield* problemOf(dataWith("no-val", { train: ["cat"] }))
+      assert.match(noVal.message, /no folder .*val$/)
+      const empty = yield* problemOf(dataWith("empty", { train: [], val: ["cat"] }))
+      assert.match(empty.message, /no images in the subfolders of .*train$/)
+      assert.include(empty.hint, "FOLDER/train/<class>/")
+    }),
+  )
+
+  it.effect("is refused when a class is in one part only: labels would mean different things", () =>
+    Effect.gen(function* () {
+      const error = yield* problemOf(dataWith("shifted", { train: ["ant", "cat"], val: ["cat"] }))
+      assert.include(error.message, "no same classes in train and val: ant, cat / cat")
+    }),
+  )
+})
+
+describe("the recipe", () => {
+  it.effect("changes the fields that are named", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* recipeChanges('{"batch":24}', defaultRecipe), { batch: 24 })
+    }),
+  )
+
+  it.effect("is refused when it is no JSON object, or has a field that no recipe has", () =>
+    Effect.gen(function* () {
+      for (const text of ["{batch:24}", "[1]", "24", "null"]) {
+        assert.include((yield* Effect.flip(recipeChanges(text, defaultRecipe))).message, text)
+      }
+      const error = yield* Effect.flip(recipeChanges('{"batchSize":24}', defaultRecipe))
+      assert.include(error.message, "no batchSize")
+      assert.include(error.hint, "batch,")
+    }),
+  )
+})
