@@ -22,12 +22,12 @@ export const nextSteps = (directory: string, report: InitReport): string => {
     report.added.length === 0 ? "No new devices." : `New devices: ${report.added.join(", ")}.`,
     "",
     "Next:",
-    `  1. copy ${directory}/hub to ${hub.host}, and run there: nats-server -c hub.conf`,
-    "     (after adding a device: send the server there SIGHUP; it reloads without dropping anyone)",
-    `  2. copy ${directory}/<device> to each device as ~/.config/murmuration, and run there:`,
-    "     nats-server -c leaf.conf, then: murmuration up --credentials device.json",
-    `  3. check, on ${first}: murmuration doctor --credentials device.json`,
-    "Details, systemd units and TLS: deploy/README.md",
+    `  1. copy the project and ${directory}/hub to ${hub.host}, and run there: sudo deploy/install.sh hub hub`,
+    "     (after adding a device: copy hub.conf there again, and systemctl reload murmuration-hub)",
+    `  2. here, once: murmuration deploy buckets --credentials ${directory}/hub/operator.json`,
+    `  3. copy the project and ${directory}/<device> to each device, and run there: sudo deploy/install.sh device <device>`,
+    `  4. check, on ${first}: murmuration doctor --credentials /etc/murmuration/device.json`,
+    "Details, machines without systemd, and TLS: deploy/README.md",
   ].join("\n")
 }
 

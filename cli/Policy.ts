@@ -44,11 +44,19 @@ const trainCommand = Command.make(
     scenario: Flag.String("scenario").pipe(
       Flag.withDescription(`A shipped scenario (${scenarioNames.join(", ")}) or a scenario file (.json)`),
     ),
-    algorithm: Flag.Literals("algorithm", algorithms).pipe(Flag.withDefault("supreme" as const)),
-    slo: Flag.Literals("slo", ["latency", "accuracy"]).pipe(Flag.withDefault("latency" as const)),
-    seed: Flag.Int("seed").pipe(Flag.withDefault(1)),
+    algorithm: Flag.Literals("algorithm", algorithms).pipe(
+      Flag.withDescription("How it learns; the others are baselines"),
+      Flag.withDefault("supreme" as const),
+    ),
+    slo: Flag.Literals("slo", ["latency", "accuracy"]).pipe(
+      Flag.withDescription("What requests ask for: a policy decides for one kind"),
+      Flag.withDefault("latency" as const),
+    ),
+    seed: Flag.Int("seed").pipe(Flag.withDescription("Seed of all random choices"), Flag.withDefault(1)),
     iterations: Flag.Int("iterations").pipe(
-      Flag.withDescription("0 with --from: judge and package an earlier training under the present models"),
+      Flag.withDescription(
+        "Iterations of the training; 0 with --from: judge and package an earlier training under the present models",
+      ),
       Flag.withDefault(trainDefaults.iterations),
     ),
     hidden: Flag.Int("hidden").pipe(

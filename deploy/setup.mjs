@@ -48,17 +48,14 @@ function installPackages() {
 /** nats-server from PATH or $NATS_SERVER, else from Debian, else an advice where to get it. */
 function installNatsServer() {
   if (has(process.env.NATS_SERVER ?? "nats-server")) return
-  const aptGet = has("apt-get")
-  const root = typeof process.getuid === "function" && process.getuid() === 0
-  if (aptGet && (root || has("sudo"))) {
+  const isRoot = process.getuid?.() === 0
+  if (has("apt-get") && (isRoot || has("sudo"))) {
     say("setup: installing nats-server (Debian package) ...")
     const advice =
       "Install nats-server 2.9.10 or newer by hand (see deploy/README.md), or name it in NATS_SERVER."
-    const sudo = root ? [] : ["sudo", "-n"]
-    const apt = (args) =>
-      must([...sudo, "apt-get"][0], [...sudo.slice(1), ...(root ? [] : ["apt-get"]), ...args], advice)
-    apt(["update", "-qq"])
-    apt(["install", "-y", "-qq", "--no-install-recommends", "nats-server"])
+    const [command, ...before] = isRoot ? ["apt-get"] : ["sudo", "-n", "apt-get"]
+    must(command, [...before, "update", "-qq"], advice)
+    must(command, [...before, "install", "-y", "-qq", "--no-install-recommends", "nats-server"], advice)
     return
   }
   say(
