@@ -11,6 +11,7 @@ import { busLane } from "../policies/BusLane.ts"
 import type { Lane } from "../policies/Crew.ts"
 import { writePolicy } from "../policies/PolicyArtifact.ts"
 import { publishTraining } from "../policies/Publish.ts"
+import { stepUnits } from "../policies/PolicyShape.ts"
 import { scenarioNames } from "../policies/Scenario.ts"
 import { loadSetting } from "../policies/Setting.ts"
 import { train, trainDefaults, type TrainOptions, type ValidationReport } from "../policies/Train.ts"
@@ -62,6 +63,10 @@ const trainCommand = Command.make(
     hidden: Flag.Int("hidden").pipe(
       Flag.withDescription("Units of the LSTM, a multiple of 8"),
       Flag.withDefault(trainDefaults.hidden),
+    ),
+    stepPer: Flag.Literals("step-per", stepUnits).pipe(
+      Flag.withDescription("What the LSTM takes a step for: each block, or as in the paper each decision"),
+      Flag.withDefault(trainDefaults.stepPer),
     ),
     batch: Flag.Int("batch").pipe(
       Flag.withDescription("Trajectories per update; default: the algorithm's own"),
@@ -116,6 +121,7 @@ const trainCommand = Command.make(
       seed: flags.seed,
       iterations: flags.iterations,
       hidden: flags.hidden,
+      stepPer: flags.stepPer,
       ...Option.match(flags.batch, { onNone: () => ({}), onSome: (batch) => ({ batch }) }),
       ...Option.match(flags.rate, { onNone: () => ({}), onSome: (rate) => ({ rate }) }),
       checkpoint: join(folder, "checkpoint.bin"),
@@ -134,7 +140,8 @@ const trainCommand = Command.make(
             hint: `Give the same command again to go on from ${options.checkpoint ?? "the start"}.`,
           }),
       })
-    const task = { scenario: setting.scenario, kind: flags.slo, hidden: flags.hidden }
+    const { scenario } = setting
+    const task = { scenario, kind: flags.slo, hidden: flags.hidden, stepPer: flags.stepPer }
     const training = yield* flags.nats === ""
       ? trainOver([])
       : Effect.flatMap(busLane(setting, task), (lane) => trainOver([lane])).pipe(

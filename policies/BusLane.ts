@@ -38,7 +38,7 @@ const restMs = (error: RequestError | BadMessage): number =>
 
 export const busLane = (
   setting: Setting,
-  { scenario, kind, hidden }: RolloutTask,
+  { scenario, kind, hidden, stepPer }: RolloutTask,
 ): Effect.Effect<Lane, never, Bus | Scope.Scope> =>
   Effect.gen(function* () {
     const bus = yield* Bus
@@ -52,7 +52,13 @@ export const busLane = (
       input: Codecs.rolloutSetupRequest,
       output: Codecs.rolloutSetup,
       handle: () =>
-        Effect.succeed({ scenario: JSON.stringify(scenario), kind, hidden, models: modelsDigest(setting) }),
+        Effect.succeed({
+          scenario: JSON.stringify(scenario),
+          kind,
+          hidden,
+          stepPer,
+          models: modelsDigest(setting),
+        }),
     })
     yield* serve({
       subject: Subjects.rolloutWeights(training),

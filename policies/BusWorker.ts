@@ -36,8 +36,8 @@ const prepare = (setup: RolloutSetup) =>
   Effect.tryPromise({
     try: async () => {
       const setting = settingFor(decodeScenario(JSON.parse(setup.scenario)))
-      const { kind, hidden } = setup
-      const perform = await jobDoer({ scenario: setting.scenario, kind, hidden }, setting)
+      const { kind, hidden, stepPer } = setup
+      const perform = await jobDoer({ scenario: setting.scenario, kind, hidden, stepPer }, setting)
       return { perform, sizes: rowSizesOf(setting), models: modelsDigest(setting), version: -1 }
     },
     catch: (cause) => refusal("Incompatible", String(cause), "use the trainer's version of murmuration"),

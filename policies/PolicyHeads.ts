@@ -5,7 +5,7 @@
 import type { Random } from "../supernet/Random.ts"
 import type { Genome } from "./Genome.ts"
 import type { Packing } from "./PolicyPacking.ts"
-import { geneAt, type Head, headsAt, isLegal, type PolicyShape } from "./PolicyShape.ts"
+import { type Head, isLegal, type PolicyShape, stepAt } from "./PolicyShape.ts"
 
 /** Parameters of the heads beside the output matrix, or their gradients: [columns] and [actions, columns]. */
 export interface HeadWeights {
@@ -88,9 +88,9 @@ export const chooseStep = (
   q: Float32Array,
   options: ChooseOptions,
 ): void => {
-  const genes = geneAt(shape, step)
+  const { gene, heads } = stepAt(shape, step)
   const earlier: Array<number> = []
-  for (const [i, head] of headsAt(shape, step).entries()) {
+  for (const [i, head] of heads.entries()) {
     const legal = (v: number) => isLegal(shape, step, i, v, present)
     softmaxHead(shape, logits, row, head, earlier, legal, weights, q)
     const base = row * shape.columns + head.column
@@ -101,7 +101,7 @@ export const chooseStep = (
     } else {
       value = options.greedy ? likeliest(q, base, head.count) : drawn(q, base, head.count, options.random)
     }
-    genome[genes + i] = value
+    genome[gene + i] = value
     earlier.push(head.column + value)
   }
 }
@@ -132,11 +132,12 @@ export const likelihoods = (
     const genome = genomes[g]
     if (genome === undefined) continue
     const step = packing.step[row] ?? 0
-    const [genes, base] = [geneAt(shape, step), row * shape.columns]
+    const { gene, heads } = stepAt(shape, step)
+    const base = row * shape.columns
     const earlier: Array<number> = []
     let [sum, spread] = [0, 0]
-    for (const [i, head] of headsAt(shape, step).entries()) {
-      const chosen = head.column + (genome[genes + i] ?? 0)
+    for (const [i, head] of heads.entries()) {
+      const chosen = head.column + (genome[gene + i] ?? 0)
       const legal = (v: number) => isLegal(shape, step, i, v, present[g] ?? 1)
       softmaxHead(shape, logits, row, head, earlier, legal, weights, q)
       sum += Math.log(Math.max(1e-12, q[base + chosen] ?? 0))
@@ -173,12 +174,12 @@ export const logitGradients = (
   for (let row = 0; row < packing.rows; row++) {
     const genome = genomes[packing.genomeOf[row] ?? -1]
     if (genome === undefined) continue
-    const step = packing.step[row] ?? 0
-    const [genes, base] = [geneAt(shape, step), row * columns]
+    const { gene, heads } = stepAt(shape, packing.step[row] ?? 0)
+    const base = row * columns
     const weight = loss.dLogLikelihood[row] ?? 0
     const earlier: Array<number> = []
-    for (const [i, head] of headsAt(shape, step).entries()) {
-      const chosen = head.column + (genome[genes + i] ?? 0)
+    for (const [i, head] of heads.entries()) {
+      const chosen = head.column + (genome[gene + i] ?? 0)
       const [from, to] = [head.column, head.column + head.count]
       const entropy = dEntropy === 0 ? 0 : entropyOf(q, base + from, base + to)
       for (let c = from; c < to; c++) {

@@ -3,11 +3,11 @@
  * it: choosing strategies for a batch of constraints, and the likelihood of given strategies with its gradient by fused
  * back-propagation through time. The heavy work is in `kernels/`, the heads are in `PolicyHeads.ts`.
  *
- * Steps of blocks that the chosen depths leave out are skipped, the LSTM's state untouched.
+ * Steps that decide nothing, such as those of blocks that the chosen depths leave out, are skipped, the LSTM's state untouched.
  */
 import type { Random } from "../supernet/Random.ts"
 import { encodeConstraints, encoderGradients } from "./ConstraintEncoder.ts"
-import { type Genome, isActiveBlock } from "./Genome.ts"
+import type { Genome } from "./Genome.ts"
 import { loadKernels, type Memory } from "./kernels/Kernels.ts"
 import {
   type ChooseOptions,
@@ -18,7 +18,7 @@ import {
 } from "./PolicyHeads.ts"
 import { allocateBuffers, type Buffers, pack, type Packing, roundUp4 } from "./PolicyPacking.ts"
 import { PolicyParameters } from "./PolicyParameters.ts"
-import { geneAt, headsAt, type PolicyShape, presence } from "./PolicyShape.ts"
+import { isActiveStep, type PolicyShape, presence, stepAt } from "./PolicyShape.ts"
 import type { Constraint } from "./Scenario.ts"
 
 /** Strategies with the constraints under which they are, or were, chosen. */
@@ -66,17 +66,17 @@ export class PolicyNetwork {
     return this.#buffers
   }
 
-  /** Writes the indices of the one-hots of a step and of the choices of the step before; -1 fills the rest. */
+  /** Writes the indices of the ones of a step's position and of the choices of the step before; -1 fills the rest. */
   #writeInputs(ones: Int32Array, row: number, step: number, genome: Genome, previous: number): void {
     const { shape } = this
     const base = row * shape.inputOnes
     ones.fill(-1, base, base + shape.inputOnes)
-    ones[base] = step
+    const { position } = stepAt(shape, step)
+    ones.set(position, base)
     if (previous < 0) return
-    const genes = geneAt(shape, previous)
-    const heads = headsAt(shape, previous)
+    const { gene, heads } = stepAt(shape, previous)
     for (let k = 0; k < heads.length; k++) {
-      ones[base + 1 + k] = shape.steps + (heads[k]?.column ?? 0) + (genome[genes + k] ?? 0)
+      ones[base + position.length + k] = shape.positions + (heads[k]?.column ?? 0) + (genome[gene + k] ?? 0)
     }
   }
 
@@ -248,6 +248,8 @@ export class PolicyNetwork {
     ] as const
     const logits = this.#memory.view(b.logits, rows * columns)
     for (let step = 0; step < shape.steps; step++) {
+      const active = genomes.map((genome) => isActiveStep(shape, genome, step))
+      if (!active.includes(true)) continue
       for (const [g, genome] of genomes.entries()) this.#writeInputs(ones, g, step, genome, last[g] ?? -1)
       this.#memory.view(b.gates, rows * gates).set(this.#memory.view(b.constraintGates, rows * gates))
       k.gatherRows(w.inputs, b.inputOnes, shape.inputOnes, b.gates, rows, gates)
@@ -255,7 +257,7 @@ export class PolicyNetwork {
       k.cellForward(b.gates, b.cellBefore, b.cell, b.squashed, b.hidden, rows, hidden)
       k.product(b.hidden, w.output, b.logits, rows, hidden, columns, b.scratch, 0)
       for (const [g, genome] of genomes.entries()) {
-        if (step > 0 && !isActiveBlock(shape.space, genome, step - 1)) continue
+        if (active[g] !== true) continue
         chooseStep(shape, logits, g, step, genome, present[g] ?? 1, heads, q, options)
         last[g] = step
         for (const [now, kept] of state) kept.set(now.subarray(g * hidden, (g + 1) * hidden), g * hidden)

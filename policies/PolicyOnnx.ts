@@ -1,6 +1,6 @@
 /**
- * The policy as one ONNX graph that decodes whole strategies in one run: the first step outside, the steps of the blocks in
- * a Scan. Weights are float16 (cast once, when the session is made). Legality is added to the logits; a choice is looked up
+ * The policy as one ONNX graph that decodes whole strategies in one run: the outline's steps outside, those of a block in
+ * the body of a Scan over the blocks. Weights are float16 (cast once, when the session is made). Legality is added to the logits; a choice is looked up
  * in a table whose rows carry both what it changes in this step's later heads and what it tells the next step.
  *
  * Inputs: features [batch, F], present [batch, 1 + slots] (1 where a device is there).
@@ -16,12 +16,10 @@ import {
   subgraph,
   type Value,
 } from "../supernet/onnx/Proto.ts"
-import { maxTiles } from "./Genome.ts"
+import { deviceGene, gridGene, tilesOfGrid } from "./Genome.ts"
 import type { PolicyNetwork } from "./PolicyNetwork.ts"
-import { type Head, isLegal, type ParameterName, type PolicyShape } from "./PolicyShape.ts"
-
-/** Added to the logit of an illegal choice. */
-const never = -1e9
+import type { Head, ParameterName, PolicyShape, Step } from "./PolicyShape.ts"
+import { blockBias, choiceRows, deviceColumns, runsWhen } from "./PolicyTables.ts"
 
 class Graph {
   readonly nodes: Array<Node> = []
@@ -49,6 +47,17 @@ class Graph {
     return outputs
   }
 
+  /** The same with a name of one's own for the output. */
+  as(
+    name: string,
+    op: string,
+    inputs: ReadonlyArray<string>,
+    attributes?: Readonly<Record<string, Attribute>>,
+  ): string {
+    this.nodes.push({ op, inputs, outputs: [name], ...(attributes === undefined ? {} : { attributes }) })
+    return name
+  }
+
   constant(name: string, shape: ReadonlyArray<number>, data: Initializer["data"]): string {
     if (!this.weights.some((w) => w.name === name)) this.weights.push({ name, shape, data })
     return name
@@ -71,13 +80,14 @@ const cell = (g: Graph, gates: string, before?: string) => {
 /** Name of the table of a head's choices: what each changes in later heads of the step, and tells the next step. */
 const choicesOf = (head: Head): string => `choices${head.column}`
 
-/**
- * Decodes heads in order. `gathered` is [batch, columns + 4H]: logits, then the gates' share known so far. Returns the
- * genes [heads, batch] and `gathered` with the chosen rows added.
- */
-const decodeHeads = (g: Graph, heads: ReadonlyArray<Head>, gathered: string) => {
-  let sum = gathered
-  const chosen = heads.map((head) => {
+/** Name of the row that tells a step which of its block's heads it has; where a block is one step there is none. */
+const placeOf = ({ position }: Step): string | undefined =>
+  position[1] === undefined ? undefined : `place${position[1]}`
+
+/** Decodes heads in order from `known` [batch, columns + 4H]: logits, then the gates' share. Adds the rows of what it chose. */
+const decodeHeads = (g: Graph, heads: ReadonlyArray<Head>, known: string) => {
+  let sum = known
+  const genes = heads.map((head) => {
     const [start, end] = [
       g.longs(`n${head.column}`, head.column),
       g.longs(`n${head.column + head.count}`, head.column + head.count),
@@ -87,96 +97,78 @@ const decodeHeads = (g: Graph, heads: ReadonlyArray<Head>, gathered: string) => 
     sum = g.op("Add", [sum, g.op("Gather", [choicesOf(head), value], { axis: 0 })])
     return value
   })
-  const flat = g.op("Concat", chosen, { axis: 0 })
-  const genes = g.op("Reshape", [flat, g.longs(`rows${heads.length}`, heads.length, -1)])
-  return { genes, gathered: sum }
+  return { genes, sum }
 }
 
-/** Logit offsets of the block steps [blocks, columns]: bias, and `never` where a choice is illegal whoever is present. */
-const blockBias = (shape: PolicyShape, bias: Float32Array): Float32Array => {
-  const everyone = (2 << shape.slots) - 1
-  const blocks = shape.steps - 1
-  const out = new Float32Array(blocks * shape.columns)
-  for (let b = 0; b < blocks; b++) {
-    out.set(bias, b * shape.columns)
-    for (const [i, head] of shape.blockHeads.entries()) {
-      for (let v = 0; v < head.count; v++) {
-        if (!isLegal(shape, b + 1, i, v, everyone)) out[b * shape.columns + head.column + v] = never
-      }
-    }
-  }
-  return out
+/** What goes from step to step; at first neither hidden state nor cell. */
+interface State {
+  readonly hidden?: string
+  readonly cell?: string
+  /** The gates' share of the constraint and of the choices made last [batch, 4H]. */
+  readonly told: string
 }
 
-/** For each block, which chosen depths make it run [blocks, stages * depths + 1, 1]; the last row is "always". */
-const runsWhen = (shape: PolicyShape): { readonly data: Float32Array; readonly width: number } => {
-  const { spec, blocks } = shape.space
-  const width = spec.stages.length * spec.depths.length + 1
-  const data = new Float32Array(blocks.length * width)
-  for (const [i, b] of blocks.entries()) {
-    if (b.stage < 0) data[i * width + width - 1] = 1
-    else {
-      for (const [d, depth] of spec.depths.entries()) {
-        if (b.place < depth) data[i * width + b.stage * spec.depths.length + d] = 1
-      }
-    }
-  }
-  return { data, width }
+/** One step of the LSTM from `before`, and its heads. `mask` adds biases and legality to the logits. */
+const takeStep = (
+  g: Graph,
+  { columns, hidden }: PolicyShape,
+  step: Step,
+  before: State,
+  position: string,
+  mask: (logits: string) => string,
+) => {
+  const place = placeOf(step)
+  let sum = g.op("Add", [before.told, position])
+  if (place !== undefined) sum = g.op("Add", [sum, place])
+  if (before.hidden !== undefined) sum = g.op("Add", [sum, g.op("MatMul", [before.hidden, "hidden"])])
+  const next = cell(g, sum, before.cell)
+  const logits = mask(g.op("MatMul", [next.hidden, "output"]))
+  const decoded = decodeHeads(g, step.heads, g.op("Concat", [logits, "constraint"], { axis: 1 }))
+  const [start, end] = [
+    g.longs(`n${columns}`, columns),
+    g.longs(`n${columns + 4 * hidden}`, columns + 4 * hidden),
+  ]
+  const told = g.op("Slice", [decoded.sum, start, end, g.longs("n1", 1)])
+  return { hidden: next.hidden, cell: next.state, told, genes: decoded.genes }
 }
 
-/** Rows of all choices [actions, columns + 4H]: shift of later heads in the step, input of the next step. */
-const choiceRows = (shape: PolicyShape, within: Float32Array, inputs: Float32Array): Float32Array => {
-  const gates = 4 * shape.hidden
-  const width = shape.columns + gates
-  const out = new Float32Array(shape.actions * width)
-  for (let a = 0; a < shape.actions; a++) {
-    out.set(within.subarray(a * shape.columns, (a + 1) * shape.columns), a * width)
-    const row = (shape.steps + a) * gates
-    out.set(inputs.subarray(row, row + gates), a * width + shape.columns)
-  }
-  return out
+/** Genes of all steps as one output [genes, batch]. */
+const stack = (g: Graph, name: string, genes: ReadonlyArray<string>) => {
+  const flat = g.op("Concat", genes, { axis: 0 })
+  return g.as(name, "Reshape", [flat, g.longs(`rows${genes.length}`, genes.length, -1)])
 }
 
-/** [1 + slots, columns]: a present device cancels the `never` that `absentBias` puts on its choices. */
-const deviceColumns = (shape: PolicyShape) => {
-  const present = new Float32Array((1 + shape.slots) * shape.columns)
-  const bias = new Float32Array(shape.columns)
-  for (const head of shape.blockHeads.slice(-maxTiles)) {
-    for (let d = 0; d < head.count; d++) {
-      present[d * shape.columns + head.column + d] = -never
-      bias[head.column + d] = never
-    }
-  }
-  return { present, bias }
-}
-
+/** The steps of one block, each kept only where it decides something. */
 const scanBody = (shape: PolicyShape, weights: Array<Initializer>, dwidth: number): Uint8Array => {
   const { hidden, columns } = shape
   const gates = 4 * hidden
   const g = new Graph("b", weights)
-  const sum = g.op("Add", [g.op("Add", ["told", "position"]), g.op("MatMul", ["h", "hidden"])])
-  const next = cell(g, sum, "c")
-  const logits = g.op("Add", [g.op("MatMul", [next.hidden, "output"]), "offsets"])
-  const masked = g.op("Add", [logits, "devices"])
-  const decoded = decodeHeads(g, shape.blockHeads, g.op("Concat", [masked, "constraint"], { axis: 1 }))
-  const told = g.op("Slice", [
-    decoded.gathered,
-    g.longs(`n${columns}`, columns),
-    g.longs(`n${columns + gates}`, columns + gates),
-    g.longs("n1", 1),
-  ])
-  const runs = g.op("Greater", [
-    g.op("MatMul", ["depths", "runs"]),
-    g.constant("half", [1], Float32Array.of(0.5)),
-  ])
-  const kept = [
-    [next.hidden, "h", "hNext"],
-    [next.state, "c", "cNext"],
-    [told, "told", "toldNext"],
-  ] as const
-  for (const [fresh, old, name] of kept)
-    g.nodes.push({ op: "Where", inputs: [runs, fresh, old], outputs: [name] })
-  g.nodes.push({ op: "Identity", inputs: [decoded.genes], outputs: ["genes"] })
+  const half = g.constant("half", [1], Float32Array.of(0.5))
+  const runs = g.op("Greater", [g.op("MatMul", ["depths", "runs"]), half])
+  const mask = (logits: string) => g.op("Add", [g.op("Add", [logits, "offsets"]), "devices"])
+  const steps = shape.plan.filter(({ block }) => block === 0)
+  const genes: Array<string> = []
+  let state: Required<State> = { hidden: "h", cell: "c", told: "told" }
+  /** Whether a step decides something: not where the grid has no such tile. */
+  const decides = ({ first }: Step): string => {
+    const tile = first - deviceGene
+    if (tile < 1) return runs
+    const table = g.constant("tilesOfGrid", [tilesOfGrid.length, 1], Float32Array.from(tilesOfGrid))
+    const tiles = g.op("Gather", [table, genes[gridGene] ?? ""], { axis: 0 })
+    const there = g.op("Greater", [tiles, g.constant(`tile${tile}`, [1], Float32Array.of(tile))])
+    return g.op("And", [runs, there])
+  }
+  for (const [i, step] of steps.entries()) {
+    const next = takeStep(g, shape, step, state, "position", mask)
+    genes.push(...next.genes)
+    const [when, suffix] = [decides(step), i === steps.length - 1 ? "Next" : `${i}`]
+    state = {
+      hidden: g.as(`h${suffix}`, "Where", [when, next.hidden, state.hidden]),
+      cell: g.as(`c${suffix}`, "Where", [when, next.cell, state.cell]),
+      told: g.as(`told${suffix}`, "Where", [when, next.told, state.told]),
+    }
+  }
+  stack(g, "genes", genes)
   const float = (name: string, ...sides: ReadonlyArray<number | string>): Value => ({
     name,
     type: "float32",
@@ -201,7 +193,7 @@ const scanBody = (shape: PolicyShape, weights: Array<Initializer>, dwidth: numbe
   })
 }
 
-/** One-hots of the chosen depths, and a column of ones: [batch, stages * depths + 1]. */
+/** `depths`: one-hots of the chosen depths, and a column of ones: [batch, stages * depths + 1]. */
 const depthOneHots = (g: Graph, shape: PolicyShape, genes: string, width: number): string => {
   const { depths } = shape.space.spec
   const first = g.longs("n0", 0)
@@ -213,24 +205,20 @@ const depthOneHots = (g: Graph, shape: PolicyShape, genes: string, width: number
   const hot = g.op("OneHot", [perGenome, g.longs("depthCount", depths.length), offOn])
   const flat = g.op("Reshape", [hot, g.longs("flatDepths", 0, width - 1)])
   const pads = g.longs("padOne", 0, 0, 0, 1)
-  return g.op("Pad", [flat, pads, g.constant("one", [], Float32Array.of(1))])
+  return g.as("depths", "Pad", [flat, pads, g.constant("one", [], Float32Array.of(1))])
 }
 
 /** The network's current weights, rounded to float16, as bytes of an ONNX model. */
 export const policyModel = (network: PolicyNetwork): Uint8Array => {
   const { shape } = network
-  const { hidden, columns, steps, features, trunk } = shape
+  const { hidden, columns, features, trunk } = shape
+  const blocks = shape.space.blocks.length
   const gates = 4 * hidden
   const weights: Array<Initializer> = []
   const g = new Graph("v", weights)
   const parameter = (name: ParameterName) => network.parameters.weight(name).slice()
   const half = (name: string, sides: ReadonlyArray<number>, data: Float32Array) => {
-    g.nodes.push({
-      op: "Cast",
-      inputs: [g.constant(`${name}16`, sides, encodeHalf(data))],
-      outputs: [name],
-      attributes: { to: 1 },
-    })
+    g.as(name, "Cast", [g.constant(`${name}16`, sides, encodeHalf(data))], { to: 1 })
   }
   const [inputs, bias] = [parameter("inputs"), parameter("bias")]
   half("features_w", [features, trunk], parameter("features"))
@@ -243,39 +231,38 @@ export const policyModel = (network: PolicyNetwork): Uint8Array => {
     half(choicesOf(head), [head.count, width], rows.subarray(from * width, (from + head.count) * width))
   }
   half("start", [gates], inputs.subarray(0, gates))
-  half("positions", [steps - 1, gates], inputs.subarray(gates, steps * gates))
+  half("positions", [blocks, gates], inputs.subarray(gates, (1 + blocks) * gates))
+  const outlineSteps = shape.plan.filter(({ block }) => block < 0)
+  for (const step of [...outlineSteps, ...shape.plan.filter(({ block }) => block === 0)]) {
+    const [place, [, row = 0]] = [placeOf(step), step.position]
+    if (place !== undefined) half(place, [gates], inputs.subarray(row * gates, (row + 1) * gates))
+  }
   const roundedBias = decodeHalf(encodeHalf(bias))
   g.constant("outlineBias", [columns], roundedBias)
-  g.constant("blockOffsets", [steps - 1, columns], blockBias(shape, roundedBias))
+  g.constant("blockOffsets", [blocks, columns], blockBias(shape, roundedBias))
   const device = deviceColumns(shape)
   g.constant("devicePresent", [1 + shape.slots, columns], device.present)
   g.constant("deviceAbsent", [columns], device.bias)
   const runs = runsWhen(shape)
-  g.constant("blockRuns", [steps - 1, runs.width, 1], runs.data)
+  g.constant("blockRuns", [blocks, runs.width, 1], runs.data)
 
   const rectified = g.op("Relu", [g.op("MatMul", ["features", "features_w"])])
-  g.nodes.push({ op: "MatMul", inputs: [rectified, "trunk"], outputs: ["constraint"] })
-  const first = cell(g, g.op("Add", ["constraint", "start"]))
-  const logits = g.op("Add", [g.op("MatMul", [first.hidden, "output"]), "outlineBias"])
-  const outline = decodeHeads(g, shape.outlineHeads, g.op("Concat", [logits, "constraint"], { axis: 1 }))
-  g.nodes.push({ op: "Identity", inputs: [outline.genes], outputs: ["outline"] })
-  g.nodes.push({
-    op: "Identity",
-    inputs: [depthOneHots(g, shape, outline.genes, runs.width)],
-    outputs: ["depths"],
-  })
-  const present = g.op("MatMul", ["present", "devicePresent"])
-  g.nodes.push({ op: "Add", inputs: [present, "deviceAbsent"], outputs: ["devices"] })
-  const told = g.op("Slice", [
-    outline.gathered,
-    g.longs(`n${columns}`, columns),
-    g.longs(`n${columns + gates}`, columns + gates),
-    g.longs("n1", 1),
-  ])
+  g.as("constraint", "MatMul", [rectified, "trunk"])
+  const mask = (logits: string) => g.op("Add", [logits, "outlineBias"])
+  const genes: Array<string> = []
+  let state: State = { told: "constraint" }
+  for (const step of outlineSteps) {
+    const next = takeStep(g, shape, step, state, "start", mask)
+    genes.push(...next.genes)
+    state = next
+  }
+  const outline = stack(g, "outline", genes)
+  depthOneHots(g, shape, outline, runs.width)
+  g.as("devices", "Add", [g.op("MatMul", ["present", "devicePresent"]), "deviceAbsent"])
   const body = scanBody(shape, weights, runs.width)
   g.nodes.push({
     op: "Scan",
-    inputs: [first.hidden, first.state, told, "positions", "blockOffsets", "blockRuns"],
+    inputs: [state.hidden ?? "", state.cell ?? "", state.told, "positions", "blockOffsets", "blockRuns"],
     outputs: ["hLast", "cLast", "toldLast", "blocks"],
     attributes: { body: { graph: body }, num_scan_inputs: 3 },
   })
@@ -286,7 +273,7 @@ export const policyModel = (network: PolicyNetwork): Uint8Array => {
     ],
     outputs: [
       { name: "outline", type: "int64", shape: [shape.outlineHeads.length, "batch"] },
-      { name: "blocks", type: "int64", shape: [steps - 1, shape.blockHeads.length, "batch"] },
+      { name: "blocks", type: "int64", shape: [blocks, shape.blockHeads.length, "batch"] },
     ],
     nodes: g.nodes,
     weights: [initializers(weights)],

@@ -64,7 +64,7 @@ export class PolicyParameters {
     fill("output", 0.1 / Math.sqrt(hidden))
     // Remember by default: the forget gate starts open (Jozefowicz et al., 2015).
     const rows = this.weight("inputs")
-    for (let s = 0; s < this.shape.steps; s++) {
+    for (let s = 0; s <= this.shape.space.blocks.length; s++) {
       for (let j = 0; j < hidden; j++) rows[s * 4 * hidden + hidden + j] = 1
     }
   }

@@ -1,13 +1,23 @@
 /**
  * Sizes and offsets of the policy network for one space and number of device slots, and what it is told about a constraint.
  *
- * The network takes one step to choose resolution and depths, then one step per block; a step decodes its heads in the
- * paper's order (kernel, expand, grid, bits, then a device per tile), each head seeing the choices made before it. So the
- * heads of all steps are exactly the genes of a genome, in order.
+ * The network chooses resolution and depths, then plans block after block in the paper's order (kernel, expand, grid, bits,
+ * then a device per tile), each head seeing the choices made before it. It takes one step of its LSTM per block, or as in
+ * the paper (figure 5) one per decision. Either way the heads of all steps are exactly the genes of a genome, in order.
  */
 import { grids } from "../supernet/Partition.ts"
 import { bitsChoices } from "../supernet/Strategy.ts"
-import { choiceCounts, genesPerBlock, type Genome, isActiveBlock, maxTiles, type Space } from "./Genome.ts"
+import {
+  blockGene,
+  choiceCounts,
+  deviceGene,
+  type Genome,
+  gridGene,
+  isActiveBlock,
+  maxTiles,
+  type Space,
+  tilesOfGrid,
+} from "./Genome.ts"
 import { absent, bandwidthAt, type Constraint, delayAt, isPresent } from "./Scenario.ts"
 
 /** One head: its logits are columns [column, column + count) of the step's output. */
@@ -17,12 +27,31 @@ export interface Head {
   readonly count: number
 }
 
+/** What the LSTM takes a step for: the outline and each block, or each single decision. */
+export const stepUnits = ["block", "decision"] as const
+export type StepUnit = (typeof stepUnits)[number]
+
+/** What one step of the LSTM decides: heads whose genes lie one after another. */
+export interface Step {
+  /** Block that it plans; -1: the submodel's outline. */
+  readonly block: number
+  readonly heads: ReadonlyArray<Head>
+  /** Its first head's place among those of the outline or of a block. */
+  readonly first: number
+  /** Index of its first gene. */
+  readonly gene: number
+  /** Input rows that tell where in a strategy it is: its block, and where a block has several steps its heads. */
+  readonly position: ReadonlyArray<number>
+}
+
 export interface PolicyShape {
   readonly space: Space
   /** Remote slots; device choices are 1 + slots, local first. */
   readonly slots: number
   readonly hidden: number
-  /** Step 0 chooses the submodel's outline, step 1 + i plans block i. */
+  readonly stepPer: StepUnit
+  /** All steps, those of the outline first, then block by block; and their number. */
+  readonly plan: ReadonlyArray<Step>
   readonly steps: number
   readonly outlineHeads: ReadonlyArray<Head>
   readonly blockHeads: ReadonlyArray<Head>
@@ -30,13 +59,15 @@ export interface PolicyShape {
   readonly actions: number
   /** `actions` + 1 rounded up to the kernels' 8. */
   readonly columns: number
-  /** Input width per step: one-hot of the step, one-hots of the previous step's choices; a multiple of 4. */
+  /** Input rows that tell the position of a step: outline and blocks first, each of them a bias of its steps. */
+  readonly positions: number
+  /** Input width per step: its position, one-hots of the previous step's choices; a multiple of 4. */
   readonly inputs: number
   /** Features of a constraint; a multiple of 4. */
   readonly features: number
   /** Width of the rectified layer between the features and the gates. */
   readonly trunk: number
-  /** Ones in a step's input at most: its own, and one per choice of the step before. */
+  /** Ones in a step's input at most: those of its position, and one per choice of the step before. */
   readonly inputOnes: number
 }
 
@@ -56,7 +87,32 @@ const headsOf = (names: ReadonlyArray<readonly [string, number]>, start: number)
   })
 }
 
-export const policyShape = (space: Space, slots: number, hidden = 256): PolicyShape => {
+/** Cuts the heads of the outline and of every block into steps. */
+const planOf = (
+  space: Space,
+  stepPer: StepUnit,
+  outlineHeads: ReadonlyArray<Head>,
+  blockHeads: ReadonlyArray<Head>,
+): ReadonlyArray<Step> => {
+  const stepsOf = (block: number, heads: ReadonlyArray<Head>, gene: number): ReadonlyArray<Step> => {
+    if (stepPer === "block") return [{ block, heads, first: 0, gene, position: [1 + block] }]
+    const kinds = 1 + space.blocks.length + (block < 0 ? 0 : outlineHeads.length)
+    return heads.map((head, i) => {
+      return { block, heads: [head], first: i, gene: gene + i, position: [1 + block, kinds + i] }
+    })
+  }
+  return [
+    ...stepsOf(-1, outlineHeads, 0),
+    ...space.blocks.flatMap((_, i) => stepsOf(i, blockHeads, blockGene(space, i))),
+  ]
+}
+
+export const policyShape = (
+  space: Space,
+  slots: number,
+  hidden = 256,
+  stepPer: StepUnit = "block",
+): PolicyShape => {
   const counts = choiceCounts(space.spec)
   const outlineHeads = headsOf(
     [
@@ -78,33 +134,43 @@ export const policyShape = (space: Space, slots: number, hidden = 256): PolicySh
     after,
   )
   const actions = after + blockHeads.reduce((sum, h) => sum + h.count, 0)
-  const steps = 1 + space.blocks.length
+  const plan = planOf(space, stepPer, outlineHeads, blockHeads)
+  const heads = outlineHeads.length + blockHeads.length
+  const positions = 1 + space.blocks.length + (stepPer === "block" ? 0 : heads)
+  const most = (count: (s: Step) => number) => Math.max(...plan.map(count))
   return {
     space,
     slots,
     hidden,
-    steps,
+    stepPer,
+    plan,
+    steps: plan.length,
     outlineHeads,
     blockHeads,
     actions,
     columns: roundUp(actions + 1, 8),
-    inputs: roundUp(steps + actions, 4),
+    positions,
+    inputs: roundUp(positions + actions, 4),
     features: roundUp(2 + sloSteps + slots * slotFeatures, 4),
     trunk,
-    inputOnes: 1 + Math.max(outlineHeads.length, blockHeads.length),
+    inputOnes: most((s) => s.position.length) + most((s) => s.heads.length),
   }
 }
 
-export const headsAt = (shape: PolicyShape, step: number): ReadonlyArray<Head> =>
-  step === 0 ? shape.outlineHeads : shape.blockHeads
+export const stepAt = (shape: PolicyShape, step: number): Step => {
+  const found = shape.plan[step]
+  if (found === undefined) throw new RangeError(`step ${step} of ${shape.steps}`)
+  return found
+}
 
-/** Index of the first gene that a step chooses. */
-export const geneAt = (shape: PolicyShape, step: number): number =>
-  step === 0 ? 0 : shape.space.firstBlockGene + (step - 1) * genesPerBlock
-
-/** Steps of blocks that the genome's depths leave out are skipped. */
-export const isActiveStep = (shape: PolicyShape, genome: Genome, step: number): boolean =>
-  step === 0 || isActiveBlock(shape.space, genome, step - 1)
+/** Steps that decide nothing are skipped: blocks that the genome's depths leave out, devices of tiles that its grid has not. */
+export const isActiveStep = (shape: PolicyShape, genome: Genome, step: number): boolean => {
+  const { block, first } = stepAt(shape, step)
+  if (block < 0) return true
+  if (!isActiveBlock(shape.space, genome, block)) return false
+  const grid = genome[blockGene(shape.space, block) + gridGene] ?? 0
+  return first - deviceGene < (tilesOfGrid[grid] ?? 1)
+}
 
 /**
  * Thermometer: step k is 1 where the value is at least as relaxed as grid point k. What the replay buffer answers changes
@@ -156,11 +222,13 @@ export const isLegal = (
   value: number,
   present: number,
 ): boolean => {
-  if (step === 0) return true
-  const kind = shape.space.blocks[step - 1]?.kind
-  if (index <= 1) return kind === "dynamic" || value === 0
-  if (index === 2) return kind !== "head" || value === 0
-  return index === 3 || ((present >> value) & 1) === 1
+  const { block, first } = stepAt(shape, step)
+  if (block < 0) return true
+  const kind = shape.space.blocks[block]?.kind
+  const head = first + index
+  if (head < gridGene) return kind === "dynamic" || value === 0
+  if (head === gridGene) return kind !== "head" || value === 0
+  return head < deviceGene || ((present >> value) & 1) === 1
 }
 
 /** Sizes of the parameters, in the order in which they lie in memory. */
@@ -171,7 +239,7 @@ export const parameterSizes = (shape: PolicyShape) => {
     features: shape.features * shape.trunk,
     /** [T, 4H] */
     trunk: shape.trunk * gates,
-    /** [inputs, 4H]; the rows of the steps serve as biases */
+    /** [inputs, 4H]; the rows of the positions serve as biases */
     inputs: shape.inputs * gates,
     /** [H, 4H], gates in the order input, forget, cell, output */
     hidden: shape.hidden * gates,
@@ -179,8 +247,8 @@ export const parameterSizes = (shape: PolicyShape) => {
     output: shape.hidden * shape.columns,
     /** [columns] */
     bias: shape.columns,
-    /** [actions, columns]: a choice made earlier in the same step shifts the logits of later heads */
-    within: shape.actions * shape.columns,
+    /** [actions, columns]: a choice made earlier in the same step shifts the logits of later heads, where there are any */
+    within: shape.stepPer === "block" ? shape.actions * shape.columns : 0,
   }
 }
 export type ParameterName = keyof ReturnType<typeof parameterSizes>

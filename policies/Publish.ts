@@ -17,6 +17,7 @@ export const publishTraining = (
   const command = [
     `murmuration policy train --scenario ${scenario.name} --algorithm ${options.algorithm} --slo ${options.kind}`,
     `--seed ${options.seed} --iterations ${options.iterations} --hidden ${options.hidden}`,
+    ...(options.stepPer === "block" ? [] : [`--step-per ${options.stepPer}`]),
     ...(options.batch === undefined ? [] : [`--batch ${options.batch}`]),
     ...(options.rate === undefined ? [] : [`--rate ${options.rate}`]),
   ]

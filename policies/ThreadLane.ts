@@ -5,7 +5,7 @@ import type { SloKind } from "./Condition.ts"
 import { type Lane, LaneLost } from "./Crew.ts"
 import { makeEnvironment } from "./Environment.ts"
 import { PolicyNetwork } from "./PolicyNetwork.ts"
-import { policyShape } from "./PolicyShape.ts"
+import { policyShape, type StepUnit } from "./PolicyShape.ts"
 import { rollOut, type RolloutJob, type RolloutResult } from "./Rollouts.ts"
 import type { Scenario } from "./Scenario.ts"
 import { type Setting, settingFor } from "./Setting.ts"
@@ -15,13 +15,14 @@ export interface RolloutTask {
   readonly scenario: Scenario
   readonly kind: SloKind
   readonly hidden: number
+  readonly stepPer: StepUnit
 }
 
 /** Does the jobs of a task; `newer` has the weights where they are newer than those of the job before. */
-export const jobDoer = async ({ scenario, kind, hidden }: RolloutTask, known?: Setting) => {
+export const jobDoer = async ({ scenario, kind, hidden, stepPer }: RolloutTask, known?: Setting) => {
   const { world } = known ?? settingFor(scenario)
   const environment = makeEnvironment(world, scenario, kind)
-  const shape = policyShape(world.space, scenario.remotes.length, hidden)
+  const shape = policyShape(world.space, scenario.remotes.length, hidden, stepPer)
   const network = await PolicyNetwork.make(shape, seededRandom(0))
   return (job: RolloutJob, newer?: Float32Array): RolloutResult => {
     if (newer !== undefined) network.parameters.restore({ weights: newer })

@@ -11,7 +11,7 @@ import { type Environment, makeEnvironment } from "./Environment.ts"
 import type { IterationReport, Learner } from "./Learner.ts"
 import { cachedOracle, defaultOracle, type OracleOptions } from "./Oracle.ts"
 import { PolicyNetwork } from "./PolicyNetwork.ts"
-import { policyShape } from "./PolicyShape.ts"
+import { policyShape, type StepUnit } from "./PolicyShape.ts"
 import type { Constraint } from "./Scenario.ts"
 import type { Setting } from "./Setting.ts"
 import { threadLane } from "./ThreadLane.ts"
@@ -22,6 +22,8 @@ export interface TrainOptions extends LearningOptions {
   readonly seed: number
   readonly iterations: number
   readonly hidden: number
+  /** What the network takes a step of its LSTM for. */
+  readonly stepPer: StepUnit
   /**
    * Decay of the running average of the weights, which is what is validated and shipped: it steadies a policy whose
    * targets still change. The same for all algorithms.
@@ -49,6 +51,7 @@ export const trainDefaults: TrainOptions = {
   iterations: 1000,
   stepsPerIteration: 128,
   hidden: 64,
+  stepPer: "block",
   averaging: 0.99,
   validateEvery: 50,
   validationCount: 128,
@@ -112,7 +115,7 @@ export const train = async (setting: Setting, options: TrainOptions): Promise<Tr
   const environment = makeEnvironment(setting.world, setting.scenario, options.kind)
   const random = seededRandom(options.seed)
   const network = await PolicyNetwork.make(
-    policyShape(setting.world.space, setting.scenario.remotes.length, options.hidden),
+    policyShape(setting.world.space, setting.scenario.remotes.length, options.hidden, options.stepPer),
     random,
   )
   const validation = validationConstraints(setting.scenario, { count: options.validationCount, grid: true })
@@ -176,10 +179,10 @@ export const train = async (setting: Setting, options: TrainOptions): Promise<Tr
 
 const lanesOf = (
   { scenario }: Setting,
-  { kind, hidden, workers, lanes = [] }: TrainOptions,
+  { kind, hidden, stepPer, workers, lanes = [] }: TrainOptions,
 ): ReadonlyArray<Lane> => {
   const threads = Math.max(workers - 1, lanes.length > 0 ? 1 : 0)
-  return [...Array.from({ length: threads }, () => threadLane({ scenario, kind, hidden })), ...lanes]
+  return [...Array.from({ length: threads }, () => threadLane({ scenario, kind, hidden, stepPer })), ...lanes]
 }
 
 const missing = (): never => {

@@ -38,6 +38,7 @@ export const RolloutSetup = Schema.Struct({
   scenario: Schema.String,
   kind: Schema.Literals(["latency", "accuracy"]),
   hidden: Count,
+  stepPer: Schema.Literals(["block", "decision"]),
   /** sha256 of the names and numbers of all models: a worker with others would give other results. */
   models: Schema.String,
 })

@@ -26,7 +26,7 @@ import { waitUntil } from "../support/Wait.ts"
 const setting = loadSetting("augmented")
 const environment = makeEnvironment(setting.world, setting.scenario, "latency")
 const hidden = 256
-const task = { scenario: setting.scenario, kind: "latency", hidden } as const
+const task = { scenario: setting.scenario, kind: "latency", hidden, stepPer: "block" } as const
 
 const random = seededRandom(9)
 const [largest] = environment.bootstrap

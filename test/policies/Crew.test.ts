@@ -77,7 +77,7 @@ describe("a crew", () => {
   })
 
   it("goes on when a thread is killed", async () => {
-    const lane = threadLane({ scenario: setting.scenario, kind: "latency", hidden })
+    const lane = threadLane({ scenario: setting.scenario, kind: "latency", hidden, stepPer: "block" })
     let alive = true
     const killed: Lane = {
       ...lane,

@@ -3,14 +3,15 @@ import { beforeAll, describe, expect, it } from "vitest"
 import { canonicalize, type Genome } from "../../policies/Genome.ts"
 import { PolicyNetwork } from "../../policies/PolicyNetwork.ts"
 import {
-  geneAt,
-  headsAt,
   isActiveStep,
   isLegal,
   type ParameterName,
   parameterSizes,
   policyShape,
+  type PolicyShape,
   presence,
+  stepAt,
+  stepUnits,
   writeFeatures,
 } from "../../policies/PolicyShape.ts"
 import { absent, type Constraint } from "../../policies/Scenario.ts"
@@ -18,9 +19,7 @@ import { seededRandom } from "../../supernet/Random.ts"
 import { tinySpace } from "./TinyWorld.ts"
 
 const hidden = 8
-const shape = policyShape(tinySpace, 2, hidden)
-const names = Object.keys(parameterSizes(shape)) as ReadonlyArray<ParameterName>
-const sides: Record<ParameterName, [number, number]> = {
+const sidesOf = (shape: PolicyShape): Record<ParameterName, [number, number]> => ({
   features: [shape.features, shape.trunk],
   trunk: [shape.trunk, 4 * hidden],
   inputs: [shape.inputs, 4 * hidden],
@@ -28,12 +27,19 @@ const sides: Record<ParameterName, [number, number]> = {
   output: [hidden, shape.columns],
   bias: [1, shape.columns],
   within: [shape.actions, shape.columns],
-}
+})
+/** Parameters that a shape has: without heads that share a step, nothing shifts within one. */
+const namesOf = (shape: PolicyShape) =>
+  Object.entries(parameterSizes(shape)).flatMap(([name, size]) => (size > 0 ? [name as ParameterName] : []))
 
 /** The network's equations once more, in plain tfjs operations, one genome at a time: loss = -log-likelihood + value^2 / 2. */
-const referenceLoss = (constraints: ReadonlyArray<Constraint>, genomes: ReadonlyArray<Genome>) => {
+const referenceLoss = (
+  shape: PolicyShape,
+  constraints: ReadonlyArray<Constraint>,
+  genomes: ReadonlyArray<Genome>,
+) => {
   return (...parameters: ReadonlyArray<tf.Tensor>): tf.Scalar => {
-    const p = Object.fromEntries(names.map((n, i) => [n, parameters[i]])) as Record<
+    const p = Object.fromEntries(namesOf(shape).map((n, i) => [n, parameters[i]])) as Record<
       ParameterName,
       tf.Tensor2D
     >
@@ -48,8 +54,9 @@ const referenceLoss = (constraints: ReadonlyArray<Constraint>, genomes: Readonly
       for (let step = 0; step < shape.steps; step++) {
         if (!isActiveStep(shape, genome, step)) continue
         const input = new Float32Array(shape.inputs)
-        input[step] = 1
-        for (const column of before) input[shape.steps + column] = 1
+        const { position, heads, gene } = stepAt(shape, step)
+        for (const row of position) input[row] = 1
+        for (const column of before) input[shape.positions + column] = 1
         const x = tf.matMul(tf.tensor2d(input, [1, shape.inputs]), p.inputs)
         const gates = tf.split(tf.add(tf.add(told, x), tf.matMul(h as tf.Tensor2D, p.hidden)), 4, 1)
         const [i, f, q, o] = gates as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
@@ -57,8 +64,8 @@ const referenceLoss = (constraints: ReadonlyArray<Constraint>, genomes: Readonly
         h = tf.mul(tf.sigmoid(o), tf.tanh(c))
         let logits = tf.add(tf.matMul(h as tf.Tensor2D, p.output), p.bias)
         const chosen: Array<number> = []
-        for (const [k, head] of headsAt(shape, step).entries()) {
-          const value = genome[geneAt(shape, step) + k] ?? 0
+        for (const [k, head] of heads.entries()) {
+          const value = genome[gene + k] ?? 0
           const present = presence(shape, constraints[g] ?? new Float64Array())
           const mask = Array.from({ length: head.count }, (_, v) =>
             isLegal(shape, step, k, v, present) ? 0 : -1e9,
@@ -66,7 +73,8 @@ const referenceLoss = (constraints: ReadonlyArray<Constraint>, genomes: Readonly
           const own = tf.add(logits.slice([0, head.column], [1, head.count]), tf.tensor2d([mask]))
           loss = tf.sub(loss, tf.logSoftmax(own).slice([0, value], [1, 1]).asScalar())
           chosen.push(head.column + value)
-          logits = tf.add(logits, p.within.slice([head.column + value, 0], [1, shape.columns]))
+          if (heads.length > 1)
+            logits = tf.add(logits, p.within.slice([head.column + value, 0], [1, shape.columns]))
         }
         const value = tf.add(
           tf.matMul(h as tf.Tensor2D, p.output.slice([0, shape.actions], [hidden, 1])),
@@ -81,7 +89,8 @@ const referenceLoss = (constraints: ReadonlyArray<Constraint>, genomes: Readonly
   }
 }
 
-describe("policy network", () => {
+describe.each(stepUnits)("policy network with a step per %s", (stepPer) => {
+  const shape = policyShape(tinySpace, 2, hidden, stepPer)
   const random = seededRandom(21)
   const constraints = Array.from({ length: 5 }, (_, i) => {
     const c = Float64Array.from({ length: 5 }, () => random.next())
@@ -105,7 +114,7 @@ describe("policy network", () => {
     expect(new Set(genomes.map((g) => g.slice(1, 6).join())).size).toBeGreaterThan(1)
     // Shifts that could reach other heads than later ones of the same step are no parameters of the model.
     const within = network.parameters.weight("within")
-    for (let a = 0; a < shape.actions; a++) {
+    for (let a = 0; a * shape.columns < within.length; a++) {
       const heads = a < (shape.blockHeads[0]?.column ?? 0) ? shape.outlineHeads : shape.blockHeads
       const own = heads.findIndex((h) => a >= h.column && a < h.column + h.count)
       for (let c = 0; c < shape.columns; c++) {
@@ -116,8 +125,9 @@ describe("policy network", () => {
     const forward = network.forward({ constraints, genomes })
     const active = Float32Array.from(forward.genomeOf, (g) => (g < 0 ? 0 : -1))
     network.backward({ dLogLikelihood: active, dValue: forward.value.slice() })
+    const [names, sides] = [namesOf(shape), sidesOf(shape)]
     const parameters = names.map((n) => tf.tensor2d(network.parameters.weight(n).slice(), sides[n]))
-    const { value, grads } = tf.valueAndGrads(referenceLoss(constraints, genomes))(parameters)
+    const { value, grads } = tf.valueAndGrads(referenceLoss(shape, constraints, genomes))(parameters)
     let loss = 0
     for (let r = 0; r < forward.rows; r++) {
       if ((forward.genomeOf[r] ?? -1) >= 0)
@@ -143,7 +153,7 @@ describe("policy network", () => {
   })
 
   it("learns by heart a few strategies under their constraints", async () => {
-    const pupil = await PolicyNetwork.make(policyShape(tinySpace, 2, 32), seededRandom(3))
+    const pupil = await PolicyNetwork.make(policyShape(tinySpace, 2, 32, stepPer), seededRandom(3))
     for (let n = 0; n < 250; n++) {
       const forward = pupil.forward({ constraints, genomes })
       const dLogLikelihood = Float32Array.from(forward.genomeOf, (g) => (g < 0 ? 0 : -1 / genomes.length))

@@ -3,7 +3,7 @@ import { canonicalize } from "../../policies/Genome.ts"
 import { PolicyNetwork } from "../../policies/PolicyNetwork.ts"
 import { policyModel } from "../../policies/PolicyOnnx.ts"
 import { loadPolicy } from "../../policies/PolicyRuntime.ts"
-import { policyShape } from "../../policies/PolicyShape.ts"
+import { policyShape, type StepUnit, stepUnits } from "../../policies/PolicyShape.ts"
 import { absent } from "../../policies/Scenario.ts"
 import { decodeHalf, encodeHalf } from "../../supernet/Float16.ts"
 import { normal, seededRandom } from "../../supernet/Random.ts"
@@ -18,8 +18,8 @@ const constraints = Array.from({ length: 40 }, (_, i) => {
 })
 
 /** A network with weights that are exact in float16, so that both decoders compute with the same numbers. */
-const network = async (hidden: number) => {
-  const made = await PolicyNetwork.make(policyShape(tinySpace, 4, hidden), random)
+const network = async (hidden: number, stepPer: StepUnit) => {
+  const made = await PolicyNetwork.make(policyShape(tinySpace, 4, hidden, stepPer), random)
   for (const name of ["output", "within", "bias"] as const) {
     const w = made.parameters.weight(name)
     // Larger than at the start: close calls between choices would test rounding, not decoding.
@@ -31,7 +31,7 @@ const network = async (hidden: number) => {
   const within = made.parameters.weight("within")
   for (const heads of [shape.outlineHeads, shape.blockHeads]) {
     for (const [i, head] of heads.entries()) {
-      for (let a = head.column; a < head.column + head.count; a++) {
+      for (let a = head.column; within.length > 0 && a < head.column + head.count; a++) {
         for (let c = 0; c < shape.columns; c++) {
           const later = heads.slice(i + 1).some((h) => c >= h.column && c < h.column + h.count)
           if (!later) within[a * shape.columns + c] = 0
@@ -44,9 +44,9 @@ const network = async (hidden: number) => {
   return made
 }
 
-describe("policy as ONNX", () => {
+describe.each(stepUnits)("policy as ONNX with a step per %s", (stepPer) => {
   it("chooses what the trainer's own decoder chooses, for any subset of the devices", async () => {
-    const trained = await network(64)
+    const trained = await network(64, stepPer)
     const runtime = await loadPolicy(policyModel(trained), trained.shape)
     const ours = trained.choose(constraints, { greedy: true, random })
     const theirs = await runtime.decode(constraints)
@@ -56,7 +56,7 @@ describe("policy as ONNX", () => {
   })
 
   it("never chooses an absent device", async () => {
-    const trained = await network(32)
+    const trained = await network(32, stepPer)
     const runtime = await loadPolicy(policyModel(trained), trained.shape)
     const alone = new Float64Array(9).fill(absent).with(0, 0.5)
     const [genome] = await runtime.decode([alone])
@@ -67,7 +67,7 @@ describe("policy as ONNX", () => {
   })
 
   it("is at most one megabyte with 256 units", async () => {
-    const trained = await network(256)
+    const trained = await network(256, stepPer)
     expect(policyModel(trained).byteLength).toBeLessThanOrEqual(1_000_000)
   })
 })

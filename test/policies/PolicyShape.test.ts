@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import { policyShape, writeFeatures } from "../../policies/PolicyShape.ts"
+import { policyShape, stepUnits, writeFeatures } from "../../policies/PolicyShape.ts"
 import { absent } from "../../policies/Scenario.ts"
 import { tinySpace } from "./TinyWorld.ts"
 
@@ -12,6 +12,14 @@ const featuresOf = (...constraint: ReadonlyArray<number>) => {
 /** Zeros and ones only: what stays apart from the values themselves. */
 const steps = (features: Float32Array) => features.filter((x) => x === 0 || x === 1)
 const ones = (features: Float32Array) => features.reduce((sum, x) => sum + (x === 1 ? 1 : 0), 0)
+
+describe.each(stepUnits)("a step per %s", (stepPer) => {
+  it("decides every gene of a genome once, in order", () => {
+    const { plan } = policyShape(tinySpace, 2, 8, stepPer)
+    const genes = plan.flatMap(({ gene, heads }) => heads.map((_, i) => gene + i))
+    expect(genes).toEqual(Array.from({ length: tinySpace.length }, (_, i) => i))
+  })
+})
 
 describe("features of a constraint", () => {
   it("step exactly at the grid points of the replay buffer, and nowhere between", () => {
