@@ -10,6 +10,7 @@ import { type Algorithm, settingsOf } from "../policies/Algorithms.ts"
 import { gcslDefaults, type GcslSettings } from "../policies/Gcsl.ts"
 import { ppoDefaults, type PpoSettings } from "../policies/Ppo.ts"
 import { loadSetting, type Setting } from "../policies/Setting.ts"
+import type { StepUnit } from "../policies/PolicyShape.ts"
 import { supremeDefaults, type SupremeSettings } from "../policies/Supreme.ts"
 import { trainDefaults, type TrainOptions, type ValidationReport } from "../policies/Train.ts"
 import { type BenchOptions, mean, projectRoot, type Row } from "./Bench.ts"
@@ -19,6 +20,7 @@ import { type Curve, trainAll, type TrainingJob } from "./TrainingPool.ts"
 export interface Contestant {
   readonly name: string
   readonly algorithm: Algorithm
+  readonly stepPer?: StepUnit
   readonly supreme?: Partial<SupremeSettings>
   readonly gcsl?: Partial<GcslSettings>
   readonly ppo?: Partial<PpoSettings>
@@ -51,7 +53,7 @@ export const seedsOf = (bench: BenchOptions): ReadonlyArray<number> =>
 const optionsOf = (
   bench: BenchOptions,
   { slo }: Problem,
-  { algorithm, supreme = {}, gcsl = {}, ppo = {} }: Contestant,
+  { algorithm, stepPer = trainDefaults.stepPer, supreme = {}, gcsl = {}, ppo = {} }: Contestant,
   seed: number,
 ): TrainOptions => {
   const iterations = Number(bench.arguments.get("iterations") ?? (bench.quick ? 60 : 400))
@@ -59,6 +61,7 @@ const optionsOf = (
   return {
     ...trainDefaults,
     algorithm,
+    stepPer,
     kind: slo,
     seed,
     iterations,
