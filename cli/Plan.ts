@@ -6,7 +6,7 @@ import { Console, Effect, FileSystem, Option, Result, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import { accuracyModel } from "../actors/AccuracyOf.ts"
 import { summarize } from "../actors/Summary.ts"
-import { type Condition, idealLink, latencySlo, symmetricLink } from "../devices/latency/Condition.ts"
+import { type Condition, idealLink, symmetricLink } from "../devices/latency/Condition.ts"
 import { explainText } from "../devices/latency/Explain.ts"
 import { ganttSvg } from "../devices/latency/Gantt.ts"
 import { type Timeline, timeline } from "../devices/latency/Timeline.ts"
@@ -68,7 +68,6 @@ export const plannedDevices = Effect.fnUntraced(function* (profiles: string, mbp
 export const deviceName = (index: number): string => (index === 0 ? "local" : `remote-${index}`)
 
 const latencyCondition = (devices: ReadonlyArray<PlannedDevice>): Condition => ({
-  slo: latencySlo(1),
   devices: devices.map((d, i) => ({
     id: deviceName(i),
     profile: d.profile.name,

@@ -24,6 +24,7 @@ import { maxSubmodel, minSubmodel, sampleSubmodel, type Submodel } from "../supe
 import {
   artifactFlag,
   artifactFolder,
+  badInput,
   dataFlag,
   dataFolder,
   imagesFlag,
@@ -161,9 +162,14 @@ const fitCommand = Command.make("fit", { artifact: artifactFlag, seed: seedFlag 
   Effect.gen(function* () {
     const folder = yield* artifactFolder(given.artifact)
     const { spec } = yield* readArtifact(folder)
-    const table = yield* Effect.promise(
-      async () => JSON.parse(await readFile(join(folder, accuracyTableFile), "utf8")) as AccuracyTable,
-    )
+    const table = yield* Effect.tryPromise({
+      try: async () => JSON.parse(await readFile(join(folder, accuracyTableFile), "utf8")) as AccuracyTable,
+      catch: () =>
+        badInput(
+          `${folder} has no ${accuracyTableFile} that can be read`,
+          `make one: murmuration supernet table --artifact ${folder}`,
+        ),
+    })
     const data = fitPredictor(spec, table.rows, { ...defaultFit, seed: given.seed })
     yield* Effect.promise(() => writeFile(join(folder, accuracyPredictorFile), `${JSON.stringify(data)}\n`))
     yield* recordFiles(folder, [accuracyPredictorFile])

@@ -66,10 +66,7 @@ const folderProblem = (folder: string, parts: ReadonlyArray<"train" | "val">): s
 }
 
 /** The folder that was given, else Imagenette's; fails with `NoData` where the named parts are not as they must be. */
-export const dataFolder = (
-  given: Option.Option<string>,
-  parts: ReadonlyArray<"train" | "val"> = ["val"],
-) => {
+export const dataFolder = (given: Option.Option<string>, parts: ReadonlyArray<"train" | "val"> = ["val"]) => {
   const folder = Option.getOrElse(given, imagenetteRoot)
   if (folder === undefined) {
     const hint = "Give --data FOLDER, or set MURMURATION_DATA to the folder that holds imagenette-224."

@@ -56,7 +56,7 @@ export const recipeChanges = (text: string, fields: Recipe) =>
     const strangers = Object.keys(changes).filter((name) => !(name in fields))
     if (strangers.length > 0)
       return yield* badInput(`--recipe: a recipe has no ${strangers.join(", ")}`, hint)
-    return changes as Partial<Recipe>
+    return changes
   })
 
 export const trainCommand = Command.make("train", trainFlags, (given) =>
