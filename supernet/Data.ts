@@ -96,9 +96,9 @@ const cacheFile = (source: ImageFolder, size: number): string => {
   return join(cacheFolder(), `images-${size}-${hash.slice(0, 16)}.rgb`)
 }
 
-/** RGB bytes of an image at `size` x `size`; the whole image is squeezed in, as the devices do. */
+/** RGB bytes of an image at `size` x `size`: the middle square, as `actors/Image.ts` takes it on a device. */
 export const decodeImage = async (file: string | Uint8Array, size: number): Promise<Uint8Array> =>
-  await sharp(file).resize(size, size, { fit: "fill" }).removeAlpha().toColourspace("srgb").raw().toBuffer()
+  await sharp(file).resize(size, size, { fit: "cover" }).removeAlpha().toColourspace("srgb").raw().toBuffer()
 
 /** Decodes in batches (libvips has its own threads) and writes the cache; renamed into place only when whole. */
 const buildCache = async (
