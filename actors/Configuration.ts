@@ -1,13 +1,13 @@
 /** What `murmuration up` needs to know, gathered from flags and environment into the options of a device. */
 import { fileURLToPath } from "node:url"
 import { Effect, Result, Schema } from "effect"
-import { profileNamed, type UnknownProfile } from "../devices/profiles/Shipped.ts"
+import { profileNamed } from "../devices/profiles/Shipped.ts"
 import { dilated } from "../devices/profiles/DeviceProfile.ts"
 import type { BusOptions } from "../subjects/Bus.ts"
-import { type BadCredentialsFile, busOptions, readCredentials } from "../subjects/Credentials.ts"
+import { busOptions, readCredentials } from "../subjects/Credentials.ts"
 import { deviceIdPattern, type DeviceId, isDeviceId } from "../subjects/DeviceId.ts"
 import { hubDomain } from "../subjects/Subjects.ts"
-import { type ArtifactError, defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
+import { defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
 import type { DeviceOptions } from "./Device.ts"
 
 export interface UpOptions {
@@ -40,8 +40,6 @@ export class BadDeviceId extends Schema.TaggedError<BadDeviceId>()("BadDeviceId"
     return `'${this.given}' cannot be a device id (${deviceIdPattern.source}): ${this.hint}`
   }
 }
-
-export type ConfigurationError = BadDeviceId | BadCredentialsFile | UnknownProfile | ArtifactError
 
 /** How the device gets onto the bus, and the id that its credentials are for. */
 const connection = Effect.fnUntraced(function* (o: UpOptions) {

@@ -13,6 +13,7 @@ import { Context, Effect, Fiber, FiberMap, Layer, Option } from "effect"
 import type { Condition, Slo } from "../policies/Condition.ts"
 import type { Decision } from "../policies/Decision.ts"
 import { encodeStrategy } from "../policies/Genome.ts"
+import { meetsSlo } from "../policies/Objective.ts"
 import type { PolicyArtifact } from "../policies/PolicyArtifact.ts"
 import { fitCondition } from "../policies/Scenario.ts"
 import { judge, type World } from "../policies/World.ts"
@@ -113,10 +114,7 @@ const make = ({ world, profiles, decisionBudgetMs }: PlannerOptions) =>
       const ids = now.devices.map((d) => d.id)
       if (!strategy.devices.every((d) => ids.includes(d))) return undefined
       const outcome = judge(world, now, slo).outcome(encodeStrategy(world.space, strategy, ids))
-      return {
-        outcome,
-        meets: slo.kind === "latency" ? outcome.latencyMs <= slo.latencyMs : outcome.accuracy >= slo.accuracy,
-      }
+      return { outcome, meets: meetsSlo(slo, outcome) }
     }
 
     /** Decides; makes the outcome ready on its devices, and only then lets other requests find it. */

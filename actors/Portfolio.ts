@@ -131,11 +131,12 @@ export class Portfolio {
     isCandidate: (id: string, strategy: Strategy) => boolean,
   ): Judged | undefined {
     const ids = condition.devices.map((d) => d.id)
+    const devices = ids.join(" ")
     const latencyMs = this.world.latency.at(condition)
     let best: Judged | undefined
     let bestScore = Number.NEGATIVE_INFINITY
     for (const [id, entry] of this.entries) {
-      const genome = this.genomeOf(entry, ids)
+      const genome = this.genomeOf(entry, ids, devices)
       if (genome === undefined || !isCandidate(id, entry.strategy)) continue
       const accuracy = (entry.accuracy ??= this.world.accuracy.accuracy(genome))
       const outcome = { latencyMs: latencyMs(genome), accuracy }
@@ -147,10 +148,9 @@ export class Portfolio {
     return best
   }
 
-  private genomeOf(entry: Entry, ids: ReadonlyArray<string>): Genome | undefined {
-    const key = ids.join(" ")
-    if (entry.devices !== key) {
-      entry.devices = key
+  private genomeOf(entry: Entry, ids: ReadonlyArray<string>, devices: string): Genome | undefined {
+    if (entry.devices !== devices) {
+      entry.devices = devices
       const isThere = entry.strategy.devices.every((d) => ids.includes(d))
       entry.genome = isThere ? encodeStrategy(this.space, entry.strategy, ids) : undefined
     }

@@ -1,5 +1,5 @@
 /** Random points for `latency-model`: devices, links and a strategy, with what the model says about them. */
-import { type Condition, idealLink, latencySlo, symmetricLink } from "../devices/latency/Condition.ts"
+import { type Condition, idealLink, symmetricLink } from "../devices/latency/Condition.ts"
 import { criticalPath } from "../devices/latency/Explain.ts"
 import type { Overheads } from "../devices/latency/Overheads.ts"
 import { type Timeline, timeline } from "../devices/latency/Timeline.ts"
@@ -24,7 +24,6 @@ export interface Point {
 
 export const predict = (world: PointWorld, point: Point, overheads?: Overheads): Timeline => {
   const condition: Condition = {
-    slo: latencySlo(1),
     devices: world.devices.map((id, i) => {
       const link = point.links.get(id)
       const own = i === 0 || link === undefined ? idealLink : symmetricLink(link.mbps, link.delayMs)

@@ -1,6 +1,6 @@
 /** Speed of the latency model: strategy evaluations a second on one core, and that it equals the explained timeline. */
 import { encodeStrategy } from "../devices/latency/Encoding.ts"
-import { type Condition, idealLink, latencySlo, symmetricLink } from "../devices/latency/Condition.ts"
+import { type Condition, idealLink, symmetricLink } from "../devices/latency/Condition.ts"
 import { FastLatency } from "../devices/latency/FastLatency.ts"
 import { timeline } from "../devices/latency/Timeline.ts"
 import { shippedProfile } from "../devices/profiles/Shipped.ts"
@@ -14,7 +14,6 @@ const classes = Array.from({ length: 1000 }, (_, i) => `${i}`)
 const spec = ofaMobileNetV3({ name: "ofa", version: "1", widthMultiplier: 1, classes })
 const ids = ["a", "b", "c", "d", "e"]
 const condition: Condition = {
-  slo: latencySlo(140),
   devices: ids.map((id, i) => ({
     id,
     profile: "raspberry-pi-4",

@@ -7,7 +7,7 @@ import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { Effect, Layer, Result } from "effect"
 import sharp from "sharp"
-import { idealLink, latencySlo, symmetricLink } from "../devices/latency/Condition.ts"
+import { idealLink, symmetricLink } from "../devices/latency/Condition.ts"
 import { timeline } from "../devices/latency/Timeline.ts"
 import { dilated } from "../devices/profiles/DeviceProfile.ts"
 import { profileNamed } from "../devices/profiles/Shipped.ts"
@@ -111,7 +111,6 @@ const predictedMs = (stage: Stage, condition: Condition, strategy: Strategy): nu
     spec,
     strategy,
     condition: {
-      slo: latencySlo(1),
       devices: condition.devices.map((d, i) => ({
         id: d.id,
         profile: d.type,

@@ -2,6 +2,7 @@
  * The world as the models see it: latency from `devices/latency`, accuracy from a predictor. What the planner of a running
  * device searches in, and what policies are trained in.
  */
+import { type Condition as LatencyCondition, idealLink, symmetricLink } from "../devices/latency/Condition.ts"
 import { FastLatency } from "../devices/latency/FastLatency.ts"
 import type { Overheads } from "../devices/latency/Overheads.ts"
 import type { DeviceProfile } from "../devices/profiles/DeviceProfile.ts"
@@ -19,6 +20,16 @@ const encode = (space: Space, headerBytes: number, genome: Genome, out: Int8Arra
   for (let i = space.firstBlockGene; i < space.length; i++) out[i + shift] = genome[i] ?? 0
 }
 
+/** A condition in the latency model's words: rates up and down instead of one bandwidth, an ideal link for the local device. */
+export const latencyCondition = ({ devices }: Condition): LatencyCondition => ({
+  devices: devices.map((d, i) => ({
+    id: d.id,
+    profile: d.type,
+    link: i === localDevice ? idealLink : symmetricLink(d.bandwidthMbps, d.delayMs),
+    ...(d.backlogMs === undefined ? {} : { backlogMs: d.backlogMs }),
+  })),
+})
+
 /** Latency by the model of `devices/latency`. All functions of one model share its buffers: not for several threads. */
 export const modelLatency = (
   spec: SupernetSpec,
@@ -31,18 +42,7 @@ export const modelLatency = (
   let current: Condition | undefined
   const select = (condition: Condition) => {
     if (current === condition) return
-    model.setCondition({
-      slo: { _tag: "Latency", maxMs: 1 },
-      devices: condition.devices.map((d, i) => ({
-        id: d.id,
-        profile: d.type,
-        ...(d.backlogMs === undefined ? {} : { backlogMs: d.backlogMs }),
-        link:
-          i === localDevice
-            ? { upMbps: Infinity, downMbps: Infinity, delayMs: 0 }
-            : { upMbps: d.bandwidthMbps, downMbps: d.bandwidthMbps, delayMs: d.delayMs },
-      })),
-    })
+    model.setCondition(latencyCondition(condition))
     current = condition
   }
   return {

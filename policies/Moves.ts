@@ -217,18 +217,3 @@ export const mutate = (space: Space, genome: Genome, usable: Usable, random: Ran
   for (let m = 0; m < moves; m++) choose(all, random)(space, changed, usable, random)
   return canonicalize(space, changed)
 }
-
-/** Child of two parents: submodel of one and plan of the other, or a cut between blocks. */
-export const crossover = (space: Space, a: Genome, b: Genome, random: Random): Genome => {
-  const child = a.slice()
-  if (random.next() < 0.5) {
-    for (let i = 0; i < space.blocks.length; i++) {
-      const at = blockGene(space, i)
-      child.set(b.subarray(at + gridGene, at + genesPerBlock), at + gridGene)
-    }
-  } else {
-    const cut = blockGene(space, below(random, space.blocks.length))
-    child.set(b.subarray(cut), cut)
-  }
-  return canonicalize(space, child)
-}

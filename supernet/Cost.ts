@@ -155,25 +155,3 @@ export const taskTile = (graph: TaskGraph, task: Task, position: number): readon
   if (region === undefined) throw new RangeError(`task ${task.index} has no tile at block ${position}`)
   return [regionHeight(region), regionWidth(region)]
 }
-
-/**
- * Bytes of float32 feature maps alive at once while a block runs on a region: its input, its hidden maps before and
- * after the depthwise convolution, its output. An upper bound: runtimes reuse buffers.
- */
-export const blockActivationBytes = (
-  spec: SupernetSpec,
-  block: ActiveBlock,
-  height: number,
-  width: number,
-): number => {
-  const pixels = height * width
-  const outPixels = pixels / (block.stride * block.stride)
-  const hidden =
-    block.kind === "dynamic"
-      ? hiddenChannels(spec, block.inChannels, block.expand) * (pixels + outPixels)
-      : block.kind === "head"
-        ? spec.headWidth * pixels
-        : block.inChannels * outPixels
-  const output = block.kind === "head" ? block.outChannels : block.outChannels * outPixels
-  return 4 * (block.inChannels * pixels + hidden + output)
-}

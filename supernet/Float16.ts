@@ -5,7 +5,8 @@
 
 const bitsView = new DataView(new ArrayBuffer(4))
 
-const decodeOne = (half: number): number => {
+/** The number that half-float bits stand for. */
+export const fromHalf = (half: number): number => {
   const sign = half & 0x8000 ? -1 : 1
   const exponent = (half >> 10) & 0x1f
   const fraction = half & 0x3ff
@@ -17,7 +18,7 @@ const decodeOne = (half: number): number => {
 let table: Float32Array | undefined
 /** All half floats by their bits; 256 KB, made on first use. */
 export const halfTable = (): Float32Array => {
-  table ??= Float32Array.from({ length: 65536 }, (_, half) => decodeOne(half))
+  table ??= Float32Array.from({ length: 65536 }, (_, half) => fromHalf(half))
   return table
 }
 

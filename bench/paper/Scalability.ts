@@ -5,7 +5,6 @@
  */
 import { besides, type Figure, xyChart } from "../Charts.ts"
 import type { Row } from "../Bench.ts"
-import { idealLink, symmetricLink } from "../../devices/latency/Condition.ts"
 import { criticalPath, type CriticalStep } from "../../devices/latency/Explain.ts"
 import { timeline, type Timeline } from "../../devices/latency/Timeline.ts"
 import { type DeviceProfile, opsMs } from "../../devices/profiles/DeviceProfile.ts"
@@ -14,6 +13,7 @@ import { blockMs } from "../../devices/profiles/BlockTime.ts"
 import { noOps, submodelOps, taskTile } from "../../supernet/Cost.ts"
 import type { Condition } from "../../policies/Condition.ts"
 import { decodeGenome, submodelOf } from "../../policies/Genome.ts"
+import { latencyCondition } from "../../policies/ModelWorld.ts"
 import type { Scale } from "./LatencySlo.ts"
 import { bestOffer, type Found, offers, OurPlanner, spec, swarm, world } from "./Methods.ts"
 
@@ -64,14 +64,7 @@ const explain = (found: Found, condition: Condition, profile: DeviceProfile): Pa
         found.genome,
         condition.devices.map((d) => d.id),
       ),
-      condition: {
-        slo: { _tag: "Latency", maxMs: 1 },
-        devices: condition.devices.map((d, i) => ({
-          id: d.id,
-          profile: d.type,
-          link: i === 0 ? idealLink : symmetricLink(d.bandwidthMbps, d.delayMs),
-        })),
-      },
+      condition: latencyCondition(condition),
       profileOf: () => profile,
     }),
     profile,

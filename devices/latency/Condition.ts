@@ -1,6 +1,7 @@
 /**
- * Everything a planner decides from: the objective, the devices with their types, and the links. A star: each device has
- * one access link to the hub; the first device is local (it holds the image and answers the client).
+ * What a latency depends on beside the strategy: the devices with their profiles, their links, and the work they have. A
+ * star: each device has one access link to the hub; the first device is local (it holds the image and answers the client).
+ * What a client asks for is no part of it: objectives are `policies/Condition.ts`, which `policies/ModelWorld.ts` brings here.
  */
 import { Schema } from "effect"
 
@@ -20,21 +21,6 @@ export type Link = typeof Link.Type
 
 export const idealLink: Link = { upMbps: Infinity, downMbps: Infinity, delayMs: 0 }
 
-/** The service-level objective of a request: a latency to stay under, or an accuracy to reach. */
-export const Slo = Schema.Union([
-  Schema.TaggedStruct("Latency", { maxMs: Schema.Finite.check(Schema.isGreaterThan(0)) }),
-  Schema.TaggedStruct("Accuracy", {
-    minTop1: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 })),
-  }),
-])
-export type Slo = typeof Slo.Type
-
-export const latencySlo = (maxMs: number): Slo => ({ _tag: "Latency", maxMs })
-export const accuracySlo = (minTop1: number): Slo => ({ _tag: "Accuracy", minTop1 })
-
-export const meetsSlo = (slo: Slo, outcome: { readonly latencyMs: number; readonly top1: number }): boolean =>
-  slo._tag === "Latency" ? outcome.latencyMs <= slo.maxMs : outcome.top1 >= slo.minTop1
-
 export const ConditionDevice = Schema.Struct({
   id: Schema.String,
   /** Name of its `DeviceProfile`. */
@@ -46,7 +32,6 @@ export const ConditionDevice = Schema.Struct({
 export type ConditionDevice = typeof ConditionDevice.Type
 
 export const Condition = Schema.Struct({
-  slo: Slo,
   /** The local device first. */
   devices: Schema.Array(ConditionDevice),
 })

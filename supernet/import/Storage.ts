@@ -1,4 +1,5 @@
 /** Elements of a torch storage as float32: little-endian integers and floats of every width that torch saves. */
+import { fromHalf } from "../Float16.ts"
 import type { StorageType } from "./PickleData.ts"
 
 export const elementBytes: Readonly<Record<StorageType, number>> = {
@@ -14,19 +15,10 @@ export const elementBytes: Readonly<Record<StorageType, number>> = {
   bool: 1,
 }
 
-/** IEEE 754 half precision. */
-export const halfToNumber = (bits: number): number => {
-  const sign = bits & 0x8000 ? -1 : 1
-  const [exponent, fraction] = [(bits >> 10) & 0x1f, bits & 0x3ff]
-  if (exponent === 0) return sign * fraction * 2 ** -24
-  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15)
-}
-
 const readers: Readonly<Record<StorageType, (view: DataView, at: number) => number>> = {
   float32: (v, at) => v.getFloat32(at, true),
   float64: (v, at) => v.getFloat64(at, true),
-  float16: (v, at) => halfToNumber(v.getUint16(at, true)),
+  float16: (v, at) => fromHalf(v.getUint16(at, true)),
   // bfloat16 is the upper half of a float32.
   bfloat16: (v, at) => {
     const word = new DataView(new ArrayBuffer(4))

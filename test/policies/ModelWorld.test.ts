@@ -4,7 +4,7 @@ import { idealBandwidthMbps } from "../../policies/Condition.ts"
 import { encodeStrategy, spaceOf } from "../../policies/Genome.ts"
 import { imagenetWorldAccuracy } from "../../policies/ImagenetWorldAccuracy.ts"
 import { modelWorld } from "../../policies/ModelWorld.ts"
-import { idealLink, latencySlo, symmetricLink } from "../../devices/latency/Condition.ts"
+import { idealLink, symmetricLink } from "../../devices/latency/Condition.ts"
 import { timeline } from "../../devices/latency/Timeline.ts"
 import { profileNamed } from "../../devices/profiles/Shipped.ts"
 import { imagenetStrategyAccuracy } from "../../supernet/imagenet/ImagenetAccuracy.ts"
@@ -36,7 +36,6 @@ describe("the models' world", () => {
       }))
       const strategy = sampleStrategy(spec, ["d0", "d1", "d2"], random)
       const condition = {
-        slo: latencySlo(100),
         devices: devices.map((d, i) => ({
           id: d.id,
           profile: d.type,

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type Condition, idealLink, latencySlo, symmetricLink } from "../../../devices/latency/Condition.ts"
+import { type Condition, idealLink, symmetricLink } from "../../../devices/latency/Condition.ts"
 import { decodeStrategy, encodeStrategy, strategyEncoding } from "../../../devices/latency/Encoding.ts"
 import { criticalPath, explainText, usage } from "../../../devices/latency/Explain.ts"
 import { FastLatency } from "../../../devices/latency/FastLatency.ts"
@@ -34,7 +34,6 @@ const profiles = shippedProfileNames.map(shippedProfile)
 const profileOf = (name: string) => shippedProfile(name as ShippedProfileName)
 
 const randomCondition = (random: Random, count: number): Condition => ({
-  slo: latencySlo(100),
   devices: ids.slice(0, count).map((id, i) => ({
     id,
     profile: pick(random, shippedProfileNames),
@@ -51,7 +50,6 @@ const randomCondition = (random: Random, count: number): Condition => ({
 })
 
 const sameDevices = (count: number, mbps: number, delayMs: number): Condition => ({
-  slo: latencySlo(100),
   devices: ids.slice(0, count).map((id, i) => ({
     id,
     profile: "raspberry-pi-4",

@@ -1,7 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { readTorchCheckpoint } from "../../../supernet/import/TorchCheckpoint.ts"
-import { halfToNumber } from "../../../supernet/import/Storage.ts"
 import { canonicalKey, isIgnoredKey } from "../../../supernet/import/OfaKeys.ts"
 import { checkpoint } from "./Fixture.ts"
 
@@ -72,17 +71,4 @@ describe("readTorchCheckpoint", () => {
       }
     }),
   )
-})
-
-describe("halfToNumber", () => {
-  it.each([
-    [0x0000, 0],
-    [0x3c00, 1],
-    [0xc000, -2],
-    [0x7bff, 65_504],
-    [0x0001, 2 ** -24],
-    [0x3555, 0.333251953125],
-  ])("decodes %i as %d", (bits, value) => {
-    assert.strictEqual(halfToNumber(bits), value)
-  })
 })
