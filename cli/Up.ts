@@ -3,7 +3,7 @@ import { Config, Console, Deferred, Effect, Layer, Logger, References, Stream } 
 import { Command, Flag } from "effect/cli"
 import { deviceOptions } from "../actors/Configuration.ts"
 import { deviceLayer } from "../actors/Device.ts"
-import { collectRarely } from "../actors/Garbage.ts"
+import { collectRarely, collectWhenIdle } from "../actors/Garbage.ts"
 import { Membership } from "../actors/Membership.ts"
 import { Self } from "../actors/Self.ts"
 import { connectionFlags } from "./Connection.ts"
@@ -111,7 +111,10 @@ export const upCommand = Command.make("up", flags, (given) =>
   Effect.gen(function* () {
     collectRarely()
     const options = yield* deviceOptions(given)
-    const running = Effect.andThen(announce, refuseSecond)
+    const tidy = Effect.flatMap(Self, ({ counters: c }) =>
+      collectWhenIdle(() => c.requests + c.tasksQueued + c.tasksRunning > 0),
+    )
+    const running = announce.pipe(Effect.andThen(Effect.forkScoped(tidy)), Effect.andThen(refuseSecond))
     return yield* Effect.scoped(Effect.provide(running, deviceLayer(options)))
   }).pipe(
     Effect.provide(

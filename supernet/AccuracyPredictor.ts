@@ -70,6 +70,13 @@ export class FeatureSpace {
     )
   }
 
+  /** Whether a feature stands for a cut or for narrow values, which can only cost accuracy. */
+  isCost(feature: number): boolean {
+    const { resolutions, kernels, expands } = this.spec
+    const offset = (feature - resolutions.length) % this.#perBlock
+    return feature >= resolutions.length && offset > kernels.length + expands.length
+  }
+
   resolution(index: number): ReadonlyArray<number> {
     return [index]
   }

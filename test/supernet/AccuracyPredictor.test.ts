@@ -50,6 +50,20 @@ describe("accuracy predictor", () => {
     }
   })
 
+  it("never gains by a cut or a narrow value, though the table's noise says so", () => {
+    const noise = seededRandom(8)
+    const noisy = table(80, 7).map((q) => ({ ...q, top1: q.top1 + 0.08 * (noise.next() - 0.5) }))
+    const predictor = new AccuracyPredictor(spec, fitPredictor(spec, noisy, { ...quickFit, steps: 200 }))
+    for (const q of table(40, 9)) {
+      const after = predictor.predict(q)
+      for (const i of q.grids.keys()) {
+        const [whole, exact] = [q.grids.with(i, "1x1"), q.bits.with(i, 32)]
+        expect(predictor.predict({ ...q, grids: whole })).toBeGreaterThanOrEqual(after - 1e-9)
+        expect(predictor.predict({ ...q, bits: exact })).toBeGreaterThanOrEqual(after - 1e-9)
+      }
+    }
+  })
+
   it("refuses the data of another supernet", () => {
     const data = fitPredictor(spec, table(40, 5), { ...quickFit, steps: 5 })
     const other = { ...spec, resolutions: [128] }

@@ -1,7 +1,6 @@
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import sharp from "sharp"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { imageFolder, loadImages } from "../../../supernet/Data.ts"
 import { normal, seededRandom } from "../../../supernet/Random.ts"
