@@ -11,52 +11,74 @@ import type { DeviceId } from "../subjects/DeviceId.ts"
 import * as Subjects from "../subjects/Subjects.ts"
 import { Backlog } from "./Backlog.ts"
 import { Membership } from "./Membership.ts"
-import type { MembershipTimes } from "./MemberTable.ts"
+import type { Member, MembershipTimes } from "./MemberTable.ts"
 import { Self } from "./Self.ts"
 
-/** How often, and how long a device that holds work may be silent. 300 bytes a time: 1 % of a 5 Mbps link. */
-const everyMs = 50
+/** How long a device that holds work may be silent. 300 bytes a time: 1 % of a 5 Mbps link. */
+const silentMs = 50
+const lookEveryMs = 25
+/** The longest pause between two pings to a device that answers none. */
+const longestGapMs = 800
 /** Silence of any device, in beats: one is missed, and not only late. */
 const missedBeats = 1.4
 const answerWithinMs = 2000
+
+/** The last ping to a device, and when the next one may follow. */
+interface Asked {
+  readonly atMs: number
+  readonly gapMs: number
+}
 
 const make = Effect.fnUntraced(function* ({ beatEveryMs }: Pick<MembershipTimes, "beatEveryMs">) {
   const bus = yield* Bus
   const self = yield* Self
   const backlog = yield* Backlog
   const membership = yield* Membership
-  const asked = new Set<DeviceId>()
+  const asked = new Map<DeviceId, Asked>()
   let seq = 0
 
   const ping = (device: DeviceId) =>
     Effect.suspend(() => {
-      asked.add(device)
       const request = probeRequest.encode({ from: self.device, seq: seq++, kind: "ping" })
       return bus.request(Subjects.probe(device), request, { timeoutMs: answerWithinMs })
     }).pipe(
       Effect.matchEffect({
-        onSuccess: () => Effect.sync(() => membership.heard(device)),
+        onSuccess: () =>
+          Effect.sync(() => {
+            asked.set(device, { atMs: asked.get(device)?.atMs ?? 0, gapMs: silentMs })
+            membership.heard(device)
+          }),
         // Late is no proof of death: the link may be slow, and the deadlines of what it holds go on.
         onFailure: (e) => (e._tag === "NobodyListens" ? membership.suspect(device) : Effect.void),
       }),
-      Effect.ensuring(Effect.sync(() => asked.delete(device))),
     )
+  /**
+   * An unanswered ping does not hold up the next one: a process that dies with a ping unread never answers it, and only the
+   * next one finds nobody. Each comes after twice as long, for a device that is only slow.
+   */
+  const isDue = ({ identity: { device }, lastSeenMs }: Member, now: number): boolean => {
+    const last = asked.get(device)
+    const isFirst = last === undefined || last.atMs < lastSeenMs
+    if (!isFirst && now - last.atMs < last.gapMs) return false
+    asked.set(device, { atMs: now, gapMs: isFirst ? silentMs : Math.min(longestGapMs, 2 * last.gapMs) })
+    return true
+  }
   /** Who should have said something by now. A device that drains says nothing more, but may hold work. */
   const silent = () => {
     const now = performance.now()
     const working = new Set(backlog.inUse())
     return [...membership.table().values()].flatMap((member) => {
       const { device } = member.identity
-      const limitMs = working.has(device) ? everyMs : missedBeats * beatEveryMs
+      const limitMs = working.has(device) ? silentMs : missedBeats * beatEveryMs
       const counts = member.state === "present" || (member.drainsUntilMs !== undefined && working.has(device))
       const isSilent = counts && now - member.lastSeenMs > limitMs
-      return isSilent && device !== self.device && !asked.has(device) ? [device] : []
+      return isSilent && device !== self.device && isDue(member, now) ? [device] : []
     })
   }
   const look = Effect.suspend(() =>
     Effect.forEach(silent(), (d) => Effect.forkScoped(ping(d)), { discard: true }),
   )
-  yield* Effect.forkScoped(look.pipe(Effect.repeat(Schedule.spaced(everyMs))))
+  yield* Effect.forkScoped(look.pipe(Effect.repeat(Schedule.spaced(lookEveryMs))))
 })
 
 export const watchLayer = (times: Pick<MembershipTimes, "beatEveryMs">) => Layer.effectDiscard(make(times))

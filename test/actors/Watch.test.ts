@@ -1,0 +1,54 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Layer } from "effect"
+import { Backlog } from "../../actors/Backlog.ts"
+import { Membership } from "../../actors/Membership.ts"
+import { Self } from "../../actors/Self.ts"
+import { watchLayer } from "../../actors/Watch.ts"
+import { localSwarm } from "../../deploy/LocalSwarm.ts"
+import { Bus, type BusShape } from "../../subjects/Bus.ts"
+import { DeviceId } from "../../subjects/DeviceId.ts"
+import * as Subjects from "../../subjects/Subjects.ts"
+import { connectAs } from "../support/Buses.ts"
+import { waitUntil } from "../support/Wait.ts"
+
+const [here, there] = [DeviceId.make("pi-1"), DeviceId.make("pi-2")]
+
+/** Looks after one device that holds work and never says anything; completes when nobody was found there. */
+const watching = (bus: BusShape) =>
+  Effect.gen(function* () {
+    const missing = yield* Deferred.make<DeviceId>()
+    const member = { identity: { device: there }, state: "present", lastSeenMs: 0 }
+    const membership = {
+      table: () => new Map([[there, member]]),
+      suspect: (device: DeviceId) => Effect.asVoid(Deferred.succeed(missing, device)),
+      heard: () => undefined,
+    }
+    const fakes = Layer.mergeAll(
+      Layer.succeed(Bus, bus),
+      Layer.succeed(Self, { device: here } as unknown as Self["Service"]),
+      Layer.succeed(Backlog, { inUse: () => [there] } as unknown as Backlog["Service"]),
+      Layer.succeed(Membership, membership as unknown as Membership["Service"]),
+    )
+    yield* Layer.build(Layer.provide(watchLayer({ beatEveryMs: 250 }), fakes))
+    return missing
+  })
+
+describe("a device that holds work", () => {
+  it.live("is missed soon after it died, also when a ping lay unread in it", () =>
+    Effect.gen(function* () {
+      const servers = yield* localSwarm([here, there])
+      const [a, b] = [yield* connectAs(servers.deviceBus(here)), yield* connectAs(servers.deviceBus(there))]
+      let pings = 0
+      // Gets pings and answers none: as a process that is killed before it has read them.
+      const dying = b.nats.subscribe(Subjects.probe(there), { callback: () => void pings++ })
+      yield* Effect.promise(() => b.nats.flush())
+      const missing = yield* watching(a)
+      yield* waitUntil("a ping is on its way", () => pings > 0)
+      const diedMs = performance.now()
+      dying.unsubscribe()
+      assert.strictEqual(yield* Deferred.await(missing), there)
+      // An unanswered ping ends after two seconds.
+      assert.isBelow(performance.now() - diedMs, 1500)
+    }).pipe(Effect.scoped),
+  )
+})
