@@ -155,7 +155,9 @@ export const deviceLayer = (o: DeviceOptions) => {
   return helloAndFarewell.pipe(
     Layer.provideMerge(servicesLayer),
     Layer.provideMerge(scheduler),
-    Layer.provideMerge(Layer.mergeAll(watchLayer(times), finishLast)),
+    Layer.provideMerge(finishLast),
+    // Looks after the others until then: one that dies meanwhile need not be waited for.
+    Layer.provideMerge(watchLayer(times)),
     Layer.provideMerge(Layer.mergeAll(policies, Profiles.layer(profiles), SharedStrategies.layer)),
     Layer.provideMerge(
       planner.pipe(

@@ -1,7 +1,8 @@
 /**
  * Leaving in order. A farewell asks the others to let go: each answers as soon as it waits for nothing of the leaving device
  * any more, and until then the device takes tiles of what was planned before. So nobody's request is late for it, and the
- * device is gone as soon as it can be.
+ * device is gone as soon as it can be. It is said again in place of each beat: whoever missed it would take the silence that
+ * follows for death, and whoever was away for a moment answers late.
  */
 import { Effect, type Scope, Schedule } from "effect"
 import { createInbox } from "nats"
@@ -25,57 +26,71 @@ export interface Farewells {
 
 interface Needs {
   readonly bus: BusShape
-  readonly self: Self["Service"]
-  readonly backlog: Backlog["Service"]
-  /** Other devices that are present. */
-  readonly present: () => ReadonlyArray<DeviceId>
+  readonly self: Pick<Self["Service"], "device" | "identity">
+  readonly backlog: Pick<Backlog["Service"], "inUse">
+  /** Other devices that may wait for something of this one. */
+  readonly waiting: () => ReadonlyArray<DeviceId>
+  readonly beatEveryMs: number
 }
 
 export const makeFarewells = ({
   bus,
   self,
   backlog,
-  present,
+  waiting,
+  beatEveryMs,
 }: Needs): Effect.Effect<Farewells, never, Scope.Scope> =>
   Effect.gen(function* () {
     const scope = yield* Effect.scope
     const inbox = createInbox()
-    const held = new Set<DeviceId>()
+    const answered = new Set<DeviceId>()
+    /** Farewells, by where they are answered, that have no answer yet. */
+    const open = new Set<string>()
     let untilMs = Number.POSITIVE_INFINITY
     let [leaving, over] = [false, false]
 
-    const letGo = (device: DeviceId, drainMs: number, reply: string) => {
-      const waits = Effect.sync(() => backlog.inUse().includes(device))
-      const waiting = Effect.repeat(waits, { schedule: lookEvery, while: (w: boolean) => w })
-      const answer = Effect.suspend(() => bus.publish(reply, new TextEncoder().encode(self.device)))
-      const both = Effect.andThen(Effect.timeoutOption(waiting, Math.max(1, drainMs)), answer)
-      return reply === "" ? Effect.void : Effect.asVoid(Effect.forkIn(Effect.ignore(both), scope))
-    }
+    const letGo = (device: DeviceId, drainMs: number, reply: string) =>
+      Effect.suspend(() => {
+        if (reply === "" || open.has(reply)) return Effect.void
+        open.add(reply)
+        const isUsed = Effect.sync(() => backlog.inUse().includes(device))
+        const done = Effect.repeat(isUsed, { schedule: lookEvery, while: (used: boolean) => used })
+        const answer = Effect.suspend(() => bus.publish(reply, new TextEncoder().encode(self.device)))
+        const both = Effect.andThen(Effect.timeoutOption(done, Math.max(1, drainMs)), answer).pipe(
+          Effect.ensuring(Effect.sync(() => open.delete(reply))),
+        )
+        return Effect.asVoid(Effect.forkIn(Effect.ignore(both), scope))
+      })
     const say = (reason: string, drainMs: number) =>
       Effect.suspend(() => {
         const { nonce } = self.identity
         const farewell = { _tag: "Farewell", device: self.device, nonce, reason, drainMs } as const
-        return bus.publish(Subjects.swarm(self.device), swarmMessage.encode(farewell), inbox)
+        return Effect.ignore(bus.publish(Subjects.swarm(self.device), swarmMessage.encode(farewell), inbox))
       })
+    const isHeld = () => !over && performance.now() < untilMs && waiting().some((d) => !answered.has(d))
+    const sayAgain = (reason: string) =>
+      Effect.suspend(() => (isHeld() ? say(reason, untilMs - performance.now()) : Effect.void)).pipe(
+        Effect.repeat({ schedule: Schedule.spaced(beatEveryMs), while: isHeld }),
+      )
     const leave = (reason: string, drainMs: number) =>
       Effect.suspend(() => {
         if (leaving) return Effect.void
         leaving = true
         untilMs = performance.now() + drainMs
-        for (const device of present()) held.add(device)
         bus.nats.subscribe(inbox, {
-          callback: (_, m) => void held.delete(new TextDecoder().decode(m.data) as DeviceId),
+          callback: (_, m) => void answered.add(new TextDecoder().decode(m.data) as DeviceId),
         })
-        return Effect.ignore(say(reason, drainMs))
+        if (drainMs <= 0) return say(reason, 0)
+        const again = Effect.andThen(Effect.sleep(beatEveryMs), sayAgain(reason))
+        return Effect.andThen(say(reason, drainMs), Effect.asVoid(Effect.forkIn(again, scope)))
       })
-    const isHeld = Effect.sync(
-      () => performance.now() < untilMs && bus.isUp() && present().some((device) => held.has(device)),
-    )
+    // Where this device is cut off from its own leaf, nobody gets anything from it any more.
+    const isWaitedFor = Effect.sync(() => bus.isUp() && isHeld())
     return {
       isLeaving: () => leaving,
       leave,
       letGo,
-      released: Effect.repeat(isHeld, { schedule: lookEvery, while: (h: boolean) => h }).pipe(
+      released: Effect.repeat(isWaitedFor, { schedule: lookEvery, while: (w: boolean) => w }).pipe(
         Effect.ensuring(Effect.sync(() => void (over = true))),
         Effect.asVoid,
       ),

@@ -211,6 +211,13 @@ const stopped = (table: MemberTable, member: Member): Change => ({
 export const holdsOn = ({ state, drainsUntilMs }: Member): boolean =>
   state === "present" || drainsUntilMs !== undefined
 
+/**
+ * Whether a device may wait for another one that leaves: whoever is present, and whoever has only fallen silent (frozen,
+ * behind a thin link), for it may come back to what it has handed out. Where nobody was found, nobody waits.
+ */
+export const mayWait = ({ state, lastSeenMs, suspectedMs = Number.NEGATIVE_INFINITY }: Member): boolean =>
+  state === "present" || (state === "suspect" && suspectedMs < lastSeenMs)
+
 /** The table after some time without messages. */
 export const aged = (table: MemberTable, nowMs: number, times: MembershipTimes): Change => {
   const events: Array<MemberEvent> = []

@@ -15,6 +15,7 @@ import {
   defaultTimes,
   heard,
   holdsOn,
+  mayWait,
   type Member,
   type MemberEvent,
   type MemberTable,
@@ -46,9 +47,9 @@ export interface MembershipShape {
   readonly join: Effect.Effect<void>
   /** A device refused work because it is leaving: its farewell did not get here. */
   readonly left: (device: DeviceId) => Effect.Effect<void>
-  /** Says farewell; no beats follow it. The others answer when they wait for nothing of this device any more. */
+  /** Says farewell, in place of beats. The others answer when they wait for nothing of this device any more. */
   readonly leave: (reason: string, drainMs: number) => Effect.Effect<void>
-  /** After `leave`: completes when all who were present have let this device go, or its drain time is over. */
+  /** After `leave`: completes when all others have let this device go, or its drain time is over. */
   readonly released: Effect.Effect<void>
   /** Whether this device still takes tiles: until it is released. */
   readonly takesWork: () => boolean
@@ -134,9 +135,10 @@ const make = (times: MembershipTimes) =>
     }
     const say = (message: SwarmMessage) =>
       Effect.suspend(() => bus.publish(Subjects.swarm(me), swarmMessage.encode(message))).pipe(Effect.ignore)
-    const present = () =>
-      plannable(table).flatMap(({ identity: { device } }) => (device === me ? [] : [device]))
-    const farewells = yield* makeFarewells({ bus, self, backlog, present })
+    const waiting = () =>
+      [...table.values()].flatMap((m) => (m.identity.device !== me && mayWait(m) ? [m.identity.device] : []))
+    const { beatEveryMs } = times
+    const farewells = yield* makeFarewells({ bus, self, backlog, waiting, beatEveryMs })
     const { isLeaving } = farewells
     const beat = Effect.suspend(() => (isLeaving() ? Effect.void : say({ _tag: "Beat", ...describe() })))
 

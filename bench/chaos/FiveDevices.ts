@@ -22,6 +22,8 @@ const connect = (options: BusOptions) =>
 const listening = Effect.fnUntraced(function* (box: SwarmBox) {
   const bus = yield* connect(box.operator)
   const [hellos, farewells]: [Array<Mark>, Array<Mark>] = [[], []]
+  /** A farewell is said again until everybody has let go. */
+  const leaving = new Set<string>()
   let greet: (mark: Mark) => void = () => undefined
   const onHello = (listener: (mark: Mark) => void) => void (greet = listener)
   const last = new Map<DeviceId, { readonly atMs: number; readonly status: DeviceStatus }>()
@@ -31,8 +33,10 @@ const listening = Effect.fnUntraced(function* (box: SwarmBox) {
       if (Result.isFailure(message)) return
       const atMs = performance.now()
       const said = message.success
-      if (said._tag === "Farewell") farewells.push({ device: said.device, atMs })
-      else {
+      if (said._tag === "Farewell") {
+        if (!leaving.has(said.nonce)) farewells.push({ device: said.device, atMs })
+        leaving.add(said.nonce)
+      } else {
         const { device } = said.identity
         last.set(device, { atMs, status: said.status })
         if (said._tag !== "Hello" || said.reply) return

@@ -1,5 +1,14 @@
 import { assert, describe, it } from "vitest"
-import { aged, defaultTimes, heard, type MemberTable, plannable, received } from "../../actors/MemberTable.ts"
+import {
+  aged,
+  defaultTimes,
+  heard,
+  type MemberTable,
+  mayWait,
+  plannable,
+  received,
+  suspected,
+} from "../../actors/MemberTable.ts"
 import { DeviceId } from "../../subjects/DeviceId.ts"
 import { protocolVersion, type SwarmMessage } from "../../subjects/SwarmMessages.ts"
 
@@ -46,6 +55,19 @@ describe("the member table", () => {
       plannable(table).map((m) => m.identity.device),
       [pi1],
     )
+  })
+
+  it("lets who leaves wait for whoever has only fallen silent, and for nobody who is not there any more", () => {
+    const may = (table: MemberTable) => [...table.values()].map(mayWait)
+    const silent = aged(joined, 901, defaultTimes).table
+    assert.deepStrictEqual([may(joined), may(silent)], [[true], [true]])
+    const missing = suspected(joined, pi1, 500).table
+    assert.deepStrictEqual(may(missing), [false])
+    assert.deepStrictEqual(may(received(missing, message("Beat", { seq: 2 }), 600, defaultTimes).table), [
+      true,
+    ])
+    assert.deepStrictEqual(may(aged(silent, 3001, defaultTimes).table), [false])
+    assert.deepStrictEqual(may(received(joined, farewell, 100, defaultTimes).table), [false])
   })
 
   it("keeps a device after two missed beats, suspects it after more than three, gives it up at three seconds", () => {
