@@ -1,7 +1,7 @@
 /**
  * One try at a request with one strategy: made ready on its devices, image handed out, logits awaited. It ends early when a
- * device that holds part of it is lost or says that it cannot go on, and it never waits longer than the patience it is
- * given; the Scheduler decides what happens then.
+ * device that has a part in it is lost, at whatever point, or says that it cannot go on, and it never waits longer than the
+ * patience it is given; the Scheduler decides what happens then.
  */
 import { Deferred, Effect, Fiber } from "effect"
 import type { PreparedStrategy } from "../devices/engine/Engine.ts"
@@ -12,7 +12,7 @@ import type { Strategy } from "../supernet/Strategy.ts"
 import type { ExecutorShape } from "./Executor.ts"
 import type { MembershipShape } from "./Membership.ts"
 import type { ReconfigShape } from "./Reconfig.ts"
-import type { Progress } from "./Progress.ts"
+import { type Progress, stragglers } from "./Progress.ts"
 import type { AttemptFailed, ResultsShape } from "./Results.ts"
 
 /** What a try needs of the device's actors. */
@@ -48,17 +48,19 @@ export interface AttemptOutcome {
 /** The try failed because of other devices, or of nobody in particular; another plan may do better. */
 export interface AttemptLost {
   readonly _tag: "AttemptLost"
-  readonly prepared: PreparedStrategy | undefined
   /** Devices to leave out of the next plan. */
   readonly blame: ReadonlyArray<DeviceId>
+  /** They were waited for too long; whether they are gone is not known. */
+  readonly overdue: boolean
   readonly reason: string
 }
 
-const lost = (
-  prepared: PreparedStrategy | undefined,
-  blame: ReadonlyArray<DeviceId>,
-  reason: string,
-): AttemptLost => ({ _tag: "AttemptLost", prepared, blame, reason })
+const lost = (blame: ReadonlyArray<DeviceId>, reason: string, overdue = false): AttemptLost => ({
+  _tag: "AttemptLost",
+  blame,
+  overdue,
+  reason,
+})
 
 const timed = <A, E>(effect: Effect.Effect<A, E>) =>
   Effect.suspend(() => {
@@ -66,15 +68,15 @@ const timed = <A, E>(effect: Effect.Effect<A, E>) =>
     return Effect.map(effect, (value) => ({ value, ms: performance.now() - startMs }))
   })
 
-const remotesOf = (prepared: PreparedStrategy): ReadonlyArray<DeviceId> =>
-  prepared.strategy.devices.slice(1).map((d) => d as DeviceId)
+const remotesOf = (strategy: Strategy): ReadonlyArray<DeviceId> =>
+  strategy.devices.slice(1).map((d) => d as DeviceId)
 
-/** Waits for logits, a lost device, or the end of patience. */
+/** Waits for logits, or the end of patience. */
 const awaitLogits = <E>(actors: AttemptActors, prepared: PreparedStrategy, o: AttemptOptions<E>) => {
   const open = actors.results.open(o.requestId, o.attempt)
   o.progress.prepared = prepared
   o.progress.timings = open.timings
-  const remotes = remotesOf(prepared)
+  const remotes = remotesOf(prepared.strategy)
   const answered = Deferred.await(open.logits).pipe(
     Effect.tapError((e: AttemptFailed) =>
       e.error.tag === "Leaving" ? actors.membership.left(e.blame) : Effect.void,
@@ -82,19 +84,21 @@ const awaitLogits = <E>(actors: AttemptActors, prepared: PreparedStrategy, o: At
     Effect.mapError((e: AttemptFailed) => {
       if (e.error.tag === "UnknownStrategy") actors.reconfig.deactivate(e.blame, prepared.strategyId)
       const blame = remotes.includes(e.blame) ? [e.blame] : remotes
-      return lost(prepared, blame, `${e.blame}: ${e.error.tag}: ${e.error.message}`)
+      return lost(blame, `${e.blame}: ${e.error.tag}: ${e.error.message}`)
     }),
   )
-  const abandoned = actors.membership
-    .awaitLoss(remotes)
-    .pipe(Effect.flatMap((device) => Effect.fail(lost(prepared, [device], `${device} was lost`))))
   // Without other devices there is nobody to give up on: a slow try is still the fastest way to an answer.
   const patienceMs = remotes.length === 0 ? Infinity : o.patienceMs
   const waited = Math.min(patienceMs, o.deadlineMs - performance.now())
-  return (remotes.length === 0 ? answered : Effect.raceFirst(answered, abandoned)).pipe(
+  return answered.pipe(
     Effect.timeoutOrElse({
       duration: Math.max(1, waited),
-      orElse: () => Effect.fail(lost(prepared, remotes, `no logits within ${Math.round(waited)} ms`)),
+      orElse: () => {
+        // Whoever has done its part is not to blame.
+        const late = stragglers(prepared.strategy, o.progress)
+        const blame = late.length === 0 ? remotes : late
+        return Effect.fail(lost(blame, `no logits within ${Math.round(waited)} ms`, true))
+      },
     }),
     Effect.map((logits) => ({ logits, timings: open.timings })),
   )
@@ -103,13 +107,26 @@ const awaitLogits = <E>(actors: AttemptActors, prepared: PreparedStrategy, o: At
 export const runAttempt = <E>(
   actors: AttemptActors,
   o: AttemptOptions<E>,
+): Effect.Effect<AttemptOutcome, AttemptLost | Refusal | E> => {
+  const remotes = remotesOf(o.strategy)
+  if (remotes.length === 0) return wholeAttempt(actors, o)
+  // From the start: a device may die while it is asked to make the strategy ready, and never answer.
+  const abandoned = actors.membership
+    .awaitLoss(remotes)
+    .pipe(Effect.flatMap((device) => Effect.fail(lost([device], `${device} was lost`))))
+  return Effect.raceFirst(wholeAttempt(actors, o), abandoned)
+}
+
+const wholeAttempt = <E>(
+  actors: AttemptActors,
+  o: AttemptOptions<E>,
 ): Effect.Effect<AttemptOutcome, AttemptLost | Refusal | E> =>
   Effect.gen(function* () {
     const budgetMs = () => Math.max(1, o.deadlineMs - performance.now())
     const activate = actors.reconfig.activate(o.strategy, Math.min(budgetMs(), o.patienceMs)).pipe(
       Effect.catchIf(
         (e) => e._tag === "NotReady",
-        (e) => Effect.fail(lost(undefined, [e.device], `${e.device} is not ready: ${e.message}`)),
+        (e) => Effect.fail(lost([e.device], `${e.device} is not ready: ${e.message}`, e.tag === "Late")),
       ),
     )
     const [decoded, ready] = yield* Effect.all(

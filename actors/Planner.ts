@@ -7,7 +7,8 @@
  * what is found is made ready on its devices before any request uses it.
  *
  * While devices are busy, plans start behind what those have to do already, work has a price (`Congestion.ts`), and nobody
- * waits for thinking: what is thought about then is the part of the swarm that is idle.
+ * waits for thinking: what is thought about then is the part of the swarm that is idle. Where a try was lost, nobody waits
+ * for anything (`Again.ts`).
  */
 import { Context, Effect, Fiber, FiberMap, Layer, Option } from "effect"
 import type { Condition, Slo } from "../policies/Condition.ts"
@@ -26,6 +27,7 @@ import type { PlanReply, PlanRequest } from "../subjects/PlanMessages.ts"
 import { listen, serve } from "../subjects/Serve.ts"
 import * as Subjects from "../subjects/Subjects.ts"
 import { type Strategy, strategyId } from "../supernet/Strategy.ts"
+import { readyAtOnce, remaining } from "./Again.ts"
 import { Backlog } from "./Backlog.ts"
 import { atRest, idlePart, isBusy, prices } from "./Congestion.ts"
 import { conditionOf } from "./ConditionOf.ts"
@@ -33,7 +35,7 @@ import { bucketOf, lru } from "./Decided.ts"
 import { Experience } from "./Experience.ts"
 import { LinkTable } from "./LinkTable.ts"
 import { Membership } from "./Membership.ts"
-import { Portfolio } from "./Portfolio.ts"
+import { type Load, Portfolio } from "./Portfolio.ts"
 import { Reconfig } from "./Reconfig.ts"
 import { Self } from "./Self.ts"
 import { Thinker } from "./Thinker.ts"
@@ -155,8 +157,20 @@ const make = ({ world, profiles, decisionBudgetMs }: PlannerOptions) =>
     /** What to aim for so that the client's objective is kept. */
     const experienced = (slo: Slo): Slo =>
       slo.kind === "accuracy" ? slo : { kind: "latency", latencyMs: slo.latencyMs / experience.factor() }
+    const loadOf = (now: Condition): Load => ({
+      prices: prices(now, backlog.typicalMs()),
+      workOf: backlog.workOf,
+      isReady: reconfig.isReady,
+    })
+    const planAgain = (now: Condition, { slo, spentMs }: PlanRequest): Plan | undefined => {
+      if (spentMs === undefined) return undefined
+      const best = readyAtOnce(known, now, experienced(remaining(sloOf(slo), spentMs)), loadOf(now))
+      return best === undefined ? undefined : remembers(best.strategy, best.outcome, best.meets)
+    }
     const plan = Effect.fnUntraced(function* (request: PlanRequest) {
       const now = condition(request.exclude)
+      const again = planAgain(now, request)
+      if (again !== undefined) return again
       const slo = experienced(sloOf(request.slo))
       slos.set(JSON.stringify(slo), slo)
       return yield* isBusy(now) ? planBusy(now, slo) : planIdle(idlePart(now), slo)
@@ -182,11 +196,7 @@ const make = ({ world, profiles, decisionBudgetMs }: PlannerOptions) =>
       })
     const planBusy = Effect.fnUntraced(function* (now: Condition, slo: Slo) {
       addHandOvers(now)
-      const { all, ready } = known.bestUnderLoad(now, slo, {
-        prices: prices(now, backlog.typicalMs()),
-        workOf: backlog.workOf,
-        isReady: reconfig.isReady,
-      })
+      const { all, ready } = known.bestUnderLoad(now, slo, loadOf(now))
       const idle = idlePart(now)
       const best = ready ?? all
       if (best === undefined) return yield* planIdle(idle, slo)

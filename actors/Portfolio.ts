@@ -33,6 +33,16 @@ export interface Load {
   readonly isReady: (id: string, strategy: Strategy) => boolean
 }
 
+/** What a strategy costs the others, by the prices of the moment. */
+const extraMs = ({ devices }: Condition, { prices, workOf }: Load) => {
+  const ids = devices.map((d) => d.id)
+  return (strategy: Strategy) => {
+    let sum = 0
+    for (const [device, ms] of workOf(strategy)) sum += ms * (prices[ids.indexOf(device)] ?? 0)
+    return sum
+  }
+}
+
 export class Portfolio {
   private readonly entries = new Map<string, Entry>()
   private readonly space: Space
@@ -113,15 +123,14 @@ export class Portfolio {
     slo: Slo,
     load: Load,
   ): { readonly all?: Judged; readonly ready?: Judged } {
-    const ids = condition.devices.map((d) => d.id)
-    const extraMs = (strategy: Strategy) => {
-      let sum = 0
-      for (const [device, ms] of load.workOf(strategy)) sum += ms * (load.prices[ids.indexOf(device)] ?? 0)
-      return sum
-    }
-    const all = this.choose(condition, slo, extraMs, () => true)
-    const ready = this.choose(condition, slo, extraMs, load.isReady)
+    const all = this.choose(condition, slo, extraMs(condition, load), () => true)
+    const ready = this.bestReady(condition, slo, load)
     return { ...(all === undefined ? {} : { all }), ...(ready === undefined ? {} : { ready }) }
+  }
+
+  /** Only of those that are ready; no others are looked at. */
+  bestReady(condition: Condition, slo: Slo, load: Load): Judged | undefined {
+    return this.choose(condition, slo, extraMs(condition, load), load.isReady)
   }
 
   private choose(

@@ -42,6 +42,16 @@ interface History {
   planMs: number
   hedged: boolean
   readonly lost: Set<DeviceId>
+  /** Of those: who was only late, as far as is known. */
+  readonly overdue: Set<DeviceId>
+}
+
+const giveUp = ({ lost, overdue }: History, devices: ReadonlyArray<DeviceId>, isLate: boolean) => {
+  for (const device of devices) {
+    lost.add(device)
+    if (isLate) overdue.add(device)
+    else overdue.delete(device)
+  }
 }
 
 /** Gives the function that answers a request. */
@@ -70,14 +80,14 @@ export const makeTries = (actors: TryActors, admitted: Admission, options: TryOp
   }
 
   /** A device may leave while a plan with it is made: then it is made again, before anything was sent. */
-  const currentPlan = (job: Job, exclude: ReadonlyArray<DeviceId>) =>
+  const currentPlan = (job: Job, exclude: ReadonlyArray<DeviceId> | undefined) =>
     planFor(job, exclude).pipe(
       Effect.repeat({
         times: 2,
         while: ({ strategy }) => strategy.devices.some((d) => !membership.isPresent(d as DeviceId)),
       }),
     )
-  const timedPlan = (job: Job, history: History, exclude: ReadonlyArray<DeviceId>) =>
+  const timedPlan = (job: Job, history: History, exclude?: ReadonlyArray<DeviceId>) =>
     Effect.suspend(() => {
       const startMs = performance.now()
       return Effect.tap(currentPlan(job, exclude), () =>
@@ -116,7 +126,7 @@ export const makeTries = (actors: TryActors, admitted: Admission, options: TryOp
     if (second === undefined) return yield* Effect.flatMap(Fiber.join(running), Effect.fromResult)
     history.number++
     history.hedged = true
-    for (const device of late) history.lost.add(device)
+    giveUp(history, late, true)
     hedges++
     self.counters.hedges++
     const both = Effect.race(
@@ -144,15 +154,15 @@ export const makeTries = (actors: TryActors, admitted: Admission, options: TryOp
       return yield* refusal("DeviceLost", failure.reason, "send the request again", true)
     }
     self.counters.replans++
-    for (const device of failure.blame) history.lost.add(device)
+    giveUp(history, failure.blame, failure.overdue)
     history.number++
     return history.number >= options.remoteAttempts ? others() : [...history.lost]
   })
 
   /** Tries until one succeeds: with fewer devices each time, at last with this one alone. */
   return Effect.fnUntraced(function* (job: Job) {
-    const history: History = { number: 0, planMs: 0, hedged: false, lost: new Set() }
-    let exclude: ReadonlyArray<DeviceId> = []
+    const history: History = { number: 0, planMs: 0, hedged: false, lost: new Set(), overdue: new Set() }
+    let exclude: ReadonlyArray<DeviceId> | undefined
     let predictedMs: number | undefined
     while (true) {
       const planned = yield* timedPlan(job, history, exclude)
@@ -160,8 +170,9 @@ export const makeTries = (actors: TryActors, admitted: Admission, options: TryOp
       predictedMs ??= planned.predicted.latencyMs
       const tried = yield* Effect.result(hedgedAttempt(job, planned, history))
       if (tried._tag === "Success") {
-        const { number: replans, planMs, hedged, lost } = history
-        const recovery = replans === 0 ? undefined : { lost: [...lost], hedged, predictedMs }
+        const { number: replans, planMs, hedged, lost, overdue } = history
+        const given = { lost: [...lost], overdue: [...overdue], hedged, predictedMs }
+        const recovery = replans === 0 ? undefined : given
         const done: Done = { ...tried.success, replans, planMs, recovery }
         return done
       }
@@ -170,7 +181,7 @@ export const makeTries = (actors: TryActors, admitted: Admission, options: TryOp
   })
 }
 
-/** The strategy of a request: the Planner's, or the one that the client insists on. */
+/** The strategy of a request: the Planner's, or the one that the client insists on. `exclude`: not for its first try. */
 const planning = ({ self, planner }: TryActors) => {
   const given = (strategy: Strategy): Effect.Effect<Plan, Refusal> => {
     const problems = strategyProblems(self.spec, strategy)
@@ -191,10 +202,13 @@ const planning = ({ self, planner }: TryActors) => {
     }))
   }
   /** Without a message: two passes through the codec and a leaf for a look-up that takes microseconds (docs/decisions). */
-  return (job: Job, exclude: ReadonlyArray<DeviceId>): Effect.Effect<Plan, Refusal> =>
-    job.request.strategy === undefined
-      ? planner.plan({ requestId: job.key, slo: job.request.slo, exclude: [...exclude] })
-      : given(job.request.strategy)
+  return (job: Job, exclude: ReadonlyArray<DeviceId> | undefined): Effect.Effect<Plan, Refusal> => {
+    const { strategy, slo } = job.request
+    if (strategy !== undefined) return given(strategy)
+    const spentMs = performance.now() - job.arrivedMs
+    const request = { requestId: job.key, slo, exclude: [...(exclude ?? [])] }
+    return planner.plan(exclude === undefined ? request : { ...request, spentMs })
+  }
 }
 
 /** Better said now than at the deadline: the devices have more to do than the request has time. */

@@ -17,6 +17,7 @@ import {
   afterFarewell,
   answersOf,
   endings,
+  isSecondTry,
   killExtras,
   type Mark,
   silences,
@@ -214,7 +215,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
       `a client asks again, up to three times, where nobody listens, an error says that it may help, or half of its time passed in silence: the serving device itself may be the one that is killed`,
       `${tooLate} requests got their last reply more than two seconds after it was due: this machine was busy`,
       `kill recovery: ${extras.length} requests under way on ${seen.kills.length} killed devices; joins: ${joined.length}, each measured by asking for a strategy with its middle on the newcomer`,
-      `farewells: ${farewell.requests} requests under way; ${farewell.hedged} of them got a second try because a device was slow (${share(farewell.hedged, farewell.requests)}; undisturbed ${share(hedgedOf(seen.calm), seen.calm.length)}), which is no loss`,
+      `farewells: ${farewell.requests} requests under way; ${farewell.slow} of them got another try because a device was slow (${share(farewell.slow, farewell.requests)}; undisturbed ${share(answersOf(seen.calm).filter(isSecondTry).length, seen.calm.length)}), which is no loss`,
       ...verdict.wrong.slice(0, 5),
     ],
   }

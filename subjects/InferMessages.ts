@@ -151,6 +151,8 @@ export const InferReply = Schema.Struct({
     Schema.Struct({
       /** Devices that were given up. */
       lost: Schema.Array(DeviceId),
+      /** Of those, who was only late when the next try began; the others were gone, or said that they could not go on. */
+      overdue: Schema.optionalKey(Schema.Array(DeviceId)),
       /** A second try was started beside an overdue one, and one of the two answered. */
       hedged: Schema.Boolean,
       /** What was predicted for the first try. */

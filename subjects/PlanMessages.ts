@@ -12,6 +12,8 @@ export const PlanRequest = Schema.Struct({
   budgetMs: Schema.optionalKey(Schema.Finite),
   /** Devices that must not be used: they failed this request already. */
   exclude: Schema.Array(DeviceId),
+  /** How long the request has been under way, where a try was lost or is overdue: what is planned now must begin at once. */
+  spentMs: Schema.optionalKey(Schema.Finite),
 })
 export type PlanRequest = typeof PlanRequest.Type
 

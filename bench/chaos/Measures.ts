@@ -52,20 +52,31 @@ export const stillPlannedMs = (
     ),
   )
 
-/** Requests under way at a farewell: who had to be planned anew without the leaving device, and who got a second try. */
+const isOverdue = (o: Answered, device: DeviceId): boolean =>
+  o.end.reply.recovery?.overdue?.includes(device) === true
+
+/**
+ * Requests under way at a farewell: who had to be planned anew because the leaving device was gone or refused to go on, and
+ * who got another try because a device was slow.
+ */
 export const afterFarewell = (outcomes: ReadonlyArray<Outcome>, farewells: ReadonlyArray<Mark>) => {
   const under = farewells.flatMap(({ device, atMs }) =>
     answersOf(outcomes).flatMap((o) =>
-      o.sentMs <= atMs + 1000 && o.doneMs >= atMs ? [{ o, isLost: lostTo(o, device) }] : [],
+      o.sentMs <= atMs + 1000 && o.doneMs >= atMs
+        ? [{ o, isLeft: lostTo(o, device) && !isOverdue(o, device) }]
+        : [],
     ),
   )
-  const isHedged = ({ o }: { readonly o: Answered }) => o.end.reply.recovery?.hedged === true
   return {
     requests: under.length,
-    late: under.filter((u) => u.isLost && !isHedged(u)).length,
-    hedged: under.filter(isHedged).length,
+    late: under.filter((u) => u.isLeft).length,
+    slow: under.filter((u) => isSecondTry(u.o)).length,
   }
 }
+
+/** It got another try because a device was slow. */
+export const isSecondTry = ({ end: { reply } }: Answered): boolean =>
+  reply.recovery?.hedged === true || (reply.recovery?.overdue ?? []).length > 0
 
 /** Requests that stayed without a reply, and those of them whose reply came after all, when nobody waited any more. */
 export const silences = (outcomes: ReadonlyArray<Outcome>) => {

@@ -20,8 +20,8 @@ const split = normalizeStrategy(tinySpec, {
 })
 
 interface Script {
-  /** What an attempt does: never ends, answers, or fails after a device is lost. */
-  readonly attempts: ReadonlyArray<"silent" | "answer" | "lost">
+  /** What an attempt does: never ends, answers, fails after a device is lost, or loses it before it was ever ready. */
+  readonly attempts: ReadonlyArray<"silent" | "answer" | "lost" | "never ready">
   readonly predictedMs?: number
 }
 
@@ -29,27 +29,40 @@ interface Script {
 const scripted = ({ attempts, predictedMs = 10 }: Script) => {
   const said = {
     excluded: [] as Array<ReadonlyArray<string>>,
+    /** Whether each plan was asked for as that of a request that is under way already. */
+    again: [] as Array<boolean>,
     begun: 0,
     cancelled: [] as Array<number>,
     booked: 0,
   }
   const open = new Map<number, OpenAttempt>()
+  const died = Deferred.makeUnsafe<void>()
   const graphOf = (strategy: Strategy) => taskGraph(tinySpec, strategy)
   const actors = {
     self: { spec: tinySpec, device: here, counters: { replans: 0, hedges: 0 }, noteError: () => undefined },
     planner: {
-      plan: ({ exclude }: { exclude: ReadonlyArray<string> }) => {
+      plan: ({ exclude, spentMs }: { exclude: ReadonlyArray<string>; spentMs?: number }) => {
         said.excluded.push(exclude)
+        said.again.push(spentMs !== undefined && spentMs >= 0)
         const strategy = exclude.includes(there) ? local : split
         const predicted = { latencyMs: predictedMs, accuracy: 0.5 }
         return Effect.succeed({ strategy, predicted, origin: "cache", feasible: true })
       },
     },
     backlog: { book: () => said.booked++, close: () => said.booked--, ms: () => 0 },
-    membership: { awaitLoss: () => Effect.never, isPresent: () => true, table: () => new Map([[there, {}]]) },
+    membership: {
+      awaitLoss: () => Effect.as(Deferred.await(died), there),
+      isPresent: () => true,
+      table: () => new Map([[there, {}]]),
+    },
     reconfig: {
       activate: (strategy: Strategy) =>
-        Effect.succeed({ strategyId: "s", strategy, graph: graphOf(strategy), device: 0 }),
+        Effect.suspend(() => {
+          const prepared = { strategyId: "s", strategy, graph: graphOf(strategy), device: 0 }
+          if (attempts[said.begun] !== "never ready") return Effect.succeed(prepared)
+          said.begun++
+          return Effect.andThen(Deferred.succeed(died, undefined), Effect.never)
+        }),
     },
     results: {
       open: (_: string, attempt: number) => {
@@ -97,7 +110,13 @@ describe("a request", () => {
       const done = yield* answer(job())
       assert.deepStrictEqual([...done.outcome.logits], [1])
       assert.deepStrictEqual(said.excluded, [[], [there]])
-      assert.deepStrictEqual(done.recovery, { lost: [there], hedged: true, predictedMs: 10 })
+      assert.deepStrictEqual(said.again, [false, true])
+      assert.deepStrictEqual(done.recovery, {
+        lost: [there],
+        overdue: [there],
+        hedged: true,
+        predictedMs: 10,
+      })
       assert.deepStrictEqual(said.cancelled, [0])
       assert.strictEqual(said.booked, 0)
       assert.isBelow(performance.now() - startMs, 5000)
@@ -111,8 +130,30 @@ describe("a request", () => {
       const done = yield* answer(job(60_000))
       assert.isBelow(performance.now() - startMs, 5000)
       assert.deepStrictEqual(said.excluded, [[], [there]])
-      assert.deepStrictEqual(done.recovery, { lost: [there], hedged: false, predictedMs: 10_000 })
+      assert.deepStrictEqual(said.again, [false, true])
+      assert.deepStrictEqual(done.recovery, {
+        lost: [there],
+        overdue: [],
+        hedged: false,
+        predictedMs: 10_000,
+      })
       assert.strictEqual(done.planned.strategy.devices.length, 1)
+    }),
+  )
+
+  it.live("whose device dies while it is made ready does not wait for its answer", () =>
+    Effect.gen(function* () {
+      const { answer, said } = scripted({ attempts: ["never ready", "answer"], predictedMs: 10_000 })
+      const startMs = performance.now()
+      const done = yield* answer(job(60_000))
+      assert.isBelow(performance.now() - startMs, 5000)
+      assert.deepStrictEqual(done.recovery, {
+        lost: [there],
+        overdue: [],
+        hedged: false,
+        predictedMs: 10_000,
+      })
+      assert.strictEqual(said.booked, 0)
     }),
   )
 

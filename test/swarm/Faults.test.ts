@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { faultKinds, faultScript } from "../../bench/chaos/Faults.ts"
-import { killExtras, stillPlannedMs, withinSlo } from "../../bench/chaos/Measures.ts"
+import { afterFarewell, killExtras, stillPlannedMs, withinSlo } from "../../bench/chaos/Measures.ts"
 import type { Outcome } from "../../bench/chaos/Traffic.ts"
 import { DeviceId } from "../../subjects/DeviceId.ts"
 import type { InferReply } from "../../subjects/InferMessages.ts"
@@ -65,6 +65,21 @@ describe("what is measured of a recovery", () => {
   it("is how long plans went on with it while it was away", () => {
     assert.deepStrictEqual(stillPlannedMs(outcomes, kills, [], 4000), [60])
     assert.deepStrictEqual(stillPlannedMs(outcomes, kills, [{ device: b, atMs: 250 }], 4000), [0])
+  })
+  it("tells who was late for a farewell from who was late for a slow device", () => {
+    const [left, slow] = [
+      { lost: [b], overdue: [] },
+      { lost: [b], overdue: [b] },
+    ]
+    const seen = [left, slow, { lost: [a], overdue: [] }].map((given) =>
+      outcome(150, 400, { recovery: { ...given, hedged: false, predictedMs: 100 } }),
+    )
+    const farewells = [{ device: b, atMs: 200 }]
+    assert.deepStrictEqual(afterFarewell([...seen, ...outcomes.slice(0, 1)], farewells), {
+      requests: 3,
+      late: 1,
+      slow: 1,
+    })
   })
   it("is the share within the objective of all that were asked", () => {
     const lost: Outcome = { ...outcome(0, 1, {}), end: { kind: "error", tag: "Late", message: "" } }
