@@ -109,7 +109,6 @@ const bucketsOf = (bus: BusShape): Effect.Effect<Finding> =>
   Effect.forEach(
     [
       ["policies", Codecs.policyManifest],
-      ["supernets", Codecs.supernetManifest],
       ["strategies", Codecs.strategyRecord],
       ["devices", Codecs.deviceRecord],
     ] as const,

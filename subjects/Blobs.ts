@@ -1,5 +1,5 @@
 /**
- * Large files (supernets, policies) in JetStream's object store, named by what refers to them and checked against the
+ * Large files (of policies) in JetStream's object store, named by what refers to them and checked against the
  * digest that the manifest names: a blob that was replaced or damaged on its way is refused, never run.
  */
 import { createHash } from "node:crypto"

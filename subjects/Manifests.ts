@@ -45,16 +45,6 @@ export const policyKeys = {
   pin: (device: DeviceId, name: string): string => `pin.${device}.${name}`,
 } as const
 
-/** Bucket `supernets`, key = its name. */
-export const SupernetManifest = Schema.Struct({
-  name: Schema.String,
-  version: Schema.String,
-  trained: Schema.Boolean,
-  /** Files of the artifact directory by their path in it. */
-  files: Schema.Record(Schema.String, BlobRef),
-})
-export type SupernetManifest = typeof SupernetManifest.Type
-
 /** Bucket `strategies`, key = strategyId: kept its promise in several requests of the device that found it. */
 export const StrategyRecord = Schema.Struct({
   strategyId: StrategyId,

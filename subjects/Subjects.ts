@@ -77,8 +77,6 @@ export const hubDomain = "hub"
 export const buckets = {
   /** keys of `policyKeys` -> PolicyManifest: operator -> devices. */
   policies: "policies",
-  /** key `<name>` -> SupernetManifest: operator -> devices. */
-  supernets: "supernets",
   /** key `<strategyId>` -> StrategyRecord: serving device -> all. Strategies that have proved themselves; dropped after a week. */
   strategies: "strategies",
   /** key `<device>` -> DeviceRecord: device -> all. Its profile: how fast it is. */
@@ -86,7 +84,7 @@ export const buckets = {
 } as const
 export type Bucket = keyof typeof buckets
 
-/** JetStream Object Store for artifacts and policies; the digests are in the manifests of the buckets. */
+/** JetStream Object Store for the files of policies; their digests are in the manifests of the buckets. */
 export const objectStore = "artifacts"
 
 /** Prefix of the NATS services API (`nats micro ls|info|stats`): `$SRV.PING|INFO|STATS[.<name>[.<id>]]`. */

@@ -6,7 +6,7 @@ import * as Codecs from "../../subjects/Codecs.ts"
 import { DeviceId } from "../../subjects/DeviceId.ts"
 import * as Subjects from "../../subjects/Subjects.ts"
 import { connectAs, on } from "../support/Buses.ts"
-import { a, answering, ask, b, inSwarm } from "../support/DeployedSwarm.ts"
+import { a, answering, ask, b, inSwarm, policyManifest } from "../support/DeployedSwarm.ts"
 import { waitUntil } from "../support/Wait.ts"
 
 /** Between two looks at whether something has arrived. */
@@ -18,9 +18,10 @@ describe("a deployed swarm whose hub changes", () => {
       Effect.gen(function* () {
         const operator = yield* connectAs(swarm.operatorBus)
         yield* createBuckets.pipe(on(operator))
-        const mine = yield* openBucket("supernets", Codecs.supernetManifest).pipe(on(operator))
-        const manifest = (version: string) => ({ name: "tiny", version, trained: false, files: {} })
-        const theirs = yield* openBucket("supernets", Codecs.supernetManifest).pipe(on(busA))
+        const mine = yield* openBucket("policies", Codecs.policyManifest).pipe(on(operator))
+        const onnx = { object: "nothing", bytes: 0, sha256: "0".repeat(64) }
+        const manifest = (version: string) => policyManifest(version, onnx)
+        const theirs = yield* openBucket("policies", Codecs.policyManifest).pipe(on(busA))
         const seen: Array<string> = []
         yield* theirs.changes.pipe(
           Stream.runForEach((change) =>

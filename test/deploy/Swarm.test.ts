@@ -13,8 +13,17 @@ import type { Tile } from "../../subjects/TileCodec.ts"
 import { makeTileReceiver } from "../../subjects/TileReceiver.ts"
 import { makeTileSender } from "../../subjects/TileSender.ts"
 import { connectAs, on } from "../support/Buses.ts"
-
-import { a, answering, ask, b, c, hearing, inSwarm, timeoutMs } from "../support/DeployedSwarm.ts"
+import {
+  a,
+  answering,
+  ask,
+  b,
+  c,
+  hearing,
+  inSwarm,
+  policyManifest,
+  timeoutMs,
+} from "../support/DeployedSwarm.ts"
 
 describe("a deployed swarm", () => {
   it.live("hands infer.request to the nearest scheduler, and to another where there is none", () =>
@@ -147,7 +156,7 @@ describe("a deployed swarm", () => {
         const operator = yield* connectAs(swarm.operatorBus)
         yield* createBuckets.pipe(on(operator))
         const bytes = Uint8Array.from({ length: 300_000 }, (_, i) => i % 253)
-        const ref = yield* putBlob("supernets/tiny/1/weights", bytes).pipe(on(operator))
+        const ref = yield* putBlob("policies/tiny/1/policy.onnx", bytes).pipe(on(operator))
         const fetched = yield* getBlob(ref).pipe(on(busA))
         assert.isTrue(Buffer.from(fetched).equals(bytes))
         const damaged: BlobRef = { ...ref, sha256: "0".repeat(64) }
@@ -155,10 +164,10 @@ describe("a deployed swarm", () => {
         const missing = yield* Effect.flip(getBlob({ ...ref, object: "nothing" }).pipe(on(busA)))
         assert.strictEqual(missing.reason, "Missing")
 
-        const manifest = { name: "tiny", version: "1", trained: false, files: { weights: ref } }
-        const mine = yield* openBucket("supernets", Codecs.supernetManifest).pipe(on(operator))
+        const manifest = policyManifest("1", ref)
+        const mine = yield* openBucket("policies", Codecs.policyManifest).pipe(on(operator))
         const revision = yield* mine.put("tiny", manifest)
-        const theirs = yield* openBucket("supernets", Codecs.supernetManifest).pipe(on(busB))
+        const theirs = yield* openBucket("policies", Codecs.policyManifest).pipe(on(busB))
         const read = yield* theirs.get("tiny")
         assert.deepStrictEqual(Option.getOrThrow(read).value, manifest)
         assert.isTrue(Option.isNone(yield* theirs.get("other")))

@@ -3,6 +3,7 @@ import { Effect, Schedule, type Scope } from "effect"
 import { localSwarm, type LocalSwarm } from "../../deploy/LocalSwarm.ts"
 import type { BusShape } from "../../subjects/Bus.ts"
 import { DeviceId } from "../../subjects/DeviceId.ts"
+import type { BlobRef, PolicyManifest } from "../../subjects/Manifests.ts"
 import { connectAs } from "./Buses.ts"
 
 export const [a, b, c] = [DeviceId.make("pi-1"), DeviceId.make("pi-2"), DeviceId.make("pi-3")]
@@ -23,6 +24,21 @@ export const inSwarm = <A, E>(test: (world: World) => Effect.Effect<A, E, Scope.
     const busC = yield* connectAs(swarm.deviceBus(c))
     return yield* test({ swarm, busA, busB, busC })
   }).pipe(Effect.scoped)
+
+/** What the bucket of policies holds: here its words mean nothing. */
+export const policyManifest = (version: string, onnx: BlobRef): PolicyManifest => ({
+  name: "tiny.latency",
+  version,
+  scenario: "tiny",
+  kind: "latency",
+  hidden: 8,
+  supernet: { name: "tiny", version: "1" },
+  maxDevices: 3,
+  onnx,
+  files: {},
+  metrics: {},
+  trainedBy: "a test",
+})
 
 /** A responder that answers with a name; gives the function that stops it. */
 export const answering = (bus: BusShape, subject: string, name: string, queue?: string) =>
