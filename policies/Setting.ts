@@ -58,12 +58,18 @@ export const settingOf = (
   }
 }
 
-/** The supernet that comes with the project; where there is none yet, the space of its stand-in with untrained weights. */
-const shippedSupernet = (): { readonly spec: SupernetSpec; readonly directory: string } => {
-  const directory = join(import.meta.dirname, "..", "supernet", "artifacts", "default")
+/**
+ * The supernet that `MURMURATION_SUPERNET` names, as for `murmuration up`; else the one that comes with the project; where
+ * there is none yet, the space of its stand-in with untrained weights. The environment, because threads that roll out
+ * make their setting anew. Throws when a named one is not there.
+ */
+const presentSupernet = (): { readonly spec: SupernetSpec; readonly directory: string } => {
+  const named = process.env["MURMURATION_SUPERNET"] ?? ""
+  const directory = named === "" ? join(import.meta.dirname, "..", "supernet", "artifacts", "default") : named
   const file = join(directory, "spec.json")
-  const spec = existsSync(file) ? decodeSpec(readFileSync(file, "utf8")) : untrainedSpec
-  return { spec, directory }
+  const isThere = existsSync(file)
+  if (named !== "" && !isThere) throw new RangeError(`MURMURATION_SUPERNET: ${directory} has no spec.json`)
+  return { spec: isThere ? decodeSpec(readFileSync(file, "utf8")) : untrainedSpec, directory }
 }
 
 /** A shipped scenario by name, or a scenario file. */
@@ -72,14 +78,13 @@ export const loadSetting = (name: string): Setting => settingFor(loadScenario(na
 /** A scenario with the models that this installation has for it. A setting's own scenario gives the same setting again. */
 export const settingFor = (scenario: Scenario): Setting => {
   if (scenario.widthMultiplier < 1) {
-    const shipped = shippedSupernet()
-    if (!hasPredictor(shipped.directory)) {
-      const model = publishedShape(spaceOf(shipped.spec), scenario)
-      return settingOf(scenario, shipped.spec, model, "shape of OFA's published ImageNet accuracy, stretched")
+    const { spec, directory } = presentSupernet()
+    if (!hasPredictor(directory)) {
+      const model = publishedShape(spaceOf(spec), scenario)
+      return settingOf(scenario, spec, model, "shape of OFA's published ImageNet accuracy, stretched")
     }
-    const { model, source } = artifactAccuracy(shipped.spec, shipped.directory)
-    const measured = withMeasuredAccuracy(scenario, spaceOf(shipped.spec), model)
-    return settingOf(measured, shipped.spec, model, source)
+    const { model, source } = artifactAccuracy(spec, directory)
+    return settingOf(withMeasuredAccuracy(scenario, spaceOf(spec), model), spec, model, source)
   }
   const spec = imagenetSpec(scenario.widthMultiplier)
   const width = scenario.widthMultiplier >= 1.2 ? "1.2" : "1.0"
