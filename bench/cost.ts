@@ -1,9 +1,9 @@
 /** Speed of the latency model: strategy evaluations a second on one core, and that it equals the explained timeline. */
-import { encodeStrategy } from "../devices/latency/Encoding.ts"
 import { type Condition, idealLink, symmetricLink } from "../devices/latency/Condition.ts"
 import { FastLatency } from "../devices/latency/FastLatency.ts"
 import { timeline } from "../devices/latency/Timeline.ts"
 import { shippedProfile } from "../devices/profiles/Shipped.ts"
+import { encodeStrategy, spaceOf } from "../policies/Genome.ts"
 import { type Random, seededRandom } from "../supernet/Random.ts"
 import { ofaMobileNetV3 } from "../supernet/Spec.ts"
 import { sampleStrategy, type Strategy } from "../supernet/Strategy.ts"
@@ -12,6 +12,7 @@ import { type BenchModule, type BenchOptions, type BenchResult, median, quantile
 
 const classes = Array.from({ length: 1000 }, (_, i) => `${i}`)
 const spec = ofaMobileNetV3({ name: "ofa", version: "1", widthMultiplier: 1, classes })
+const space = spaceOf(spec)
 const ids = ["a", "b", "c", "d", "e"]
 const condition: Condition = {
   devices: ids.map((id, i) => ({
@@ -44,17 +45,15 @@ const loads: ReadonlyArray<Load> = [
 const measure = (load: Load, repeats: number, seed: number) => {
   const random = seededRandom(seed)
   const fast = new FastLatency(spec, [shippedProfile("raspberry-pi-4")])
-  const { bytes } = fast.encoding
   const strategies = Array.from({ length: 2000 }, () => load.sample(random))
-  const encoded = new Int8Array(strategies.length * bytes)
-  for (const [i, s] of strategies.entries()) encodeStrategy(fast.encoding, s, ids, encoded, i * bytes)
+  const encoded = strategies.map((s) => encodeStrategy(space, s, ids))
   fast.setCondition(condition)
   const rates = Array.from({ length: repeats + 2 }, () => {
     const rounds = 10
     const start = process.cpuUsage()
     const wall = performance.now()
     for (let r = 0; r < rounds; r++) {
-      for (let i = 0; i < strategies.length; i++) fast.latencyMs(encoded, i * bytes)
+      for (const e of encoded) fast.latencyMs(e)
     }
     const used = process.cpuUsage(start)
     const count = rounds * strategies.length
@@ -68,9 +67,10 @@ const measure = (load: Load, repeats: number, seed: number) => {
     .map((strategy) =>
       timeline({ spec, strategy, condition, profileOf: () => shippedProfile("raspberry-pi-4") }),
     )
-  const worst = Math.max(
-    ...graphs.map((t, i) => Math.abs(fast.latencyMs(encoded, i * bytes) - t.latencyMs) / t.latencyMs),
-  )
+  const differences = encoded
+    .slice(0, graphs.length)
+    .map((e, i) => Math.abs(fast.latencyMs(e) / (graphs[i]?.latencyMs ?? Number.NaN) - 1))
+  const worst = Math.max(...differences)
   const cpu = rates.map((r) => r.cpu)
   return {
     load: load.name,

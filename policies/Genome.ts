@@ -1,7 +1,6 @@
 /**
  * A strategy as a row of small integers, for search and learning: one byte per decision, always the same length, whatever
- * the depth. Layout: resolution, depth of each stage, then for each block at full depth kernel, expand, grid, bits and
- * four tile devices. Every entry is an index into the list of choices of its kind.
+ * the depth. The layout is that of the latency model (`devices/latency/Encoding.ts`), which reads genomes as they are.
  *
  * Rows are kept canonical, so that equal behaviour is equal data: blocks that do not run are zero, tile slots beyond the
  * grid repeat its tiles, bits are those of `normalizeStrategy`.
@@ -9,11 +8,13 @@
 import {
   bitsAt as bitsGene,
   blockStride as genesPerBlock,
+  depthAt as depthGene,
   deviceAt as deviceGene,
   expandAt as expandGene,
   gridAt as gridGene,
   kernelAt as kernelGene,
   maxTiles,
+  strategyEncoding,
 } from "../devices/latency/Encoding.ts"
 import { isCutInColumns, isCutInRows } from "../devices/latency/GridIndices.ts"
 import { type Grid, grids, tileCount } from "../supernet/Partition.ts"
@@ -23,7 +24,7 @@ import { normalizeSubmodel, type Submodel } from "../supernet/Submodel.ts"
 
 export type Genome = Uint8Array
 
-/** Offsets inside a block's genes are those of the latency model's encoding, so that a block's genes are copied to it as they are. */
+/** Offsets inside a block's genes. */
 export { bitsGene, deviceGene, expandGene, genesPerBlock, gridGene, kernelGene, maxTiles }
 
 /** Tiles of each grid, by its index in `grids`. */
@@ -46,7 +47,7 @@ export interface Space {
 
 export const spaceOf = (spec: SupernetSpec): Space => {
   const blocks = blocksOf(spec)
-  const firstBlockGene = 1 + spec.stages.length
+  const { firstBlock, length } = strategyEncoding(spec)
   let stride = 1
   const inputStride = blocks.map((b) => {
     const before = stride
@@ -57,8 +58,8 @@ export const spaceOf = (spec: SupernetSpec): Space => {
     spec,
     blocks,
     stages: spec.stages.length,
-    firstBlockGene,
-    length: firstBlockGene + blocks.length * genesPerBlock,
+    firstBlockGene: firstBlock,
+    length,
     inputStride,
   }
 }
@@ -68,7 +69,7 @@ export const blockGene = (space: Space, block: number): number => space.firstBlo
 
 /** Depth of a stage in blocks. */
 export const depthOf = (space: Space, genome: Genome, stage: number): number =>
-  space.spec.depths[genome[1 + stage] ?? 0] ?? 0
+  space.spec.depths[genome[depthGene + stage] ?? 0] ?? 0
 
 export const isActiveBlock = (space: Space, genome: Genome, block: number): boolean => {
   const b = space.blocks[block]
@@ -188,7 +189,7 @@ export const localGenome = (space: Space, submodel: Submodel): Genome => {
   const { spec } = space
   const genome = new Uint8Array(space.length)
   genome[0] = indexIn(spec.resolutions, submodel.resolution)
-  for (const [s, depth] of submodel.depths.entries()) genome[1 + s] = indexIn(spec.depths, depth)
+  for (const [s, depth] of submodel.depths.entries()) genome[depthGene + s] = indexIn(spec.depths, depth)
   for (const [i, b] of space.blocks.entries()) {
     if (b.kind !== "dynamic") continue
     const d = b.stage * spec.maxDepth + b.place

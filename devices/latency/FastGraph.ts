@@ -8,6 +8,7 @@ import { type CostTables, costTables, shapes, sideKinds } from "./CostTables.ts"
 import {
   bitsAt,
   blockStride,
+  depthAt,
   deviceAt,
   expandAt,
   gridAt,
@@ -63,6 +64,9 @@ export class FastGraph {
   private readonly stage: Int32Array
   private readonly place: Int32Array
   private readonly expands: number
+  /** The choices of depth, and of each stage the one of the strategy. */
+  private readonly depths: Int32Array
+  private readonly depth: Int32Array
   private readonly chunkBytes: number
   private readonly envelopeBytes: number
 
@@ -108,6 +112,8 @@ export class FastGraph {
     this.stage = Int32Array.from(this.tables.blocks, (b) => b.stage)
     this.place = Int32Array.from(this.tables.blocks, (b) => b.place)
     this.expands = spec.expands.length
+    this.depths = Int32Array.from(spec.depths)
+    this.depth = new Int32Array(spec.stages.length)
     this.chunkBytes = overheads.chunkBytes
     this.envelopeBytes = overheads.envelopeBytes
   }
@@ -118,40 +124,43 @@ export class FastGraph {
     return payloadBytes + this.envelopeBytes * messages
   }
 
-  build(encoded: Int8Array, offset: number) {
-    const { blockCount, headerBytes } = this.encoding
+  /** Fills tasks and edges from a row of bytes (see `Encoding.ts`). */
+  build(encoded: Uint8Array) {
+    const { blockCount, firstBlock } = this.encoding
     const { mapSides } = this.tables
-    this.resolution = encoded[offset] as number
+    this.resolution = encoded[0] as number
+    for (let stage = 0; stage < this.depth.length; stage++)
+      this.depth[stage] = this.depths[encoded[depthAt + stage] as number] as number
     const sidesAt = this.resolution * (blockCount + 1)
     this.finalSide = mapSides[sidesAt + blockCount] as number
     this.taskCount = 0
     this.edgeCount = 0
     this.grid = none
     for (let block = 0; block < blockCount; block++) {
-      if (!this.runs(encoded, offset, block)) continue
-      const at = offset + headerBytes + block * blockStride
+      if (!this.runs(block)) continue
+      const at = firstBlock + block * blockStride
       this.side = mapSides[sidesAt + block] as number
       const grid = encoded[at + gridAt] as number
       if (grid !== this.grid) {
-        const odd = grid !== 0 && (this.finalSide & 1) === 1 && this.runEndsOdd(encoded, offset, block, grid)
+        const odd = grid !== 0 && (this.finalSide & 1) === 1 && this.runEndsOdd(encoded, block, grid)
         this.beginRun(encoded, at, block, grid, odd)
       }
       this.runBlock(encoded, at, block)
     }
   }
 
-  private runs(encoded: Int8Array, offset: number, block: number): boolean {
+  private runs(block: number): boolean {
     const stage = this.stage[block] as number
-    return stage < 0 || (this.place[block] as number) < (encoded[offset + 1 + stage] as number)
+    return stage < 0 || (this.place[block] as number) < (this.depth[stage] as number)
   }
 
   /** Whether the run that starts at `block` ends in a map with an odd side, so that its tiles are uneven. */
-  private runEndsOdd(encoded: Int8Array, offset: number, block: number, grid: number): boolean {
-    const { blockCount, headerBytes } = this.encoding
+  private runEndsOdd(encoded: Uint8Array, block: number, grid: number): boolean {
+    const { blockCount, firstBlock } = this.encoding
     let end = block
     for (let b = block + 1; b < blockCount; b++) {
-      if (!this.runs(encoded, offset, b)) continue
-      if (encoded[offset + headerBytes + b * blockStride + gridAt] !== grid) break
+      if (!this.runs(b)) continue
+      if (encoded[firstBlock + b * blockStride + gridAt] !== grid) break
       end = b
     }
     return ((this.tables.mapSides[this.resolution * (blockCount + 1) + end + 1] as number) & 1) === 1
@@ -164,7 +173,7 @@ export class FastGraph {
   }
 
   /** Adds a block's time to the task of each of its tiles, which goes on where it was or moves to another device. */
-  private runBlock(encoded: Int8Array, at: number, block: number) {
+  private runBlock(encoded: Uint8Array, at: number, block: number) {
     const { variants, blockMs } = this.tables
     const variant =
       (this.stage[block] as number) < 0
@@ -182,7 +191,7 @@ export class FastGraph {
   }
 
   /** The tile's task ends before this block, and a new one goes on on another device. */
-  private moveTile(encoded: Int8Array, at: number, block: number, tile: number, device: number): number {
+  private moveTile(encoded: Uint8Array, at: number, block: number, tile: number, device: number): number {
     const task = this.newTask(device)
     const rowCut = this.cutAt(isCutInRows(this.grid), this.isOdd)
     const columnCut = this.cutAt(isCutInColumns(this.grid), this.isOdd)
@@ -194,7 +203,7 @@ export class FastGraph {
   }
 
   /** A new grid: every tile is a new task, fed by the tiles of the old grid that it overlaps. */
-  private beginRun(encoded: Int8Array, at: number, block: number, grid: number, odd: boolean) {
+  private beginRun(encoded: Uint8Array, at: number, block: number, grid: number, odd: boolean) {
     const { side, grid: oldGrid } = this
     const cutsRows = isCutInRows(grid)
     const cutsColumns = isCutInColumns(grid)

@@ -9,7 +9,6 @@ import type { DeviceProfile } from "../profiles/DeviceProfile.ts"
 import { chunkBytesAt } from "../../subjects/Chunks.ts"
 import type { SupernetSpec } from "../../supernet/Spec.ts"
 import { type Condition, type Link, msPerByte } from "./Condition.ts"
-import type { StrategyEncoding } from "./Encoding.ts"
 import { FastGraph, maxDevices, none } from "./FastGraph.ts"
 import { defaultOverheads, messageMsPerByte, type Overheads } from "./Overheads.ts"
 
@@ -19,7 +18,6 @@ const downOrder = 2 << 16
 const indexMask = upOrder - 1
 
 export class FastLatency {
-  readonly encoding: StrategyEncoding
   readonly overheads: Overheads
   private readonly graph: FastGraph
   private readonly profileIndex: ReadonlyMap<string, number>
@@ -62,7 +60,6 @@ export class FastLatency {
   ) {
     const graph = new FastGraph(spec, profiles, overheads)
     this.graph = graph
-    this.encoding = graph.encoding
     this.overheads = overheads
     this.profileIndex = new Map(profiles.map((p, i) => [p.name, i]))
     this.decodeMs = Float64Array.from(profiles, (p) => p.decodeMs)
@@ -107,10 +104,10 @@ export class FastLatency {
     }
   }
 
-  /** Latency of the encoded strategy at `offset` under the condition set before, ms. */
-  latencyMs(encoded: Int8Array, offset = 0): number {
+  /** Latency of an encoded strategy under the condition set before, ms. */
+  latencyMs(encoded: Uint8Array): number {
     const { graph } = this
-    graph.build(encoded, offset)
+    graph.build(encoded)
     for (let device = 0; device < this.deviceCount; device++) {
       this.deviceFree[device] = this.backlog[device] as number
       this.upFree[device] = 0

@@ -1,6 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type Condition, idealLink, symmetricLink } from "../../../devices/latency/Condition.ts"
-import { decodeStrategy, encodeStrategy, strategyEncoding } from "../../../devices/latency/Encoding.ts"
 import { criticalPath, explainText, usage } from "../../../devices/latency/Explain.ts"
 import { FastLatency } from "../../../devices/latency/FastLatency.ts"
 import { ganttSvg } from "../../../devices/latency/Gantt.ts"
@@ -12,6 +11,7 @@ import {
   type ShippedProfileName,
   shippedProfileNames,
 } from "../../../devices/profiles/Shipped.ts"
+import { encodeStrategy, spaceOf } from "../../../policies/Genome.ts"
 import { below, pick, type Random, seededRandom } from "../../../supernet/Random.ts"
 import { ofaMobileNetV3 } from "../../../supernet/Spec.ts"
 import {
@@ -29,6 +29,7 @@ const spec = ofaMobileNetV3({
   widthMultiplier: 0.5,
   classes: Array.from({ length: 10 }, (_, i) => `${i}`),
 })
+const space = spaceOf(spec)
 const ids = ["a", "b", "c", "d", "e"]
 const profiles = shippedProfileNames.map(shippedProfile)
 const profileOf = (name: string) => shippedProfile(name as ShippedProfileName)
@@ -72,22 +73,6 @@ const spread = (devices: ReadonlyArray<string>): Strategy => {
   })
 }
 
-describe("encoded strategies", () => {
-  it("decode to the strategy that was encoded, for every random strategy", () => {
-    const random = seededRandom(5)
-    const encoding = strategyEncoding(spec)
-    for (let i = 0; i < 500; i++) {
-      const strategy = sampleStrategy(spec, ids, random, { locality: random.next() })
-      assert.deepStrictEqual(decodeStrategy(encoding, encodeStrategy(encoding, strategy, ids), ids), strategy)
-    }
-  })
-
-  it("refuse a device that the condition does not have", () => {
-    const strategy = localStrategy(spec, maxSubmodel(spec), "z")
-    assert.throws(() => encodeStrategy(strategyEncoding(spec), strategy, ids), /device z is not among a, b/)
-  })
-})
-
 describe("the two latency models", () => {
   it.each([defaultOverheads, { ...defaultOverheads, chunkBytes: 4096 }, noOverheads])(
     "agree to a billionth for any strategy, devices and links (overheads %#)",
@@ -99,7 +84,7 @@ describe("the two latency models", () => {
         const names = condition.devices.map((d) => d.id)
         const strategy = sampleStrategy(spec, names, random, { locality: random.next() })
         fast.setCondition(condition)
-        const quick = fast.latencyMs(encodeStrategy(fast.encoding, strategy, names))
+        const quick = fast.latencyMs(encodeStrategy(space, strategy, names))
         const explained = timeline({ spec, strategy, condition, profileOf, overheads }).latencyMs
         assert.approximately(quick, explained, 1e-9 * explained, JSON.stringify({ condition, strategy }))
       }
