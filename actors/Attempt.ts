@@ -1,6 +1,6 @@
 /**
  * One try at a request with one strategy: made ready on its devices, image handed out, logits awaited. It ends early when a
- * device that has a part in it is lost, at whatever point, or says that it cannot go on, and it never waits longer than the
+ * device that it still needs is lost, at whatever point, or says that it cannot go on, and it never waits longer than the
  * patience it is given; the Scheduler decides what happens then.
  */
 import { Deferred, Effect, Fiber } from "effect"
@@ -12,7 +12,7 @@ import type { Strategy } from "../supernet/Strategy.ts"
 import type { ExecutorShape } from "./Executor.ts"
 import type { MembershipShape } from "./Membership.ts"
 import type { ReconfigShape } from "./Reconfig.ts"
-import { type Progress, stragglers } from "./Progress.ts"
+import { type Progress, stillNeeds, stragglers } from "./Progress.ts"
 import type { AttemptFailed, ResultsShape } from "./Results.ts"
 
 /** What a try needs of the device's actors. */
@@ -111,11 +111,28 @@ export const runAttempt = <E>(
   const remotes = remotesOf(o.strategy)
   if (remotes.length === 0) return wholeAttempt(actors, o)
   // From the start: a device may die while it is asked to make the strategy ready, and never answer.
-  const abandoned = actors.membership
-    .awaitLoss(remotes)
-    .pipe(Effect.flatMap((device) => Effect.fail(lost([device], `${device} was lost`))))
+  const abandoned = Effect.flatMap(neededAndLost(actors, o, remotes), (device) =>
+    Effect.fail(lost([device], `${device} was lost`)),
+  )
   return Effect.raceFirst(wholeAttempt(actors, o), abandoned)
 }
+
+/** Completes with a device that is lost while the try needs it; who has done its part may go. */
+const neededAndLost = <E>(
+  actors: AttemptActors,
+  o: AttemptOptions<E>,
+  devices: ReadonlyArray<DeviceId>,
+): Effect.Effect<DeviceId> =>
+  Effect.flatMap(actors.membership.awaitLoss(devices), (device) => {
+    const { prepared, timings } = o.progress
+    if (prepared === undefined) return Effect.succeed(device)
+    const index = prepared.strategy.devices.indexOf(device)
+    const missing = actors.executor.missing(o.requestId, o.attempt)
+    const isNeeded = stillNeeds(prepared.graph, index, new Set(timings.map((t) => t.task)), missing)
+    if (isNeeded) return Effect.succeed(device)
+    const rest = devices.filter((d) => d !== device)
+    return rest.length === 0 ? Effect.never : neededAndLost(actors, o, rest)
+  })
 
 const wholeAttempt = <E>(
   actors: AttemptActors,

@@ -53,6 +53,8 @@ export interface ExecutorShape {
   readonly begin: (options: BeginOptions) => Effect.Effect<void>
   /** Gives up an attempt: what this device still holds of it is dropped. */
   readonly cancel: (requestId: RequestId, attempt: number) => Effect.Effect<void>
+  /** Edges that tasks of an attempt on this device still wait for. */
+  readonly missing: (requestId: RequestId, attempt: number) => ReadonlyArray<number>
   /** Attempts under way on this device, and tasks whose output is being sent. */
   readonly active: () => number
 }
@@ -285,7 +287,12 @@ const make = Effect.gen(function* () {
   yield* makeTileReceiver({ device: me, accept })
   yield* Effect.forkScoped(sweep.pipe(Effect.repeat(Schedule.spaced("1 second"))))
   yield* Effect.forkScoped(Effect.ignore(count).pipe(Effect.repeat(Schedule.spaced("5 seconds"))))
-  return Executor.of({ begin, cancel, active: () => running.size + sending })
+  return Executor.of({
+    begin,
+    cancel,
+    missing: (requestId, attempt) => running.get(keyOf(requestId, attempt))?.work.missing() ?? [],
+    active: () => running.size + sending,
+  })
 })
 
 export class Executor extends Context.Service<Executor, ExecutorShape>()("actors/Executor") {

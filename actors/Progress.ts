@@ -2,7 +2,7 @@
 import type { PreparedStrategy } from "../devices/engine/Engine.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
 import type { TaskTiming } from "../subjects/InferMessages.ts"
-import { type Strategy } from "../supernet/Strategy.ts"
+import { localDevice, type Strategy } from "../supernet/Strategy.ts"
 import { imageSource, type TaskGraph } from "../supernet/TaskGraph.ts"
 
 /** Devices (as indices) of tasks that are not done although everything that they need has been computed. */
@@ -14,6 +14,26 @@ export const awaitedDevices = (graph: TaskGraph, done: ReadonlySet<number>): Rea
   const awaited = graph.tasks.filter((t) => !done.has(t.index) && t.inputs.every(computed))
   return new Set(awaited.map((t) => t.device))
 }
+
+/**
+ * Whether a try still needs a device (an index): it has tasks that are not done, or what it made has not arrived where it is
+ * used. `missing`: inputs that the serving device itself lacks; of other devices only a task that is done tells that its
+ * inputs arrived.
+ */
+export const stillNeeds = (
+  graph: TaskGraph,
+  device: number,
+  done: ReadonlySet<number>,
+  missing: ReadonlyArray<number>,
+): boolean =>
+  graph.tasks.some((t) => t.device === device && !done.has(t.index)) ||
+  graph.edges.some(
+    (e) =>
+      e.crosses &&
+      e.fromDevice === device &&
+      !done.has(e.to) &&
+      (e.toDevice !== localDevice || missing.includes(e.index)),
+  )
 
 export interface Progress {
   /** Set once the strategy is ready on all its devices. */

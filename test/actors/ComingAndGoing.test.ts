@@ -1,6 +1,7 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { describe, vi } from "vitest"
+import { imagePiece } from "../../devices/engine/Pieces.ts"
 import { dilated } from "../../devices/profiles/DeviceProfile.ts"
 import { shippedProfile } from "../../devices/profiles/Shipped.ts"
 import { inferRequest, resultMessage, swarmMessage } from "../../subjects/Codecs.ts"
@@ -24,11 +25,12 @@ import { largestDifference, tinySpec } from "../supernet/Tiny.ts"
 vi.setConfig({ testTimeout: 90_000 })
 
 const [first, third, fourth] = [DeviceId.make("pi-1"), DeviceId.make("pi-3"), DeviceId.make("pi-4")]
+const fifth = DeviceId.make("pi-5")
 const waitMs = 30_000
 /** So slow that a request of the tiny supernet takes a good second: there is time to do something to it. */
 const slowProfile = dilated(shippedProfile("raspberry-pi-4"), 60)
 const inSwarm = sharedDevices(2, {
-  later: [third, fourth],
+  later: [third, fourth, fifth],
   device: { emulate: true, profile: slowProfile, scheduler: { concurrency: 3, queued: 20 } },
 })
 
@@ -115,6 +117,42 @@ describe("devices that come and go", () => {
         assert.notInclude(plannable(a), fourth)
         const reply = yield* ask(client, { tensor: tensorOf(64, 2), deadlineMs: 40_000 })
         assert.notInclude(reply.summary.devices, fourth)
+      }),
+    ),
+  )
+})
+
+describe("a device that is cut off when it has done its part", () => {
+  it.live("is not missed by the request", () =>
+    inSwarm(({ servers, devices: [a, b], clients: [client], start }) =>
+      Effect.gen(function* () {
+        if (a === undefined || b === undefined) return
+        const e = yield* start(fifth)
+        yield* acquainted([a, b, e])
+        const [tensor, strategy] = [tensorOf(64, 1), middleOn(fifth)]
+        const { strategyId, graph } = yield* a.engine.prepare(local)
+        const image = graph.edges.map((edge) => imagePiece(edge.index, tensor.data, 64, edge.region))
+        const wholeRun = (i: number) =>
+          a.engine.run({ requestId: `busy-${i}`, strategyId, task: 0, pieces: structuredClone(image) })
+        const include = ["logits"] as const
+        const under = yield* Effect.forkChild(
+          ask(client, { tensor, strategy, include: [...include], deadlineMs: 80_000 }),
+        )
+        yield* waitUntil("the device has a tile", () => e.executor.active() > 0, waitMs)
+        // The last part waits behind these.
+        const others = yield* Effect.forkChild(
+          Effect.forEach([1, 2, 3, 4, 5], wholeRun, { concurrency: "unbounded" }),
+          { startImmediately: true },
+        )
+        yield* waitUntil("its part is done and sent", () => e.executor.active() === 0, waitMs)
+        yield* servers.leaf(fifth).kill
+        yield* waitUntil("it is missed", () => !a.membership.isPresent(fifth), waitMs)
+        assert.isUndefined(under.pollUnsafe())
+        const reply = yield* Fiber.join(under)
+        assert.strictEqual(reply.replans, 0)
+        const logits = Float32Array.from(reply.logits ?? [])
+        assert.isBelow(largestDifference(logits, yield* expectedLogits(strategy, 1)), 1e-4)
+        yield* Fiber.join(others)
       }),
     ),
   )

@@ -3,12 +3,13 @@ import { Deferred, Effect } from "effect"
 import { admission } from "../../actors/Admission.ts"
 import type { AttemptFailed, OpenAttempt } from "../../actors/Results.ts"
 import type { Job } from "../../actors/Job.ts"
-import { awaitedDevices } from "../../actors/Progress.ts"
+import { awaitedDevices, stillNeeds } from "../../actors/Progress.ts"
 import { makeTries, type TryActors } from "../../actors/Tries.ts"
 import { DeviceId, RequestId } from "../../subjects/DeviceId.ts"
 import { localStrategy, normalizeStrategy, type Strategy } from "../../supernet/Strategy.ts"
 import { maxSubmodel } from "../../supernet/Submodel.ts"
 import { taskGraph } from "../../supernet/TaskGraph.ts"
+import { waitUntil } from "../support/Wait.ts"
 import { tinySpec } from "../supernet/Tiny.ts"
 
 const [here, there] = [DeviceId.make("pi-1"), DeviceId.make("pi-2")]
@@ -20,8 +21,8 @@ const split = normalizeStrategy(tinySpec, {
 })
 
 interface Script {
-  /** What an attempt does: never ends, answers, fails after a device is lost, or loses it before it was ever ready. */
-  readonly attempts: ReadonlyArray<"silent" | "answer" | "lost" | "never ready">
+  /** What an attempt does: never ends, answers, fails after a device is lost; or the device dies before it, or after its part. */
+  readonly attempts: ReadonlyArray<"silent" | "answer" | "lost" | "never ready" | "outlived">
   readonly predictedMs?: number
 }
 
@@ -32,6 +33,8 @@ const scripted = ({ attempts, predictedMs = 10 }: Script) => {
     /** Whether each plan was asked for as that of a request that is under way already. */
     again: [] as Array<boolean>,
     begun: 0,
+    /** How often it was asked what a try still needs. */
+    needed: 0,
     cancelled: [] as Array<number>,
     booked: 0,
   }
@@ -81,11 +84,21 @@ const scripted = ({ attempts, predictedMs = 10 }: Script) => {
           const none = { gatherMs: 0, queueMs: 0, computeMs: 0, packMs: 0, bytesIn: 0, bytesOut: 0 }
           waiting?.timings.push({ task: 0, device: here, ...none })
           if (waiting === undefined || what === "silent") return Effect.void
+          if (what === "outlived") {
+            waiting.timings.push({ task: 1, device: there, ...none })
+            const noticed = waitUntil("its loss is noticed", () => said.needed > 0)
+            const answers = Deferred.succeed(waiting.logits, Float32Array.of(attempt))
+            return Effect.andThen(Effect.andThen(Deferred.succeed(died, undefined), noticed), answers)
+          }
           if (what === "answer") return Deferred.succeed(waiting.logits, Float32Array.of(attempt))
           const error = { tag: "DeviceLost" as const, message: "gone", retryable: true, hint: "" }
           const failed: AttemptFailed = { _tag: "AttemptFailed", blame: there, task: 0, error }
           return Deferred.fail(waiting.logits, failed)
         }),
+      missing: () => {
+        said.needed++
+        return []
+      },
       cancel: (_: string, attempt: number) => Effect.sync(() => void said.cancelled.push(attempt)),
     },
   }
@@ -157,6 +170,16 @@ describe("a request", () => {
     }),
   )
 
+  it.live("whose device dies when its part is done goes on without it", () =>
+    Effect.gen(function* () {
+      const { answer, said } = scripted({ attempts: ["outlived"], predictedMs: 10_000 })
+      const done = yield* answer(job(60_000))
+      assert.isUndefined(done.recovery)
+      assert.deepStrictEqual(done.planned.strategy.devices, [here, there])
+      assert.strictEqual(said.begun, 1)
+    }),
+  )
+
   it.live("that is in time has one try and nothing to tell about recovery", () =>
     Effect.gen(function* () {
       const { answer, said } = scripted({ attempts: ["answer"] })
@@ -174,5 +197,22 @@ describe("whom a try waits for", () => {
     assert.deepStrictEqual([...awaitedDevices(graph, new Set())], [0])
     assert.deepStrictEqual([...awaitedDevices(graph, new Set([0]))], [1])
     assert.deepStrictEqual([...awaitedDevices(graph, new Set([0, 1]))], [0])
+  })
+
+  it("are needed until what they made has arrived where it is used", () => {
+    const graph = taskGraph(tinySpec, split)
+    const returning = graph.edges.flatMap((e) => (e.crosses && e.fromDevice === 1 ? [e.index] : []))
+    assert.isAbove(returning.length, 0)
+    assert.isTrue(stillNeeds(graph, 1, new Set([0]), []))
+    assert.isTrue(stillNeeds(graph, 1, new Set([0, 1]), returning))
+    assert.isFalse(stillNeeds(graph, 1, new Set([0, 1]), []))
+    // Nobody but a third device itself can tell what has arrived there.
+    const third = normalizeStrategy(tinySpec, {
+      ...split,
+      devices: [here, there, "pi-3"],
+      blocks: split.blocks.map((b, i) => (i > 5 ? { ...b, placement: [2] } : b)),
+    })
+    assert.isTrue(stillNeeds(taskGraph(tinySpec, third), 1, new Set([0, 1]), []))
+    assert.isFalse(stillNeeds(taskGraph(tinySpec, third), 1, new Set([0, 1, 2]), []))
   })
 })
