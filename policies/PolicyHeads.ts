@@ -5,7 +5,7 @@
 import type { Random } from "../supernet/Random.ts"
 import type { Genome } from "./Genome.ts"
 import type { Packing } from "./PolicyPacking.ts"
-import { type Head, isLegal, type PolicyShape, stepAt } from "./PolicyShape.ts"
+import { type Head, legalValues, type PolicyShape, stepAt } from "./PolicyShape.ts"
 
 /** Parameters of the heads beside the output matrix, or their gradients: [columns] and [actions, columns]. */
 export interface HeadWeights {
@@ -13,16 +13,14 @@ export interface HeadWeights {
   readonly within: Float32Array
 }
 
-type Legal = (value: number) => boolean
-
-/** Softmax of one head's shifted logits over its legal values, into `out`; illegal values get exactly 0. */
+/** Softmax of one head's shifted logits over its legal values (a bit set), into `out`; illegal values get exactly 0. */
 const softmaxHead = (
   shape: PolicyShape,
   logits: Float32Array,
   row: number,
   head: Head,
   earlier: ReadonlyArray<number>,
-  legal: Legal,
+  legal: number,
   weights: HeadWeights,
   out: Float32Array,
 ): void => {
@@ -30,7 +28,7 @@ const softmaxHead = (
   const base = row * columns
   let max = Number.NEGATIVE_INFINITY
   for (let c = head.column; c < head.column + head.count; c++) {
-    if (!legal(c - head.column)) {
+    if (((legal >> (c - head.column)) & 1) === 0) {
       out[base + c] = Number.NEGATIVE_INFINITY
       continue
     }
@@ -91,12 +89,12 @@ export const chooseStep = (
   const { gene, heads } = stepAt(shape, step)
   const earlier: Array<number> = []
   for (const [i, head] of heads.entries()) {
-    const legal = (v: number) => isLegal(shape, step, i, v, present)
+    const legal = legalValues(shape, step, i, present)
     softmaxHead(shape, logits, row, head, earlier, legal, weights, q)
     const base = row * shape.columns + head.column
     let value: number
     if (options.epsilon !== undefined && options.random.next() < options.epsilon) {
-      const values = Array.from({ length: head.count }, (_, v) => v).filter(legal)
+      const values = Array.from({ length: head.count }, (_, v) => v).filter((v) => ((legal >> v) & 1) === 1)
       value = values[Math.floor(options.random.next() * values.length)] ?? 0
     } else {
       value = options.greedy ? likeliest(q, base, head.count) : drawn(q, base, head.count, options.random)
@@ -106,16 +104,7 @@ export const chooseStep = (
   }
 }
 
-const entropyOf = (q: Float32Array, from: number, to: number): number => {
-  let entropy = 0
-  for (let at = from; at < to; at++) {
-    const p = q[at] ?? 0
-    if (p > 1e-12) entropy -= p * Math.log(p)
-  }
-  return entropy
-}
-
-/** Per packed row: log-likelihood of the choices made, entropy of all heads. Leaves the softmaxes in `q`. */
+/** Per packed row the log-likelihood of the choices made. Leaves the softmaxes in `q`. */
 export const likelihoods = (
   shape: PolicyShape,
   packing: Packing,
@@ -124,9 +113,8 @@ export const likelihoods = (
   logits: Float32Array,
   weights: HeadWeights,
   q: Float32Array,
-) => {
+): Float32Array => {
   const logLikelihood = new Float32Array(packing.rows)
-  const entropy = new Float32Array(packing.rows)
   for (let row = 0; row < packing.rows; row++) {
     const g = packing.genomeOf[row] ?? -1
     const genome = genomes[g]
@@ -135,19 +123,17 @@ export const likelihoods = (
     const { gene, heads } = stepAt(shape, step)
     const base = row * shape.columns
     const earlier: Array<number> = []
-    let [sum, spread] = [0, 0]
+    let sum = 0
     for (const [i, head] of heads.entries()) {
       const chosen = head.column + (genome[gene + i] ?? 0)
-      const legal = (v: number) => isLegal(shape, step, i, v, present[g] ?? 1)
+      const legal = legalValues(shape, step, i, present[g] ?? 1)
       softmaxHead(shape, logits, row, head, earlier, legal, weights, q)
       sum += Math.log(Math.max(1e-12, q[base + chosen] ?? 0))
-      spread += entropyOf(q, base + head.column, base + head.column + head.count)
       earlier.push(chosen)
     }
     logLikelihood[row] = sum
-    entropy[row] = spread
   }
-  return { logLikelihood, entropy }
+  return logLikelihood
 }
 
 /** Derivatives of a loss by row: to the log-likelihood, to the entropy (one for all rows), to the value. */
@@ -155,6 +141,15 @@ export interface LossGradient {
   readonly dLogLikelihood: Float32Array
   readonly dEntropy?: number
   readonly dValue?: Float32Array
+}
+
+const entropyOf = (q: Float32Array, from: number, to: number): number => {
+  let entropy = 0
+  for (let at = from; at < to; at++) {
+    const p = q[at] ?? 0
+    if (p > 1e-12) entropy -= p * Math.log(p)
+  }
+  return entropy
 }
 
 /** Writes the loss's gradient to the raw logits into `d`, and adds up those of bias and within in `out`. */

@@ -35,7 +35,6 @@ export interface Forward {
   readonly genomeOf: Int32Array
   /** Sum over the step's heads of the log-likelihood of the choices made. */
   readonly logLikelihood: Float32Array
-  readonly entropy: Float32Array
   readonly value: Float32Array
 }
 
@@ -121,18 +120,19 @@ export class PolicyNetwork {
     if (this.#probabilities.length < logits.length) this.#probabilities = new Float32Array(logits.length)
     const weights = this.#headWeights()
     const present = batch.constraints.map((c) => presence(shape, c))
-    const judged = likelihoods(shape, p, batch.genomes, present, logits, weights, this.#probabilities)
+    const logLikelihood = likelihoods(shape, p, batch.genomes, present, logits, weights, this.#probabilities)
     const value = Float32Array.from(
       p.genomeOf,
       (_, row) => (logits[row * shape.columns + shape.actions] ?? 0) + (weights.bias[shape.actions] ?? 0),
     )
-    return { rows: p.rows, genomeOf: p.genomeOf, ...judged, value }
+    return { rows: p.rows, genomeOf: p.genomeOf, logLikelihood, value }
   }
 
   #recur(b: Buffers, p: Packing): void {
     const k = this.#memory.kernels
     const { hidden } = this.shape
     const [rowBytes, gateBytes] = [hidden * 4, hidden * 16]
+    k.pack(this.parameters.weights.hidden, b.packed, hidden, 4 * hidden)
     this.#memory.view(b.before, (p.count[0] ?? 0) * hidden).fill(0)
     this.#memory.view(b.cellBefore, (p.count[0] ?? 0) * hidden).fill(0)
     for (let t = 0; t < p.lengths; t++) {
@@ -146,16 +146,7 @@ export class PolicyNetwork {
         ] as const) {
           this.#memory.view(target + at, rows * hidden).set(this.#memory.view(source + from, rows * hidden))
         }
-        k.product(
-          b.before + at,
-          this.parameters.weights.hidden,
-          b.gates + row * gateBytes,
-          rows,
-          hidden,
-          4 * hidden,
-          b.scratch,
-          1,
-        )
+        k.packedProduct(b.before + at, b.packed, b.gates + row * gateBytes, rows, hidden, 4 * hidden, 1)
       }
       k.cellForward(
         b.gates + row * gateBytes,
@@ -199,6 +190,7 @@ export class PolicyNetwork {
     k.transpose(this.parameters.weights.output, outputTransposed, hidden, columns)
     k.product(b.logits, outputTransposed, b.dHidden, p.rows, columns, hidden, b.scratch, 0)
     k.transpose(this.parameters.weights.hidden, b.transposed, hidden, 4 * hidden)
+    k.pack(b.transposed, b.packed, 4 * hidden, hidden)
     this.#memory.view(b.dCell, (p.count[0] ?? 0) * hidden).fill(0)
     for (let t = p.lengths - 1; t >= 0; t--) {
       const [row, rows] = [p.start[t] ?? 0, p.count[t] ?? 0]
@@ -206,7 +198,7 @@ export class PolicyNetwork {
       k.cellBackward(gatesAt, b.cellBefore + at, b.squashed + at, b.dHidden + at, b.dCell, rows, hidden)
       if (t === 0) continue
       const previous = b.dHidden + (p.start[t - 1] ?? 0) * hidden * 4
-      k.product(gatesAt, b.transposed, previous, rows, 4 * hidden, hidden, b.scratch, 1)
+      k.packedProduct(gatesAt, b.packed, previous, rows, 4 * hidden, hidden, 1)
     }
     this.#inputGradients(b, p, batch)
   }
@@ -240,6 +232,7 @@ export class PolicyNetwork {
     const present = constraints.map((c) => presence(shape, c))
     const last = new Int32Array(constraints.length).fill(-1)
     const heads = this.#headWeights()
+    k.pack(w.hidden, b.packed, hidden, gates)
     const q = new Float32Array(rows * columns)
     const ones = this.#memory.integers(b.inputOnes, rows * shape.inputOnes).fill(-1)
     const state = [
@@ -253,7 +246,7 @@ export class PolicyNetwork {
       for (const [g, genome] of genomes.entries()) this.#writeInputs(ones, g, step, genome, last[g] ?? -1)
       this.#memory.view(b.gates, rows * gates).set(this.#memory.view(b.constraintGates, rows * gates))
       k.gatherRows(w.inputs, b.inputOnes, shape.inputOnes, b.gates, rows, gates)
-      if (step > 0) k.product(b.before, w.hidden, b.gates, rows, hidden, gates, b.scratch, 1)
+      if (step > 0) k.packedProduct(b.before, b.packed, b.gates, rows, hidden, gates, 1)
       k.cellForward(b.gates, b.cellBefore, b.cell, b.squashed, b.hidden, rows, hidden)
       k.product(b.hidden, w.output, b.logits, rows, hidden, columns, b.scratch, 0)
       for (const [g, genome] of genomes.entries()) {

@@ -30,6 +30,8 @@ export interface Buffers {
   readonly dConstraintGates: Pointer
   readonly dTrunk: Pointer
   readonly transposed: Pointer
+  /** The hidden weights, or their transpose, packed for the steps of a pass. */
+  readonly packed: Pointer
   readonly scratch: Pointer
 }
 
@@ -54,6 +56,7 @@ export const allocateBuffers = (memory: Memory, shape: PolicyShape, capacity: nu
     dCell: memory.allocate(capacity * hidden),
     dConstraintGates: memory.allocate(capacity * 4 * hidden),
     dTrunk: memory.allocate(capacity * trunk),
+    packed: memory.allocate(4 * hidden * hidden),
     transposed: memory.allocate(4 * hidden * Math.max(hidden, trunk) + columns * hidden),
     scratch: memory.allocate(256 * (widest + 8)),
   }

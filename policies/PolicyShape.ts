@@ -212,24 +212,27 @@ export const presence = (shape: PolicyShape, constraint: Constraint): number => 
 }
 
 /**
- * Whether choice `value` of head `index` is legal at a step. Stem, first block and head have no kernel or expand to choose
+ * Values of head `index` that are legal at a step, as a bit set. Stem, first block and head have no kernel or expand to choose
  * and the head is never cut; absent devices cannot be chosen. Legality never depends on earlier choices.
  */
+export const legalValues = (shape: PolicyShape, step: number, index: number, present: number): number => {
+  const { block, first, heads } = stepAt(shape, step)
+  const all = (1 << (heads[index]?.count ?? 0)) - 1
+  if (block < 0) return all
+  const kind = shape.space.blocks[block]?.kind
+  const head = first + index
+  if (head < gridGene) return kind === "dynamic" ? all : 1
+  if (head === gridGene) return kind === "head" ? 1 : all
+  return head < deviceGene ? all : present
+}
+
 export const isLegal = (
   shape: PolicyShape,
   step: number,
   index: number,
   value: number,
   present: number,
-): boolean => {
-  const { block, first } = stepAt(shape, step)
-  if (block < 0) return true
-  const kind = shape.space.blocks[block]?.kind
-  const head = first + index
-  if (head < gridGene) return kind === "dynamic" || value === 0
-  if (head === gridGene) return kind !== "head" || value === 0
-  return head < deviceGene || ((present >> value) & 1) === 1
-}
+): boolean => ((legalValues(shape, step, index, present) >> value) & 1) === 1
 
 /** Sizes of the parameters, in the order in which they lie in memory. */
 export const parameterSizes = (shape: PolicyShape) => {

@@ -45,6 +45,16 @@ export interface Kernels {
     scratch: Pointer,
     accumulate: 0 | 1,
   ) => void
+  readonly pack: (w: Pointer, packed: Pointer, inner: number, columns: number) => void
+  readonly packedProduct: (
+    x: Pointer,
+    packed: Pointer,
+    y: Pointer,
+    rows: number,
+    inner: number,
+    columns: number,
+    accumulate: 0 | 1,
+  ) => void
   readonly transposedProduct: (
     a: Pointer,
     b: Pointer,

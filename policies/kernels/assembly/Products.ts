@@ -8,48 +8,76 @@
   return f32x4.relaxed_madd(a, b, sum)
 }
 
+/** Eight columns of w[M, N], whose rows are `pitch` bytes apart, without gaps: panel[M, 8]. */
+@inline function packPanel(w: usize, panel: usize, inner: i32, pitch: usize): void {
+  let to = panel, from = w
+  for (let m = 0; m < inner; m++) {
+    v128.store(to, v128.load(from))
+    v128.store(to, v128.load(from, 16), 16)
+    to += 32
+    from += pitch
+  }
+}
+
+/** Eight columns of y[R, N], from `y` on, = (accumulate ? y : 0) + x[R, M] panel[M, 8]. */
+@inline function multiplyPanel(
+  x: usize, panel: usize, y: usize, rows: i32, xPitch: usize, yPitch: usize, accumulate: i32,
+): void {
+  const zero = f32x4.splat(0)
+  let x0 = x, y0 = y
+  for (let r = 0; r < rows; r += 4) {
+    const y1 = y0 + yPitch, y2 = y1 + yPitch, y3 = y2 + yPitch
+    let a0 = zero, b0 = zero, a1 = zero, b1 = zero, a2 = zero, b2 = zero, a3 = zero, b3 = zero
+    if (accumulate) {
+      a0 = v128.load(y0); b0 = v128.load(y0, 16)
+      a1 = v128.load(y1); b1 = v128.load(y1, 16)
+      a2 = v128.load(y2); b2 = v128.load(y2, 16)
+      a3 = v128.load(y3); b3 = v128.load(y3, 16)
+    }
+    let p = panel, q0 = x0, q1 = x0 + xPitch, q2 = q1 + xPitch, q3 = q2 + xPitch
+    const end = x0 + xPitch
+    while (q0 < end) {
+      const u = v128.load(p), v = v128.load(p, 16)
+      let s = v128.load32_splat(q0); a0 = add(a0, s, u); b0 = add(b0, s, v)
+      s = v128.load32_splat(q1); a1 = add(a1, s, u); b1 = add(b1, s, v)
+      s = v128.load32_splat(q2); a2 = add(a2, s, u); b2 = add(b2, s, v)
+      s = v128.load32_splat(q3); a3 = add(a3, s, u); b3 = add(b3, s, v)
+      q0 += 4; q1 += 4; q2 += 4; q3 += 4
+      p += 32
+    }
+    v128.store(y0, a0); v128.store(y0, b0, 16)
+    v128.store(y1, a1); v128.store(y1, b1, 16)
+    v128.store(y2, a2); v128.store(y2, b2, 16)
+    v128.store(y3, a3); v128.store(y3, b3, 16)
+    x0 += xPitch << 2
+    y0 += yPitch << 2
+  }
+}
+
 /** y[R, N] = (accumulate ? y : 0) + x[R, M] w[M, N]; scratch holds 8 M floats. */
 export function product(
   x: usize, w: usize, y: usize, rows: i32, inner: i32, columns: i32, scratch: usize, accumulate: i32,
 ): void {
   const xPitch = (<usize>inner) << 2, yPitch = (<usize>columns) << 2
-  const zero = f32x4.splat(0)
-  for (let n = 0; n < columns; n += 8) {
-    let to = scratch, from = w + ((<usize>n) << 2)
-    for (let m = 0; m < inner; m++) {
-      v128.store(to, v128.load(from))
-      v128.store(to, v128.load(from, 16), 16)
-      to += 32
-      from += yPitch
-    }
-    let x0 = x, y0 = y + ((<usize>n) << 2)
-    for (let r = 0; r < rows; r += 4) {
-      const y1 = y0 + yPitch, y2 = y1 + yPitch, y3 = y2 + yPitch
-      let a0 = zero, b0 = zero, a1 = zero, b1 = zero, a2 = zero, b2 = zero, a3 = zero, b3 = zero
-      if (accumulate) {
-        a0 = v128.load(y0); b0 = v128.load(y0, 16)
-        a1 = v128.load(y1); b1 = v128.load(y1, 16)
-        a2 = v128.load(y2); b2 = v128.load(y2, 16)
-        a3 = v128.load(y3); b3 = v128.load(y3, 16)
-      }
-      let p = scratch, q0 = x0, q1 = x0 + xPitch, q2 = q1 + xPitch, q3 = q2 + xPitch
-      const end = x0 + xPitch
-      while (q0 < end) {
-        const u = v128.load(p), v = v128.load(p, 16)
-        let s = v128.load32_splat(q0); a0 = add(a0, s, u); b0 = add(b0, s, v)
-        s = v128.load32_splat(q1); a1 = add(a1, s, u); b1 = add(b1, s, v)
-        s = v128.load32_splat(q2); a2 = add(a2, s, u); b2 = add(b2, s, v)
-        s = v128.load32_splat(q3); a3 = add(a3, s, u); b3 = add(b3, s, v)
-        q0 += 4; q1 += 4; q2 += 4; q3 += 4
-        p += 32
-      }
-      v128.store(y0, a0); v128.store(y0, b0, 16)
-      v128.store(y1, a1); v128.store(y1, b1, 16)
-      v128.store(y2, a2); v128.store(y2, b2, 16)
-      v128.store(y3, a3); v128.store(y3, b3, 16)
-      x0 += xPitch << 2
-      y0 += yPitch << 2
-    }
+  for (let n: usize = 0; n < yPitch; n += 32) {
+    packPanel(w + n, scratch, inner, yPitch)
+    multiplyPanel(x, scratch, y + n, rows, xPitch, yPitch, accumulate)
+  }
+}
+
+/** packed[N / 8, M, 8]: w[M, N] once for many products with few rows each, of which packing would be a good part. */
+export function pack(w: usize, packed: usize, inner: i32, columns: i32): void {
+  const pitch = (<usize>columns) << 2
+  for (let n: usize = 0; n < pitch; n += 32) packPanel(w + n, packed + n * <usize>inner, inner, pitch)
+}
+
+/** As `product`, to the last bit, with w packed. */
+export function packedProduct(
+  x: usize, packed: usize, y: usize, rows: i32, inner: i32, columns: i32, accumulate: i32,
+): void {
+  const xPitch = (<usize>inner) << 2, yPitch = (<usize>columns) << 2
+  for (let n: usize = 0; n < yPitch; n += 32) {
+    multiplyPanel(x, packed + n * <usize>inner, y + n, rows, xPitch, yPitch, accumulate)
   }
 }
 
