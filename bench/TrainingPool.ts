@@ -1,7 +1,7 @@
 /**
- * Trainings side by side, each in a worker thread of its own. One training divides too (`policies/Crew.ts`), but half of it is
- * a chain of small updates; whole trainings (seeds, contestants) divide perfectly, and each gives the same curve on any
- * number of workers.
+ * Trainings side by side, each in a worker thread of its own. One training divides too (`policies/Crew.ts`), but its threads
+ * wait for each other at every update; whole trainings (seeds, contestants) divide perfectly, and each gives the same curve
+ * on any number of workers.
  */
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads"
 import { loadSetting } from "../policies/Setting.ts"

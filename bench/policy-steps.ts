@@ -10,6 +10,7 @@ import { policyModel } from "../policies/PolicyOnnx.ts"
 import { loadPolicy } from "../policies/PolicyRuntime.ts"
 import { parameterCount, policyShape, type StepUnit } from "../policies/PolicyShape.ts"
 import { loadSetting } from "../policies/Setting.ts"
+import { makeUpdater } from "../policies/Shards.ts"
 import { supremeDefaults } from "../policies/Supreme.ts"
 import { trainDefaults } from "../policies/Train.ts"
 import { below, seededRandom } from "../supernet/Random.ts"
@@ -50,6 +51,7 @@ const timing = async (environment: Environment, stepPer: StepUnit) => {
   const network = await PolicyNetwork.make(shape, seededRandom(1))
   const onnx = policyModel(network)
   const runtime = await loadPolicy(onnx, shape)
+  const learn = makeUpdater(network)
   const examples = examplesOf(environment, supremeDefaults.batch, 2)
   const [updateMs, decideMs]: [Array<number>, Array<number>] = [[], []]
   return {
@@ -59,7 +61,7 @@ const timing = async (environment: Environment, stepPer: StepUnit) => {
     round: async () => {
       for (let n = 0; n < 10; n++) {
         const start = performance.now()
-        imitate(network, examples, 1e-4)
+        await imitate(learn, examples, 1e-4)
         updateMs.push(performance.now() - start)
       }
       for (const { constraint } of examples) {

@@ -1,6 +1,6 @@
 /**
- * Speed of the policies' trainer: environment steps and updates a second. One training with one worker, and with two of which
- * one rolls out while the other learns; two seeds after each other, and side by side. A seed's curve is always the same.
+ * Speed of the policies' trainer: environment steps and updates a second. One training with one worker, and with two that
+ * share roll-outs and updates; two seeds after each other, and side by side. A seed's curve is always the same.
  */
 import { cachedOracle } from "../policies/Oracle.ts"
 import { makeEnvironment } from "../policies/Environment.ts"

@@ -81,7 +81,9 @@ const trainCommand = Command.make(
       Flag.withDefault(""),
     ),
     workers: Flag.Int("workers").pipe(
-      Flag.withDescription("Threads; all beyond the first roll out. The policy is the same for any number"),
+      Flag.withDescription(
+        "Threads, which share roll-outs and updates. The policy is the same for any number",
+      ),
       Flag.withDefault(trainDefaults.workers),
     ),
     nats: Flag.String("nats").pipe(

@@ -1,7 +1,7 @@
 /**
- * Who does the roll-outs of a training: lanes over threads of this process or over the bus. A
- * job whose lane is lost goes to the next lane that is free; as jobs are pure, nobody can tell from the result. Without
- * lanes, the trainer does the jobs itself, at once.
+ * Who does the work of a training beside the trainer: lanes over threads of this process or over the bus. All roll out; a
+ * job whose lane is lost goes to the next lane that is free, and as jobs are pure, nobody can tell from the result. Threads
+ * help with updates too. Without lanes, the trainer does the jobs itself, at once.
  */
 import type { Random } from "../supernet/Random.ts"
 import type { Environment } from "./Environment.ts"
@@ -16,6 +16,8 @@ import {
   type RolloutPlan,
   type RolloutResult,
 } from "./Rollouts.ts"
+import { type Helper, makeUpdater } from "./Shards.ts"
+import type { Learn } from "./Update.ts"
 
 /** Weights of a policy network at one moment of a training. */
 export interface VersionedWeights {
@@ -26,6 +28,8 @@ export interface VersionedWeights {
 export interface Lane {
   /** Rejects with `LaneLost` where the job should be done elsewhere; anything else ends the training. */
   readonly run: (job: RolloutJob, weights: VersionedWeights) => Promise<RolloutResult>
+  /** Where memory can be shared. */
+  readonly help?: Helper
   readonly close: () => Promise<void>
 }
 
@@ -40,6 +44,7 @@ export class LaneLost extends Error {
 
 export interface Crew {
   readonly collect: (plan: RolloutPlan) => Promise<Collected>
+  readonly learn: Learn
   readonly close: () => Promise<void>
 }
 
@@ -116,6 +121,10 @@ export const makeCrew = (
       const jobs = jobsOf(plan, ++version, random)
       return collected(environment, jobs, await results(jobs))
     },
+    learn: makeUpdater(
+      network,
+      lanes.flatMap((lane) => lane.help ?? []),
+    ),
     close,
   }
 }

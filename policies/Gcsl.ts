@@ -6,7 +6,7 @@
  */
 import { below } from "../supernet/Random.ts"
 import { canonicalize, type Genome } from "./Genome.ts"
-import { cosineRate, type Imitated, imitate, type Learner, type LearnerContext, turn } from "./Learner.ts"
+import { cosineRate, type Imitated, imitate, type Learner, type LearnerContext } from "./Learner.ts"
 import type { Outcome } from "./Objective.ts"
 import { meanReward } from "./Rollouts.ts"
 import { absent, type Constraint } from "./Scenario.ts"
@@ -41,7 +41,7 @@ export const gcslDefaults: GcslSettings = {
 
 export const gcsl = (context: LearnerContext, options: Partial<GcslSettings> = {}): Learner => {
   const settings = { ...gcslDefaults, ...options }
-  const { environment, network, random, progress, collect } = context
+  const { environment, random, progress, collect, learn } = context
   const replay: Array<Imitated> = []
   let next = 0
   let iterations = 0
@@ -81,12 +81,11 @@ export const gcsl = (context: LearnerContext, options: Partial<GcslSettings> = {
       coming = progress(1) < 1 ? rollOut() : undefined
       let loss = 0
       for (let u = 0; u < settings.updates; u++) {
-        await turn()
         const examples = Array.from(
           { length: settings.batch },
           () => replay[below(random, replay.length)],
         ).filter((e): e is Imitated => e !== undefined)
-        loss += imitate(network, examples, cosineRate(settings.rate, progress())) / settings.updates
+        loss += (await imitate(learn, examples, cosineRate(settings.rate, progress()))) / settings.updates
       }
       return { loss, rolloutReward: meanReward(chosen), details: { replay: replay.length } }
     },

@@ -5,9 +5,10 @@
 import type { Random } from "../supernet/Random.ts"
 import type { Environment } from "./Environment.ts"
 import type { Genome } from "./Genome.ts"
-import type { PolicyNetwork } from "./PolicyNetwork.ts"
+import type { Forward, PolicyNetwork } from "./PolicyNetwork.ts"
 import type { Collected, RolloutPlan } from "./Rollouts.ts"
 import type { Constraint } from "./Scenario.ts"
+import type { Learn } from "./Update.ts"
 
 export interface LearnerContext {
   readonly environment: Environment
@@ -17,6 +18,8 @@ export interface LearnerContext {
   readonly progress: (ahead?: number) => number
   /** Runs strategies as the network is now; it may be changed while they run. Every result is an environment step. */
   readonly collect: (plan: RolloutPlan) => Promise<Collected>
+  /** Makes an update of the network, on as many threads as there are. */
+  readonly learn: Learn
 }
 
 /** What one iteration did, for the log. */
@@ -39,7 +42,7 @@ export interface Learner {
   readonly restore?: (memory: ReadonlyArray<Imitated>) => void
 }
 
-/** Lets messages of roll-outs in and out between two updates. */
+/** Lets messages in and out between two updates. */
 export const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
 
 /** Learning rate that decays by a cosine from `rate` to a twentieth of it. */
@@ -53,24 +56,36 @@ export interface Imitated {
   readonly weight?: number
 }
 
-/** One supervised step towards choosing these genomes under these constraints (GCSL's update). Returns the loss. */
-export const imitate = (network: PolicyNetwork, examples: ReadonlyArray<Imitated>, rate: number): number => {
-  if (examples.length === 0) return 0
-  const forward = network.forward({
-    constraints: examples.map((e) => e.constraint),
-    genomes: examples.map((e) => e.genome),
-  })
-  const share = 1 / examples.length
-  let loss = 0
-  const dLogLikelihood = new Float32Array(forward.rows)
-  for (let r = 0; r < forward.rows; r++) {
-    const example = examples[forward.genomeOf[r] ?? -1]
-    if (example === undefined) continue
-    const weight = share * (example.weight ?? 1)
-    loss -= (forward.logLikelihood[r] ?? 0) * weight
+/** A trajectory's term is its weight in the loss. */
+export interface Imitation {
+  readonly of: "imitation"
+  readonly terms: ReadonlyArray<number>
+}
+
+/** Weighted negative log-likelihood, and its gradient. */
+export const imitationLoss = ({ genomeOf, logLikelihood, rows }: Forward, { terms }: Imitation) => {
+  let value = 0
+  const dLogLikelihood = new Float32Array(rows)
+  for (let r = 0; r < rows; r++) {
+    const weight = terms[genomeOf[r] ?? -1]
+    if (weight === undefined) continue
+    value -= (logLikelihood[r] ?? 0) * weight
     dLogLikelihood[r] = -weight
   }
-  network.backward({ dLogLikelihood })
-  network.parameters.step(rate, 5)
-  return loss
+  return { value, gradient: { dLogLikelihood } }
+}
+
+/** One supervised step towards choosing these genomes under these constraints (GCSL's update). Returns the loss. */
+export const imitate = async (
+  learn: Learn,
+  examples: ReadonlyArray<Imitated>,
+  rate: number,
+): Promise<number> => {
+  if (examples.length === 0) return 0
+  const batch = {
+    constraints: examples.map((e) => e.constraint),
+    genomes: examples.map((e) => e.genome),
+  }
+  const terms = examples.map(({ weight = 1 }) => weight / examples.length)
+  return learn({ batch, loss: { of: "imitation", terms } }, { rate, maxNorm: 5 })
 }

@@ -20,7 +20,7 @@ const layout = (shape: PolicyShape, start: Pointer): Layout => {
   ) as Record<ParameterName, Pointer>
 }
 
-type Block = "weights" | "gradients" | "mean" | "square"
+type Block = "weights" | "gradients" | "mean" | "square" | "part"
 
 /** All weights, and for going on with a training Adam's two moments and the number of updates. */
 export interface ParameterState {
@@ -33,17 +33,18 @@ export class PolicyParameters {
   readonly shape: PolicyShape
   readonly weights: Layout
   readonly gradients: Layout
+  /** All weights, rounded up to whole vectors. */
+  readonly count: number
   readonly #memory: Memory
-  readonly #count: number
   readonly #starts: Readonly<Record<Block, Pointer>>
   #updates = 0
 
   constructor(shape: PolicyShape, memory: Memory, random: Random) {
     this.shape = shape
     this.#memory = memory
-    this.#count = roundUp4(parameterCount(shape))
-    const block = () => memory.allocate(this.#count)
-    this.#starts = { weights: block(), gradients: block(), mean: block(), square: block() }
+    this.count = roundUp4(parameterCount(shape))
+    const block = () => memory.allocate(this.count)
+    this.#starts = { weights: block(), gradients: block(), mean: block(), square: block(), part: block() }
     this.weights = layout(shape, this.#starts.weights)
     this.gradients = layout(shape, this.#starts.gradients)
     this.#initialise(random)
@@ -69,8 +70,13 @@ export class PolicyParameters {
     }
   }
 
+  /** A view of all weights or gradients; valid until the network allocates. */
+  all(block: "weights" | "gradients"): Float32Array {
+    return this.#view(block)
+  }
+
   #view(block: Block): Float32Array {
-    return this.#memory.view(this.#starts[block], this.#count)
+    return this.#memory.view(this.#starts[block], this.count)
   }
 
   /** A view of one parameter; valid until the network allocates (the first larger batch). */
@@ -107,30 +113,40 @@ export class PolicyParameters {
   }
 
   snapshot(): Required<ParameterState> {
-    const moments = new Float32Array(2 * this.#count)
+    const moments = new Float32Array(2 * this.count)
     moments.set(this.#view("mean"), 0)
-    moments.set(this.#view("square"), this.#count)
+    moments.set(this.#view("square"), this.count)
     return { weights: this.#view("weights").slice(), moments, updates: this.#updates }
   }
 
   restore({ weights, moments, updates }: ParameterState): void {
     this.#view("weights").set(weights)
     if (moments !== undefined) {
-      this.#view("mean").set(moments.subarray(0, this.#count))
-      this.#view("square").set(moments.subarray(this.#count))
+      this.#view("mean").set(moments.subarray(0, this.count))
+      this.#view("square").set(moments.subarray(this.count))
     }
     this.#updates = updates ?? 0
+  }
+
+  /** Sets the gradient to the sum of `parts` [n, count], in their order: floating point makes order part of the result. */
+  sumGradients(parts: Float32Array): void {
+    const { gradients, part } = this.#starts
+    this.#view("gradients").set(parts.subarray(0, this.count))
+    for (let from = this.count; from < parts.length; from += this.count) {
+      this.#view("part").set(parts.subarray(from, from + this.count))
+      this.#memory.kernels.accumulate(part, gradients, this.count)
+    }
   }
 
   /** One Adam step along the last gradient, its norm clipped to `maxNorm`. Returns the norm before clipping. */
   step(rate: number, maxNorm = 1): number {
     const { kernels } = this.#memory
     const { weights, gradients, mean, square } = this.#starts
-    const norm = Math.sqrt(kernels.sumOfSquares(gradients, this.#count))
+    const norm = Math.sqrt(kernels.sumOfSquares(gradients, this.count))
     const t = ++this.#updates
     const corrected = (rate * Math.sqrt(1 - 0.999 ** t)) / (1 - 0.9 ** t)
     const scale = norm > maxNorm ? maxNorm / norm : 1
-    kernels.adam(weights, gradients, mean, square, this.#count, corrected, 0.9, 0.999, 1e-7, scale)
+    kernels.adam(weights, gradients, mean, square, this.count, corrected, 0.9, 0.999, 1e-7, scale)
     return norm
   }
 }

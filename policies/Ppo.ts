@@ -31,7 +31,44 @@ export const ppoDefaults: PpoSettings = {
   maxNorm: 0.5,
 }
 
-/** One trajectory as it was rolled out: per step its log-likelihood and, normalised, its advantage. */
+/** What the surrogate needs to know of a trajectory: per step its log-likelihood when it was rolled out, and its advantage. */
+interface SurrogateTerm {
+  readonly reward: number
+  readonly logLikelihood: ReadonlyArray<number>
+  /** Normalised. */
+  readonly advantage: ReadonlyArray<number>
+}
+
+export interface Surrogate extends Pick<PpoSettings, "clip" | "entropy" | "valueWeight"> {
+  readonly of: "surrogate"
+  readonly terms: ReadonlyArray<SurrogateTerm>
+  /** Steps of all trajectories of the update: the loss is a mean over them. */
+  readonly steps: number
+}
+
+/** The clipped surrogate, and its gradient with those of the value's error and the entropy bonus. */
+export const surrogateLoss = (forward: Forward, { terms, steps, clip, entropy, valueWeight }: Surrogate) => {
+  const dLogLikelihood = new Float32Array(forward.rows)
+  const dValue = new Float32Array(forward.rows)
+  const next = new Int32Array(terms.length)
+  let value = 0
+  for (let r = 0; r < forward.rows; r++) {
+    const g = forward.genomeOf[r] ?? -1
+    const term = terms[g]
+    if (term === undefined) continue
+    const t = next[g] ?? 0
+    next[g] = t + 1
+    const ratio = Math.exp((forward.logLikelihood[r] ?? 0) - (term.logLikelihood[t] ?? 0))
+    const advantage = term.advantage[t] ?? 0
+    const clipped = advantage > 0 ? ratio > 1 + clip : ratio < 1 - clip
+    if (!clipped) dLogLikelihood[r] = (-advantage * ratio) / steps
+    value -= Math.min(ratio * advantage, clampRatio(ratio, clip) * advantage) / steps
+    dValue[r] = (valueWeight * 2 * ((forward.value[r] ?? 0) - term.reward)) / steps
+  }
+  return { value, gradient: { dLogLikelihood, dEntropy: -entropy / steps, dValue } }
+}
+
+/** One trajectory as it was rolled out. */
 interface RolledOut {
   readonly constraint: Batch["constraints"][number]
   readonly genome: Batch["genomes"][number]
@@ -42,7 +79,7 @@ interface RolledOut {
 
 export const ppo = (context: LearnerContext, options: Partial<PpoSettings> = {}): Learner => {
   const settings = { ...ppoDefaults, ...options }
-  const { environment, network, random, progress, collect } = context
+  const { environment, network, random, progress, collect, learn } = context
 
   /** On-policy: rolled out and learned from in turn. */
   const rollOut = async (): Promise<ReadonlyArray<RolledOut>> => {
@@ -54,30 +91,12 @@ export const ppo = (context: LearnerContext, options: Partial<PpoSettings> = {})
     return done
   }
 
-  /** One update: the clipped surrogate, the value's error, the entropy bonus. Returns the surrogate loss. */
-  const update = (some: ReadonlyArray<RolledOut>): number => {
-    const forward = network.forward(batchOf(some))
-    const dLogLikelihood = new Float32Array(forward.rows)
-    const dValue = new Float32Array(forward.rows)
-    const step = new Int32Array(some.length)
-    const rows = some.reduce((sum, t) => sum + t.advantage.length, 0)
-    let loss = 0
-    for (let r = 0; r < forward.rows; r++) {
-      const g = forward.genomeOf[r] ?? -1
-      const trajectory = some[g]
-      if (trajectory === undefined) continue
-      const t = step[g] ?? 0
-      step[g] = t + 1
-      const ratio = Math.exp((forward.logLikelihood[r] ?? 0) - (trajectory.logLikelihood[t] ?? 0))
-      const advantage = trajectory.advantage[t] ?? 0
-      const clipped = advantage > 0 ? ratio > 1 + settings.clip : ratio < 1 - settings.clip
-      if (!clipped) dLogLikelihood[r] = (-advantage * ratio) / rows
-      loss -= Math.min(ratio * advantage, clampRatio(ratio, settings.clip) * advantage) / rows
-      dValue[r] = (settings.valueWeight * 2 * ((forward.value[r] ?? 0) - trajectory.reward)) / rows
-    }
-    network.backward({ dLogLikelihood, dEntropy: -settings.entropy / rows, dValue })
-    network.parameters.step(cosineRate(settings.rate, progress()), settings.maxNorm)
-    return loss
+  const update = (some: ReadonlyArray<RolledOut>): Promise<number> => {
+    const { clip, entropy, valueWeight, maxNorm } = settings
+    const terms = some.map(({ reward, logLikelihood, advantage }) => ({ reward, logLikelihood, advantage }))
+    const steps = some.reduce((sum, t) => sum + t.advantage.length, 0)
+    const loss: Surrogate = { of: "surrogate", terms, steps, clip, entropy, valueWeight }
+    return learn({ batch: batchOf(some), loss }, { rate: cosineRate(settings.rate, progress()), maxNorm })
   }
 
   return {
@@ -88,7 +107,7 @@ export const ppo = (context: LearnerContext, options: Partial<PpoSettings> = {})
       for (let e = 0; e < settings.epochs; e++) {
         const order = shuffled(done, random)
         for (let from = 0; from < order.length; from += settings.batch) {
-          loss = update(order.slice(from, from + settings.batch))
+          loss = await update(order.slice(from, from + settings.batch))
         }
       }
       return { loss, rolloutReward: meanReward(done), details: {} }

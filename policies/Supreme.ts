@@ -4,7 +4,7 @@
  * the policy itself does wrong is corrected in the same update.
  */
 import { canonicalize, type Genome } from "./Genome.ts"
-import { cosineRate, type Imitated, imitate, type Learner, type LearnerContext, turn } from "./Learner.ts"
+import { cosineRate, type Imitated, imitate, type Learner, type LearnerContext } from "./Learner.ts"
 import type { Outcome } from "./Objective.ts"
 import { ReplayBuffer, type ReplaySettings } from "./ReplayBuffer.ts"
 import { type Collected, meanReward, type Mutation } from "./Rollouts.ts"
@@ -57,7 +57,7 @@ export const supremeDefaults: SupremeSettings = {
 
 export const supreme = (context: LearnerContext, options: Partial<SupremeSettings> = {}): Learner => {
   const settings = { ...supremeDefaults, ...options }
-  const { environment, network, random, progress } = context
+  const { environment, random, progress, learn } = context
   const buffer = new ReplayBuffer(environment.dimensions, settings.replay)
 
   /** Relabels a strategy with what it reached and files it where it is among the best. */
@@ -148,10 +148,9 @@ export const supreme = (context: LearnerContext, options: Partial<SupremeSetting
       const own = correcting ? choices : []
       let loss = 0
       for (let u = 0; u < settings.updates; u++) {
-        await turn()
         // The policy's own choices are its own only until it changes: they count in the first update.
         const batch = u === 0 ? [...examples(), ...own] : examples()
-        loss += imitate(network, batch, cosineRate(settings.rate, progress())) / settings.updates
+        loss += (await imitate(learn, batch, cosineRate(settings.rate, progress()))) / settings.updates
       }
       return {
         loss,

@@ -37,7 +37,7 @@ export interface TrainOptions extends LearningOptions {
   readonly cacheFolder: string
   /** Written at every validation, read at the start if it exists and fits. */
   readonly checkpoint?: string
-  /** Threads: 1 is this one alone, n adds n - 1 that roll out. The result is the same for any number. */
+  /** Threads: 1 is this one alone, n adds n - 1 that roll out and help with updates. The result is the same for any number. */
   readonly workers: number
   /** Further lanes for roll-outs, such as over the bus: beside a thread of this process at least, so that it goes on. */
   readonly lanes?: ReadonlyArray<Lane>
@@ -135,7 +135,10 @@ export const train = async (setting: Setting, options: TrainOptions): Promise<Tr
   let iteration = begin
   const crew = makeCrew(environment, network, seededRandom(options.seed + 1), lanesOf(setting, options))
   const progress = (ahead = 0) => (iteration + ahead) / options.iterations
-  const learner = learnerOf({ environment, network, random, progress, collect: crew.collect }, options)
+  const learner = learnerOf(
+    { environment, network, random, progress, collect: crew.collect, learn: crew.learn },
+    options,
+  )
   learner.restore?.(earlier?.memory ?? [])
   const started = performance.now()
   let best: { readonly report: ValidationReport; readonly weights: Float32Array } | undefined

@@ -85,6 +85,8 @@ export interface Kernels {
   ) => void
   readonly gatherRows: RowsOf
   readonly scatterRows: RowsOf
+  /** to += from */
+  readonly accumulate: (from: Pointer, to: Pointer, count: number) => void
   readonly rectify: (x: Pointer, count: number) => void
   readonly rectifyBackward: (x: Pointer, d: Pointer, count: number) => void
   readonly sumOfSquares: (x: Pointer, count: number) => number

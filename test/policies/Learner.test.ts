@@ -3,6 +3,7 @@ import { canonicalize, type Genome } from "../../policies/Genome.ts"
 import { type Imitated, imitate } from "../../policies/Learner.ts"
 import { PolicyNetwork } from "../../policies/PolicyNetwork.ts"
 import { policyShape } from "../../policies/PolicyShape.ts"
+import { makeUpdater } from "../../policies/Shards.ts"
 import { seededRandom } from "../../supernet/Random.ts"
 import { tinySpace } from "./TinyWorld.ts"
 
@@ -25,7 +26,8 @@ describe("imitation", () => {
       { constraint, genome: bad, weight: -0.5 },
     ]
     const before = examples.map((e) => likelihood(network, e))
-    for (let n = 0; n < 20; n++) imitate(network, examples, 3e-3)
+    const learn = makeUpdater(network)
+    for (let n = 0; n < 20; n++) await imitate(learn, examples, 3e-3)
     const after = examples.map((e) => likelihood(network, e))
     expect(after[0]).toBeGreaterThan(before[0] ?? 0)
     expect(after[1]).toBeLessThan(before[1] ?? 0)

@@ -32,6 +32,13 @@ export function scatterRows(from: usize, indices: usize, perRow: i32, table: usi
   }
 }
 
+/** to[N] += from[N]. */
+export function accumulate(from: usize, to: usize, count: i32): void {
+  for (let i: usize = 0; i < (<usize>count) << 2; i += 16) {
+    v128.store(to + i, f32x4.add(v128.load(to + i), v128.load(from + i)))
+  }
+}
+
 /** x[N] = max(x, 0). */
 export function rectify(x: usize, count: i32): void {
   for (let i: usize = 0; i < (<usize>count) << 2; i += 16) v128.store(x + i, f32x4.max(v128.load(x + i), f32x4.splat(0)))
