@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { createServer } from "node:net"
 import { Effect, Schema } from "effect"
 import type { Scope } from "effect"
+import { eachLine } from "./Lines.ts"
 
 export class NatsServerFailed extends Schema.TaggedError<NatsServerFailed>()("NatsServerFailed", {
   detail: Schema.String,
@@ -73,16 +74,13 @@ const start = (args: ReadonlyArray<string>, role: ServerRole, readyMs: number) =
       clearTimeout(timer)
       fail(`ended with ${code === null ? signal : `code ${code}`} before it was ready`)
     })
-    const read = (data: Buffer) => {
-      const lines = data.toString().split("\n")
-      log.push(...lines.filter((line) => line.trim() !== ""))
-      log.splice(0, Math.max(0, log.length - keptLines))
-      if (!lines.some((line) => line.includes("Server is ready"))) return
+    eachLine(child, (line) => {
+      log.push(line)
+      if (log.length > keptLines) log.shift()
+      if (!line.includes("Server is ready")) return
       clearTimeout(timer)
       resume(Effect.succeed({ child, log }))
-    }
-    child.stdout?.on("data", read)
-    child.stderr?.on("data", read)
+    })
   })
 
 const exited = (child: ChildProcess): Effect.Effect<void> =>

@@ -21,6 +21,7 @@ import {
   type NatsServerFailed,
   type ServerRole,
 } from "./NatsProcess.ts"
+import { eachLine } from "./Lines.ts"
 import { hubConfig, leafConfig, secretsOf } from "./ServerConfig.ts"
 import { newSwarm, type Swarm, users } from "./Swarm.ts"
 
@@ -90,6 +91,12 @@ interface Running {
   readonly exited: Deferred.Deferred<number>
 }
 
+/** The user's environment without what says how to get into another swarm: the box has users of its own. */
+const environment = (): NodeJS.ProcessEnv => {
+  const { MURMURATION_CREDENTIALS: _, MURMURATION_USER: __, ...rest } = process.env
+  return rest
+}
+
 /** Starts `murmuration up` and resolves when it says that it is up. */
 const startDevice = (box: BoxOptions, device: BoxDevice, nats: string, password: string, state: string) =>
   Effect.callback<Running, DeviceFailed>((resume) => {
@@ -115,7 +122,7 @@ const startDevice = (box: BoxOptions, device: BoxDevice, nats: string, password:
         // As the systemd unit: with more arenas, sessions that come and go leave holes behind, and the process grows for hours.
         env: {
           MALLOC_ARENA_MAX: "2",
-          ...process.env,
+          ...environment(),
           MURMURATION_PASSWORD: password,
           MURMURATION_STATE: state,
         },
@@ -128,21 +135,14 @@ const startDevice = (box: BoxOptions, device: BoxDevice, nats: string, password:
       child.kill("SIGKILL")
       fail(`not up within ${upLimitMs} ms`)
     }, upLimitMs)
-    const read = (data: Buffer) => {
-      for (const line of data
-        .toString()
-        .split("\n")
-        .filter((l) => l.trim() !== "")) {
-        log.push(line)
-        if (log.length > 200) log.shift()
-        box.onLine?.(device.id, line)
-        if (!line.startsWith(`${device.id} is up`)) continue
-        clearTimeout(timer)
-        resume(Effect.succeed({ child, exited }))
-      }
-    }
-    child.stdout.on("data", read)
-    child.stderr.on("data", read)
+    eachLine(child, (line) => {
+      log.push(line)
+      if (log.length > 200) log.shift()
+      box.onLine?.(device.id, line)
+      if (!line.startsWith(`${device.id} is up`)) return
+      clearTimeout(timer)
+      resume(Effect.succeed({ child, exited }))
+    })
     child.once("exit", (code, signal) => {
       clearTimeout(timer)
       Deferred.doneUnsafe(exited, Effect.succeed(code ?? (signal === "SIGKILL" ? 137 : 1)))
