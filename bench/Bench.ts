@@ -55,14 +55,7 @@ export const passes = (check: Check): boolean => {
   return check.value === check.bound
 }
 
-/** Value at a share of the sorted list, 0.5 = median. */
-export const quantile = (values: ReadonlyArray<number>, share: number): number => {
-  const sorted = [...values].sort((a, b) => a - b)
-  return sorted[Math.min(sorted.length - 1, Math.floor((sorted.length - 1) * share + 0.5))] ?? Number.NaN
-}
-export const median = (values: ReadonlyArray<number>): number => quantile(values, 0.5)
-export const mean = (values: ReadonlyArray<number>): number =>
-  values.reduce((a, b) => a + b, 0) / values.length
+export { mean, median, quantile } from "../supernet/Statistics.ts"
 
 const cell = (value: string | number | boolean | undefined): string =>
   typeof value === "number" && !Number.isInteger(value)

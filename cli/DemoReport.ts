@@ -1,5 +1,6 @@
 /** How the demo shows what happened: a line per answer, a table at the end. */
 import type { InferReply, Slo } from "../subjects/InferMessages.ts"
+import { median } from "../supernet/Statistics.ts"
 import type { DemoImage } from "./DemoImages.ts"
 import { bad, bold, columns, dim, good, percent } from "./Text.ts"
 
@@ -33,9 +34,6 @@ export const answerRow = ({ image, slo, reply }: DemoAnswer): ReadonlyArray<stri
   ]
 }
 
-const median = (values: ReadonlyArray<number>): number =>
-  [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0
-
 /** Where a strategy computes: only here, only there, or on several. */
 const placeOf = (reply: InferReply): string => {
   const { devices, crossings } = reply.summary
@@ -52,13 +50,13 @@ const phaseRow = (phase: string, answers: ReadonlyArray<DemoAnswer>): ReadonlyAr
   const labelled = answers.some((a) => a.image.label !== undefined) && replies[0]?.trained === true
   const places = replies.map(placeOf)
   const share = (place: string) => `${places.filter((p) => p === place).length}`
+  const medianLatencyMs = median(replies.map((r) => r.latencyMs))
   const error = median(replies.map((r) => Math.abs(r.predicted.latencyMs - r.latencyMs) / r.latencyMs))
   return [
     phase,
     String(answers.length),
     percent(met / Math.max(1, answers.length)),
-    `${median(replies.map((r) => r.latencyMs)).toFixed(0)} ms`,
-    percent(error),
+    ...(replies.length === 0 ? ["-", "-"] : [`${medianLatencyMs.toFixed(0)} ms`, percent(error)]),
     `${share("local")}/${share("split")}/${share("tiled")}`,
     labelled ? percent(right / answers.length) : "-",
     String(answers.length - replies.length),

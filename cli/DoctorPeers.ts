@@ -6,6 +6,7 @@ import { DeviceId } from "../subjects/DeviceId.ts"
 import { listen } from "../subjects/Serve.ts"
 import * as Subjects from "../subjects/Subjects.ts"
 import { type DeviceIdentity, type DeviceStatus, protocolVersion } from "../subjects/SwarmMessages.ts"
+import { median } from "../supernet/Statistics.ts"
 import { type Finding, findings } from "./DoctorCheck.ts"
 
 const { ok, failed, skipped, warning } = findings("peers")
@@ -47,7 +48,7 @@ const ping = (bus: BusShape, device: DeviceId) =>
       const { processingMs } = yield* Effect.fromResult(probeReply.decode(Subjects.probe(device), reply))
       return performance.now() - began - processingMs
     }),
-  ).pipe(Effect.map((times) => [...times].sort((a, b) => a - b)[Math.floor(pings / 2)] ?? 0))
+  ).pipe(Effect.map(median))
 
 const device = (bus: BusShape, { identity, status }: Heard): Effect.Effect<Finding> => {
   const { versions, hostname, profile } = identity

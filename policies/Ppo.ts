@@ -3,7 +3,7 @@
  * gamma = lambda = 1 the advantage of every step is the reward minus the value estimate there. Clip 0.2, a few epochs over
  * minibatches, advantages normalised, gradient norm 0.5 (stable-baselines3's settings) and a small entropy bonus.
  */
-import { below, type Random } from "../supernet/Random.ts"
+import { shuffled } from "../supernet/Random.ts"
 import { cosineRate, type Learner, type LearnerContext } from "./Learner.ts"
 import type { Batch, Forward } from "./PolicyNetwork.ts"
 import { meanReward } from "./Rollouts.ts"
@@ -105,7 +105,7 @@ export const ppo = (context: LearnerContext, options: Partial<PpoSettings> = {})
       const done = await rollOut()
       let loss = 0
       for (let e = 0; e < settings.epochs; e++) {
-        const order = shuffled(done, random)
+        const order = shuffled(random, done)
         for (let from = 0; from < order.length; from += settings.batch) {
           loss = await update(order.slice(from, from + settings.batch))
         }
@@ -121,16 +121,6 @@ const batchOf = (some: ReadonlyArray<RolledOut>): Batch => ({
 })
 
 const clampRatio = (ratio: number, clip: number) => Math.min(1 + clip, Math.max(1 - clip, ratio))
-
-const shuffled = <A>(items: ReadonlyArray<A>, random: Random): ReadonlyArray<A> => {
-  const out = [...items]
-  for (let i = out.length - 1; i > 0; i--) {
-    const j = below(random, i + 1)
-    const [a, b] = [out[i], out[j]]
-    if (a !== undefined && b !== undefined) [out[i], out[j]] = [b, a]
-  }
-  return out
-}
 
 /** Notes likelihoods and normalised advantages under the network that rolled out. Rows of a genome come step by step. */
 const judge = (done: ReadonlyArray<RolledOut>, forward: Forward): void => {

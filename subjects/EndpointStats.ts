@@ -1,6 +1,6 @@
+/** Counters of the subjects that a program serves, for the services API and beats. Mutable on purpose: hot path. */
 import { Effect, type Scope } from "effect"
 
-/** Counters of one subject that a program serves; shown by the services API and in beats. Mutable on purpose: hot path. */
 export interface EndpointStats {
   readonly name: string
   readonly subject: string

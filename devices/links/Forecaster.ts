@@ -6,6 +6,7 @@
  * value (`npm run bench -- predictor`): bandwidth has little trend and much mean reversion. The default weighs simple
  * methods by how each would have done on this very history, leaning on the last value when nothing is better.
  */
+import { mean, median } from "../../supernet/Statistics.ts"
 
 export interface Observation {
   /** Monotonic. */
@@ -30,12 +31,7 @@ const last = (values: ReadonlyArray<number>): number => values.at(-1) ?? 0
 
 export const lastValue: Method = last
 
-const mean = (values: ReadonlyArray<number>): number => values.reduce((a, b) => a + b, 0) / values.length
-
-const median = (values: ReadonlyArray<number>): number => {
-  const sorted = [...values].sort((a, b) => a - b)
-  return sorted[sorted.length >> 1] ?? 0
-}
+const medianOrZero = (values: ReadonlyArray<number>): number => (values.length === 0 ? 0 : median(values))
 
 /** The paper's: least squares over the last `window` values, extrapolated. */
 export const linearRegression =
@@ -60,8 +56,8 @@ export const robustSlope =
     const values = all.slice(-window)
     const slopes = values.flatMap((a, i) => values.slice(i + 1).map((b, j) => (b - a) / (j + 1)))
     if (slopes.length === 0) return last(values)
-    const slope = median(slopes)
-    const level = median(values.map((v, i) => v - slope * (i - (values.length - 1))))
+    const slope = medianOrZero(slopes)
+    const level = medianOrZero(values.map((v, i) => v - slope * (i - (values.length - 1))))
     return Math.max(0, level + slope * steps)
   }
 
@@ -88,7 +84,7 @@ export const exponentialMean =
 export const movingMedian =
   (window: number): Method =>
   (values) =>
-    median(values.slice(-window))
+    medianOrZero(values.slice(-window))
 
 /** Part of the way from the last value back to the mean of the window. */
 export const reverting =
@@ -192,7 +188,7 @@ const band = (
 ): Forecast => {
   const first = Math.min(4, values.length)
   const scales = said.map((_, i) => restless(values.slice(0, first + i + 1), floor))
-  const usual = Math.max(1e-6, median(scales))
+  const usual = Math.max(1e-6, medianOrZero(scales))
   // Half way: a few values do not tell much about restlessness either.
   const relative = (scale: number) => (scale + usual) / (2 * usual)
   const errorAt = (s: number, i: number) =>
@@ -213,7 +209,7 @@ const band = (
 /** Steps that a horizon is long, from the typical distance of the observations. */
 const stepsOf = (history: ReadonlyArray<Observation>, horizonMs: number): number => {
   const gaps = history.slice(1).map((o, i) => o.atMs - (history[i]?.atMs ?? 0))
-  const step = gaps.length === 0 ? horizonMs : median(gaps)
+  const step = gaps.length === 0 ? horizonMs : medianOrZero(gaps)
   return Math.max(1, Math.round(horizonMs / Math.max(1, step)))
 }
 
@@ -228,7 +224,7 @@ const forecasterOf =
     const weights =
       test.came.length < 4 ? methods.map((_, k) => (k === 0 ? 1 : 0)) : weightsOf(test, methods.length)
     const now = methods.map((m) => m(values.slice(-memory), steps))
-    const floor = 0.03 * median(values) + 1e-3
+    const floor = 0.03 * medianOrZero(values) + 1e-3
     const said = test.said.map((s) => blend(s, weights))
     return band(blend(now, weights), values, { said, came: test.came }, steps, floor)
   }

@@ -1,5 +1,6 @@
 /** Statistics of short noisy series in which single values may be anything: medians, weighted quantiles, slopes. Pure. */
 
+/** Of an even number of values the mean of the two in the middle: a few samples are all there is. */
 export const median = (values: ReadonlyArray<number>): number => {
   const sorted = [...values].sort((a, b) => a - b)
   const middle = sorted.length >> 1

@@ -2,6 +2,7 @@
  * Public network traces as one form: the formats of Lumos, Lumos5G, the 5G mmWave uplink set and Jellyfish. Pure text in,
  * series out. A trace drives a shaper (`traceScript`) or tests a forecaster.
  */
+import { mean } from "../../supernet/Statistics.ts"
 import type { ScriptStep } from "./ShaperProtocol.ts"
 
 export interface Trace {
@@ -20,8 +21,6 @@ const numbers = (line: string): ReadonlyArray<number> =>
     .split(/[\s,]+/)
     .filter((w) => w !== "")
     .map(Number)
-
-const mean = (values: ReadonlyArray<number>): number => values.reduce((a, b) => a + b, 0) / values.length
 
 /** Means of `factor` values at a time; what is left over at the end is dropped. */
 const thinned = (values: ReadonlyArray<number>, factor: number): ReadonlyArray<number> =>

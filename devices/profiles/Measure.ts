@@ -9,6 +9,7 @@ import sharp from "sharp"
 import { addOps, blockOps, noOps, type OpCounts } from "../../supernet/Cost.ts"
 import { below, pick, seededRandom } from "../../supernet/Random.ts"
 import { blocksOf, type SupernetSpec } from "../../supernet/Spec.ts"
+import { median, quantile } from "../../supernet/Statistics.ts"
 import { type ActiveBlock, activeBlocks, type Submodel, sampleSubmodel } from "../../supernet/Submodel.ts"
 import { randomWeights } from "../../supernet/Weights.ts"
 import { narrowModel, widenModel } from "../../supernet/onnx/Boundary.ts"
@@ -56,11 +57,6 @@ export interface Measurement {
   readonly runs: ReadonlyArray<MeasuredRun>
   readonly error: FitError
 }
-
-const median = (values: ReadonlyArray<number>): number =>
-  [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN
-const quantile = (values: ReadonlyArray<number>, share: number): number =>
-  [...values].sort((a, b) => a - b)[Math.floor((values.length - 1) * share)] ?? Number.NaN
 
 /** Lower quartile of repeats after warm-up: what else runs can only slow a run down. As many as fit the budget. */
 const time = async (run: () => Promise<unknown>, budgetMs: number): Promise<number> => {

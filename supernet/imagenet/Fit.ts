@@ -15,6 +15,7 @@ import { dataRoot } from "../Data.ts"
 import { readTorchCheckpoint } from "../import/TorchCheckpoint.ts"
 import { pick, type Random, seededRandom } from "../Random.ts"
 import { dynamicBlocks, ofaMobileNetV3, type SupernetSpec } from "../Spec.ts"
+import { mean } from "../Statistics.ts"
 import { maxSubmodel, minSubmodel, normalizeSubmodel, type Submodel } from "../Submodel.ts"
 import {
   type AccuracyModel,
@@ -36,7 +37,6 @@ import { type PublishedSubnet, readPublishedSubnets } from "./PublishedSubnets.t
 const fineTuningGain: Readonly<Record<number, number>> = { 0: 0, 25: 0.004, 75: 0.009 }
 const fromSupernet = (s: PublishedSubnet): number => s.top1 - (fineTuningGain[s.fineTuned] ?? 0)
 
-const mean = (values: ReadonlyArray<number>): number => values.reduce((a, b) => a + b, 0) / values.length
 const round = (value: number, digits = 5): number => Number(value.toFixed(digits))
 
 /** Share of pairs that two lists order alike, minus the share that they order differently. */
