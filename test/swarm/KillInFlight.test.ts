@@ -1,6 +1,6 @@
 import { assert, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Result } from "effect"
-import { describe, vi } from "vitest"
+import { Deferred, Effect, Exit, Fiber, Result, Scope } from "effect"
+import { afterAll, beforeAll, describe, vi } from "vitest"
 import { picturesOf } from "../../bench/chaos/Pictures.ts"
 import { verify } from "../../bench/chaos/Verdict.ts"
 import { type SwarmBox, swarmBox } from "../../deploy/SwarmBox.ts"
@@ -13,8 +13,9 @@ import { defaultArtifact, readArtifact } from "../../supernet/Artifact.ts"
 import { seededRandom } from "../../supernet/Random.ts"
 import { connectAs } from "../support/Buses.ts"
 import { ask } from "../support/Devices.ts"
+import { waitUntil } from "../support/Wait.ts"
 
-vi.setConfig({ testTimeout: 240_000 })
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 })
 
 const ids = ["pi-1", "pi-2", "pi-3"].map((id) => DeviceId.make(id))
 const first = DeviceId.make("pi-1")
@@ -25,7 +26,7 @@ const slo = { latencyMs: 45 * slow }
 /** For noticing, planning anew, and a machine that does other things too. */
 const generousMs = 5000
 
-/** Completes with the first device that says in a beat that it holds work of the first one. */
+/** Completes with the next device that says in a beat that it holds work of the first one. */
 const holder = (client: BusShape) =>
   Effect.gen(function* () {
     const found = yield* Deferred.make<DeviceId>()
@@ -43,17 +44,84 @@ const holder = (client: BusShape) =>
     return found
   })
 
-const inBox = <A, E>(test: (box: SwarmBox, client: BusShape, operator: BusShape) => Effect.Effect<A, E>) =>
-  Effect.gen(function* () {
-    const box = yield* swarmBox({ devices: ids.map((id) => ({ id, profile: "raspberry-pi-4", slow })) })
-    const client = yield* connectAs(Bus.layer(box.device(first).client))
-    const operator = yield* connectAs(Bus.layer(box.operator))
-    return yield* test(box, client, operator)
-  }).pipe(Effect.scoped)
+/** Hears who says what; gives how often a device has said farewell, and whom its last beat named as peers. */
+const hearing = (operator: BusShape) => {
+  const farewells = new Map<DeviceId, number>()
+  const peers = new Map<DeviceId, ReadonlyArray<DeviceId>>()
+  operator.nats.subscribe(Subjects.swarm(Subjects.anyDevice), {
+    callback: (_, m) => {
+      const message = swarmMessage.decode(m.subject, m.data)
+      if (Result.isFailure(message)) return
+      const said = message.success
+      if (said._tag === "Farewell") farewells.set(said.device, (farewells.get(said.device) ?? 0) + 1)
+      else peers.set(said.identity.device, said.status.peers)
+    },
+  })
+  return { farewells: (d: DeviceId) => farewells.get(d) ?? 0, peers: (d: DeviceId) => peers.get(d) ?? [] }
+}
+
+interface Setting {
+  readonly box: SwarmBox
+  readonly client: BusShape
+  readonly operator: BusShape
+}
+
+const setting = Effect.gen(function* () {
+  const box = yield* swarmBox({ devices: ids.map((id) => ({ id, profile: "raspberry-pi-4", slow })) })
+  const client = yield* connectAs(Bus.layer(box.device(first).client))
+  const operator = yield* connectAs(Bus.layer(box.operator))
+  return { box, client, operator }
+})
+
+const scope = Scope.makeUnsafe()
+let shared: Setting | undefined
+beforeAll(async () => {
+  shared = await Effect.runPromise(Scope.provide(setting, scope))
+})
+afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+const inBox = <A, E>(test: (s: Setting) => Effect.Effect<A, E>) =>
+  Effect.suspend(() => (shared === undefined ? Effect.die(new Error("nothing started")) : test(shared)))
+
+describe("SIGTERM of a device that holds tiles", () => {
+  it.live("lets it finish them also for one that is frozen meanwhile and silent", () =>
+    inBox(({ box, client, operator }) =>
+      Effect.gen(function* () {
+        const pictures = yield* Effect.promise(() => picturesOf(seededRandom(1)))
+        const request = {
+          image: pictures[0] ?? new Uint8Array(),
+          slo,
+          topK: 1,
+          device: first,
+          deadlineMs: 60_000,
+        }
+        const heard = hearing(operator)
+        const found = yield* holder(operator)
+        let frozen = false
+        const asking = Effect.repeat(ask(client, request), { times: 40, until: () => frozen })
+        const asked = yield* Effect.forkChild(asking, { startImmediately: true })
+        const leaving = yield* Deferred.await(found)
+        box.device(first).signal("SIGSTOP")
+        frozen = true
+        box.device(leaving).signal("SIGTERM")
+        const third = ids.find((id) => id !== first && id !== leaving) ?? first
+        yield* waitUntil("the frozen one is suspected", () => !heard.peers(third).includes(first), 20_000)
+        const said = heard.farewells(leaving)
+        yield* waitUntil("who leaves still waits for it", () => heard.farewells(leaving) > said, 20_000)
+        box.device(first).signal("SIGCONT")
+        const { recovery } = yield* Fiber.join(asked)
+        // It may have been given up for being late, which the frozen one was itself; not for being gone.
+        const overdue = recovery?.overdue ?? []
+        assert.notInclude(recovery?.lost.filter((d) => !overdue.includes(d)) ?? [], leaving)
+        yield* box.device(leaving).exited
+        yield* box.device(leaving).start
+      }),
+    ),
+  )
+})
 
 describe("kill -9 of a device that holds tiles", () => {
   it.live("costs its request some time, and nothing else: the answer comes, and is right", () =>
-    inBox((box, client, operator) =>
+    inBox(({ box, client, operator }) =>
       Effect.gen(function* () {
         const pictures = yield* Effect.promise(() => picturesOf(seededRandom(1)))
         const image = pictures[0] ?? new Uint8Array()
