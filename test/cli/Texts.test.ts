@@ -1,0 +1,81 @@
+/** What people read in the terminal: answers, the demo's table, the steps after `deploy init`. */
+import { describe, expect, it } from "vitest"
+import { answerRow, type DemoAnswer, summaryTable } from "../../cli/DemoReport.ts"
+import { nextSteps } from "../../cli/DeployInit.ts"
+import { describeReply } from "../../cli/Infer.ts"
+import { newSwarm } from "../../deploy/Swarm.ts"
+import { DeviceId, RequestId, StrategyId } from "../../subjects/DeviceId.ts"
+import type { InferReply } from "../../subjects/InferMessages.ts"
+
+const pi = DeviceId.make("pi-1")
+const reply: InferReply = {
+  id: RequestId.make("1"),
+  device: pi,
+  classes: [
+    { index: 8, name: "golf ball", probability: 0.777 },
+    { index: 0, name: "tench", probability: 0.1 },
+  ],
+  latencyMs: 35,
+  breakdown: { queueMs: 0, decodeMs: 4, planMs: 1, reconfigMs: 0, executeMs: 30 },
+  slo: { latencyMs: 80 },
+  sloMet: true,
+  predicted: { latencyMs: 40, accuracy: 0.74 },
+  strategyId: StrategyId.make("0123456789abcdef"),
+  summary: { resolution: 128, depths: [2], devices: [pi], tasks: 1, crossings: 0, text: "stem-head on pi-1" },
+  origin: "cache",
+  replans: 0,
+  supernet: { name: "default", version: "3" },
+  trained: true,
+}
+const image = { name: "ball.jpg", bytes: new Uint8Array(), label: "golf ball" }
+const answer = (change: Partial<DemoAnswer>): DemoAnswer => {
+  return { phase: "good Wi-Fi", image, slo: reply.slo, reply, ...change }
+}
+
+describe("an answer", () => {
+  it("says what it is, whether it came in time, and where it ran", () => {
+    const text = describeReply(reply)
+    for (const part of ["golf ball 77.7 %", "35.0 ms on pi-1", "latency <= 80 ms: met", "stem-head on pi-1"])
+      expect(text).toContain(part)
+    expect(text).not.toContain("untrained")
+  })
+
+  it("of untrained weights says so, and a missed accuracy is said to be missed", () => {
+    const text = describeReply({ ...reply, trained: false, slo: { accuracy: 0.9 }, sloMet: false })
+    expect(text).toContain("untrained weights")
+    expect(text).toContain("accuracy >= 90.0 %: missed")
+  })
+})
+
+describe("the demo's table", () => {
+  it("counts answers, those in time, right ones and errors, phase by phase and in all", () => {
+    const wrong = { ...reply, sloMet: false, classes: [{ index: 0, name: "tench", probability: 0.9 }] }
+    const rows = summaryTable([answer({}), answer({ reply: wrong }), answer({ reply: "nobody listens" })])
+      .split("\n")
+      .map((line) => line.split(/ {2,}/))
+    const [requests, met, right, errors] = [1, 2, 6, 7].map((i) => rows[1]?.[i])
+    expect([requests, met, right, errors]).toEqual(["3", "33.3 %", "33.3 %", "1"])
+    expect(rows.at(-1)?.[0]).toBe("all")
+  })
+
+  it("has no latency where nothing was answered", () => {
+    const [, row] = summaryTable([answer({ reply: "nobody listens" })]).split("\n")
+    expect(row).not.toMatch(/NaN|0 ms/)
+  })
+
+  it("shows the right answer beside a wrong one, and an error instead of an answer", () => {
+    expect(answerRow(answer({ image: { ...image, label: "church" } })).join(" ")).toContain("(is: church)")
+    expect(answerRow(answer({ reply: "no answer within 5000 ms" }))).toContain("no answer within 5000 ms")
+  })
+})
+
+it("the steps after deploy init name the buckets, and each command's directory", () => {
+  const swarm = newSwarm({ host: "192.168.1.10", devices: [pi], storeDir: "/var/lib" })
+  const text = nextSteps("my-swarm", { swarm, added: [pi], files: ["a"] })
+  for (const part of [
+    "my-swarm/hub",
+    "192.168.1.10",
+    "deploy buckets --credentials my-swarm/hub/operator.json",
+  ])
+    expect(text).toContain(part)
+})
