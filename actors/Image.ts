@@ -26,7 +26,7 @@ export interface RawImage {
 }
 
 /** 50 megapixels: beyond any camera on a drone; a decoded image of this size takes 150 MB for a moment. */
-export const maxPixels = 50_000_000
+const maxPixels = 50_000_000
 
 const formats = new Set(["jpeg", "png", "webp"])
 

@@ -48,7 +48,7 @@ const judgeRequest = (bus: BusShape, input: BadInput) =>
   })
 
 /** The device's own count of what it dropped, from its beats. */
-export const droppedBy = (bus: BusShape, device: DeviceId) =>
+const droppedBy = (bus: BusShape, device: DeviceId) =>
   Effect.gen(function* () {
     const dropped = yield* Ref.make(-1)
     yield* Effect.acquireRelease(

@@ -64,7 +64,7 @@ const probeInputs = (t: Target): ReadonlyArray<BadInput> => {
 }
 
 /** A strategy in which the peer sends this device a tile: the stem there, the rest here. */
-export const tileStrategy = (t: Target): Strategy => {
+const tileStrategy = (t: Target): Strategy => {
   const local = localStrategy(t.spec, maxSubmodel(t.spec, Math.min(...t.spec.resolutions)), t.peer)
   return normalizeStrategy(t.spec, {
     ...local,

@@ -54,7 +54,7 @@ export const samplePoint = (world: PointWorld, random: Random, limitMs: number):
 }
 
 /** What the critical path is made of: tasks, messages, MB. */
-export const criticalCounts = (t: Timeline) => {
+const criticalCounts = (t: Timeline) => {
   const path = criticalPath(t)
   const arrivals = new Map(t.transfers.map((x) => [x.arriveMs, x]))
   const sent = path.flatMap((s) => (s.kind === "transfer" ? [arrivals.get(s.endMs)?.bytes ?? 0] : []))

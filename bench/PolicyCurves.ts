@@ -44,7 +44,7 @@ export const problemsOf = (bench: BenchOptions): ReadonlyArray<Problem> => {
   )
 }
 
-export const seedsOf = (bench: BenchOptions): ReadonlyArray<number> =>
+const seedsOf = (bench: BenchOptions): ReadonlyArray<number> =>
   Array.from(
     { length: Number(bench.arguments.get("seeds") ?? (bench.quick ? 1 : 3)) },
     (_, i) => i + bench.seed,

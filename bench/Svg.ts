@@ -12,7 +12,7 @@ export interface Figure {
 }
 
 /** Okabe-Ito: distinguishable with colour-blind eyes and in grey print. */
-export const palette: ReadonlyArray<string> = [
+const palette: ReadonlyArray<string> = [
   "#0072b2",
   "#d55e00",
   "#009e73",
@@ -27,7 +27,7 @@ export const colorAt = (index: number): string => palette[index % palette.length
 export const ink = "#222222"
 export const faint = "#e4e4e4"
 
-export const escapeText = (text: string): string =>
+const escapeText = (text: string): string =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;")
 
 type Attributes = Readonly<Record<string, string | number | undefined>>

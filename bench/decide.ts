@@ -9,7 +9,7 @@ import { makeDecider } from "../policies/Decision.ts"
 import { type Environment, makeEnvironment, toDevices } from "../policies/Environment.ts"
 import { evolve } from "../policies/Evolution.ts"
 import { canonicalize, encodeStrategy, type Genome } from "../policies/Genome.ts"
-import { cachedOracle } from "../policies/Oracle.ts"
+import { cachedOracle, toSlots } from "../policies/Oracle.ts"
 import { readPolicy } from "../policies/PolicyArtifact.ts"
 import { loadPolicy, policyProposer, shapeFor } from "../policies/PolicyRuntime.ts"
 import { conditionOf, type Constraint, fitCondition, sloAtEase } from "../policies/Scenario.ts"
@@ -46,17 +46,6 @@ const load = async (setting: Setting, kind: SloKind, folder: string) => {
 }
 type Loaded = Awaited<ReturnType<typeof load>>
 
-/** A strategy over a condition's devices, as the environment wants it: over slots. */
-const toSlots = (environment: Environment, constraint: Constraint, genome: Genome): Genome => {
-  const { scenario, kind, world } = environment
-  const condition = conditionOf(scenario, constraint)
-  const fitted = fitCondition(scenario, condition, sloAtEase(scenario, kind, constraint[0] ?? 0))
-  const slotOfDevice: Array<number> = []
-  for (const [slot, device] of (fitted?.deviceOfSlot ?? []).entries())
-    if (device >= 0) slotOfDevice[device] = slot
-  return toDevices(world, genome, slotOfDevice)
-}
-
 const timed = async <A>(run: () => Promise<A>) => {
   const start = performance.now()
   const result = await run()
@@ -87,7 +76,9 @@ const decideAll = async (
     sources.set(decision.source, (sources.get(decision.source) ?? 0) + 1)
     evaluations.push(decision.evaluations)
     const ids = condition.devices.map((d) => d.id)
-    repaired.push(toSlots(environment, constraint, encodeStrategy(world.space, decision.strategy, ids)))
+    const fitted = fitCondition(scenario, condition, slo)
+    const genome = encodeStrategy(world.space, decision.strategy, ids)
+    repaired.push(toSlots(environment, genome, fitted?.deviceOfSlot ?? []))
   }
   return { policyMs, decideMs, alone, repaired, evaluations, sources }
 }

@@ -103,7 +103,7 @@ export const compare = async (
 type Comparison = Awaited<ReturnType<typeof compare>>
 
 /** Checks and rows of one comparison, named after who answered. */
-export const reportOf = (who: string, comparison: Comparison): Pick<BenchResult, "checks" | "rows"> => {
+const reportOf = (who: string, comparison: Comparison): Pick<BenchResult, "checks" | "rows"> => {
   const of = (bits: Bits) => comparison.outcomes.find((o) => o.bits === bits)
   const agreement = (bits: Bits) => (of(bits)?.agreed ?? 0) / (of(bits)?.images ?? 1)
   const { strategies } = comparison

@@ -73,7 +73,7 @@ const processesOf = (box: SwarmBox): ReadonlyArray<Process> => [
 const floorCount = 30
 
 /** The lowest sample of each part of the time. */
-export const floors = (samples: ReadonlyArray<Sample>, parts = floorCount): ReadonlyArray<Sample> => {
+const floors = (samples: ReadonlyArray<Sample>, parts = floorCount): ReadonlyArray<Sample> => {
   const [first, last] = [samples[0]?.atMs ?? 0, samples.at(-1)?.atMs ?? 0]
   const part = (x: Sample) => Math.min(parts - 1, Math.floor(((x.atMs - first) / (last - first)) * parts))
   const lowest = (of: ReadonlyArray<Sample>) => of.reduce((a, b) => (b.rssMb < a.rssMb ? b : a))
@@ -81,7 +81,7 @@ export const floors = (samples: ReadonlyArray<Sample>, parts = floorCount): Read
 }
 
 /** Change per hour by least squares, and its standard error. */
-export const slopePerHour = (points: ReadonlyArray<readonly [atMs: number, value: number]>) => {
+const slopePerHour = (points: ReadonlyArray<readonly [atMs: number, value: number]>) => {
   const n = points.length
   if (n < 3) return { slope: 0, error: Number.NaN }
   const [mt, mv] = [mean(points.map(([t]) => t)), mean(points.map(([, v]) => v))]

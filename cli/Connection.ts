@@ -27,7 +27,7 @@ export interface ConnectionChoice {
 /** How long a command waits for its first connection before it says that there is none. */
 const firstConnectMs = 3000
 
-export const connectionOptions = Effect.fnUntraced(function* (choice: ConnectionChoice, name: string) {
+const connectionOptions = Effect.fnUntraced(function* (choice: ConnectionChoice, name: string) {
   const options: BusOptions =
     choice.credentials === ""
       ? { servers: choice.nats, name }

@@ -54,7 +54,7 @@ const tlsOf = (
   return Effect.fail(new CannotDeploy({ path: name, detail: "TLS needs three files", hint }))
 }
 
-export const deployInitCommand = Command.make(
+const deployInitCommand = Command.make(
   "init",
   {
     directory: Argument.String("directory").pipe(

@@ -38,7 +38,7 @@ export const comparison = (profile: DeviceProfile, spec: SupernetSpec): string =
     ]),
   ])
 
-export const fitText = (error: FitError): string =>
+const fitText = (error: FitError): string =>
   `fit: median error ${(100 * error.medianRelative).toFixed(1)} % over single blocks and segments, ${(100 * error.segmentMedianRelative).toFixed(1)} % over segments, 95 % of runs within ${(100 * error.p95Relative).toFixed(0)} %`
 
 /** Written straight to the terminal: the measurement keeps the event loop busy, and a bar must move meanwhile. */

@@ -80,7 +80,7 @@ const grown = (
 const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`
 
 /** Every file of a deployment by its path in the directory. */
-export const deploymentFiles = (swarm: Swarm): ReadonlyMap<string, string> => {
+const deploymentFiles = (swarm: Swarm): ReadonlyMap<string, string> => {
   const hubUrl = `nats://${swarm.hub.host}:${swarm.hub.clientPort}`
   const leafUrl = `nats://127.0.0.1:${swarm.leafClientPort}`
   const credentials = (c: Credentials) => json(c)

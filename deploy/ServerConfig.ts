@@ -8,7 +8,7 @@ import { clientGrants, deviceGrants, type Grants } from "./Permissions.ts"
 import { type DeviceSecrets, type Swarm, type TlsFiles, users } from "./Swarm.ts"
 
 /** Largest message. An image of a client is the largest; tiles are cut into chunks. */
-export const maxPayloadBytes = 8 * 1024 * 1024
+const maxPayloadBytes = 8 * 1024 * 1024
 
 /**
  * A dead peer is noticed after 9-12 s. Not faster: a PONG waits behind the tiles in front of it, and 8 chunks to each of

@@ -38,7 +38,7 @@ export interface EvolutionSettings {
   readonly attempts: number
 }
 
-export const ofaEvolution: EvolutionSettings = {
+const ofaEvolution: EvolutionSettings = {
   population: 100,
   generations: 500,
   parentShare: 0.25,

@@ -29,7 +29,7 @@ export { bitsGene, deviceGene, expandGene, genesPerBlock, gridGene, kernelGene, 
 
 /** Tiles of each grid, by its index in `grids`. */
 export const tilesOfGrid: ReadonlyArray<number> = grids.map(tileCount)
-export const bits32 = bitsChoices.indexOf(32)
+const bits32 = bitsChoices.indexOf(32)
 export const bits8 = bitsChoices.indexOf(8)
 
 /** The search space of one supernet: sizes and offsets that every reader of a genome needs. */

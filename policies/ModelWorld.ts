@@ -23,7 +23,7 @@ export const latencyCondition = ({ devices }: Condition): LatencyCondition => ({
 })
 
 /** Latency by the model of `devices/latency`. All functions of one model share its buffers: not for several threads. */
-export const modelLatency = (
+const modelLatency = (
   spec: SupernetSpec,
   profiles: ReadonlyArray<DeviceProfile>,
   overheads?: Overheads,

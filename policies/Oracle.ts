@@ -25,7 +25,11 @@ export interface OracleOptions {
 export const defaultOracle: OracleOptions = { searchEvaluations: 12_000, polishEvaluations: 8_000, seed: 1 }
 
 /** Searches work on the condition's devices, strategies are kept by slot: the way back. */
-const toSlots = (environment: Environment, genome: Genome, deviceOfSlot: ReadonlyArray<number>): Genome => {
+export const toSlots = (
+  environment: Environment,
+  genome: Genome,
+  deviceOfSlot: ReadonlyArray<number>,
+): Genome => {
   const slotOfDevice: Array<number> = []
   for (const [slot, device] of deviceOfSlot.entries()) if (device >= 0) slotOfDevice[device] = slot
   return toDevices(environment.world, genome, slotOfDevice)

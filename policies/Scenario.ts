@@ -51,7 +51,7 @@ export const positionOf = (range: Range, value: number): number =>
     ? Math.log(Math.max(value, 1e-9) / range.min) / Math.log(range.max / range.min)
     : (value - range.min) / (range.max - range.min)
 
-export const valueAt = (range: Range, position: number): number =>
+const valueAt = (range: Range, position: number): number =>
   range.scale === "log"
     ? range.min * (range.max / range.min) ** position
     : range.min + position * (range.max - range.min)
@@ -69,7 +69,7 @@ export const delayAt = (slot: number): number => 2 + 2 * slot
 export const isPresent = (constraint: Constraint, slot: number): boolean =>
   (constraint[bandwidthAt(slot)] ?? absent) > absent
 
-export const sloEase = (scenario: Scenario, slo: Slo): number => {
+const sloEase = (scenario: Scenario, slo: Slo): number => {
   const position = positionOf(sloRange(scenario, slo.kind), sloValue(slo))
   return slo.kind === "latency" ? position : 1 - position
 }
@@ -80,7 +80,7 @@ export const sloAtEase = (scenario: Scenario, kind: SloKind, ease: number): Slo 
 /** A link's quality as one number: milliseconds to deliver 100 kB. Orders remotes of one type into slots. */
 const deliveryMs = (bandwidthMbps: number, delayMs: number): number => delayMs + 800 / bandwidthMbps
 
-export const linkAtEase = (scenario: Scenario, bandwidthEase: number, delayEase: number) => ({
+const linkAtEase = (scenario: Scenario, bandwidthEase: number, delayEase: number) => ({
   bandwidthMbps: valueAt(scenario.bandwidthMbps, bandwidthEase),
   delayMs: valueAt(scenario.delayMs, 1 - delayEase),
 })

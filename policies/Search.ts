@@ -205,7 +205,7 @@ export const improve = (
 }
 
 /** The best of all ladder submodels under all first layouts, best first. */
-export const survey = (judge: Judge, budget: Budget, width = 6): ReadonlyArray<Candidate> => {
+const survey = (judge: Judge, budget: Budget, width = 6): ReadonlyArray<Candidate> => {
   const best = keepBest(width)
   const stop = stopper(budget, judge.evaluations)
   const { space } = judge

@@ -15,7 +15,7 @@ import type { Constraint } from "./Scenario.ts"
 export type StrategyKind = "local" | "offloaded" | "layer-split" | "tiled"
 
 /** tiled: some block runs on several devices at once; layer-split: several devices, one at a time. */
-export const strategyKind = (space: Space, genome: Genome): StrategyKind => {
+const strategyKind = (space: Space, genome: Genome): StrategyKind => {
   const used = new Set<number>()
   for (let i = 0; i < space.blocks.length; i++) {
     if (!isActiveBlock(space, genome, i)) continue

@@ -49,7 +49,7 @@ const badRequest = (bad: BadMessage): Refusal =>
   refusal("BadRequest", bad.detail, "see docs/clients.md for the message's form")
 
 /** Sends a typed error; the body has the form (CBOR or JSON) of the request. */
-export const respondError = (message: Msg, error: ErrorBody, format: WireFormat): boolean => {
+const respondError = (message: Msg, error: ErrorBody, format: WireFormat): boolean => {
   const h = headers()
   h.set(errorHeader, error.tag)
   h.set("Nats-Service-Error", error.message.replaceAll(/\s+/g, " ").slice(0, 500))

@@ -15,7 +15,7 @@ const layout = 1
 const fields = 15
 
 /** Largest region: twice the largest map of an OFA supernet at width 1.2 and float32. */
-export const maxRegionBytes = 16 * 1024 * 1024
+const maxRegionBytes = 16 * 1024 * 1024
 const maxSide = 4096
 const maxChannels = 8192
 

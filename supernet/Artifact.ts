@@ -240,7 +240,7 @@ export const recordFiles = Effect.fn("recordFiles")(function* (
 
 const projectRoot = dirname(dirname(fileURLToPath(import.meta.url)))
 
-export const imagenetteClasses: ReadonlyArray<string> = [
+const imagenetteClasses: ReadonlyArray<string> = [
   "tench",
   "English springer",
   "cassette player",

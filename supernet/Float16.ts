@@ -23,7 +23,7 @@ export const halfTable = (): Float32Array => {
 }
 
 /** Bits of the half float nearest to a number. */
-export const toHalf = (value: number): number => {
+const toHalf = (value: number): number => {
   bitsView.setFloat32(0, value)
   const bits = bitsView.getUint32(0)
   const sign = (bits >>> 16) & 0x8000

@@ -14,8 +14,8 @@ export const Grid = Schema.Literals(["1x1", "1x2", "2x1", "2x2"])
 export type Grid = typeof Grid.Type
 export const grids: ReadonlyArray<Grid> = ["1x1", "1x2", "2x1", "2x2"]
 
-export const gridRows = (grid: Grid): 1 | 2 => (grid === "2x1" || grid === "2x2" ? 2 : 1)
-export const gridColumns = (grid: Grid): 1 | 2 => (grid === "1x2" || grid === "2x2" ? 2 : 1)
+const gridRows = (grid: Grid): 1 | 2 => (grid === "2x1" || grid === "2x2" ? 2 : 1)
+const gridColumns = (grid: Grid): 1 | 2 => (grid === "1x2" || grid === "2x2" ? 2 : 1)
 export const tileCount = (grid: Grid): number => gridRows(grid) * gridColumns(grid)
 
 /** Half-open pixel rectangle of a feature map: rows [y0, y1), columns [x0, x1). */

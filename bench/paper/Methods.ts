@@ -57,7 +57,7 @@ export const world: World = modelWorld(
 const fixed = (name: string, submodel: Submodel): Network =>
   submodelNetwork(spec, submodel, { name, top1: imagenetAccuracy(submodel), source: "ImagenetAccuracy.ts" })
 
-export const fixedSubmodels: ReadonlyArray<Network> = [
+const fixedSubmodels: ReadonlyArray<Network> = [
   fixed("smallest submodel", minSubmodel(spec, 160)),
   fixed("middle submodel", uniformSubmodel(spec, 192, 3, 5, 4)),
   fixed("largest submodel", maxSubmodel(spec, 224)),

@@ -22,7 +22,7 @@ const accuracySlos = [0.74, 0.76, 0.78, 0.79]
 /** Compared at the strictest SLO only. */
 const slowerTypes = ["raspberry-pi-3", "raspberry-pi-zero-2-w"] as const
 type DeviceType = "raspberry-pi-4" | (typeof slowerTypes)[number]
-export const deviceCounts: ReadonlyArray<number> = [1, 2, 3, 4, 5, 6, 7, 8, 9]
+const deviceCounts: ReadonlyArray<number> = [1, 2, 3, 4, 5, 6, 7, 8, 9]
 
 /** What the way from the request to the reply that decides the latency is made of, ms. */
 interface PathParts {

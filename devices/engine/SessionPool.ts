@@ -23,7 +23,7 @@ interface Entry {
 }
 
 /** Part of the budget that belongs to block sessions: a run of new fused ones does not drive them out. */
-export const blockShare = 0.6
+const blockShare = 0.6
 
 /** What a session holds beside its weights, which it keeps reordered and sometimes twice (docs/engine.md). */
 const bytesPerSession = 300_000

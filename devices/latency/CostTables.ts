@@ -33,7 +33,7 @@ export interface CostTables {
 const ceilHalf = (side: number) => Math.ceil(side / 2)
 
 /** Length of a side kind when the whole is `side` and the final map's side is `last`. */
-export const sideLength = (kind: number, side: number, last: number): number => {
+const sideLength = (kind: number, side: number, last: number): number => {
   if (kind === wholeSide) return side
   if (kind === halfSide) return side / 2
   const larger = (ceilHalf(last) * side) / last

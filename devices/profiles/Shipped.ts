@@ -41,7 +41,7 @@ const isShipped = (name: string): name is ShippedProfileName =>
 const cache = new Map<string, DeviceProfile>()
 
 /** Reads and checks one profile file. */
-export const readProfile = (path: string): Result.Result<DeviceProfile, UnknownProfile> => {
+const readProfile = (path: string): Result.Result<DeviceProfile, UnknownProfile> => {
   try {
     const decoded = decodeProfile(JSON.parse(readFileSync(path, "utf8")))
     return Result.mapError(decoded, (e) => unknown(path, e.message))

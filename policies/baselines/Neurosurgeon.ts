@@ -92,7 +92,7 @@ const predictedPrefix = (profile: DeviceProfile, network: Network): ReadonlyArra
 }
 
 /** Bytes of what crosses a cut: the image as bytes, features with `bits` each. */
-export const cutBytes = (cut: CutPoint, bits: Bits): number =>
+const cutBytes = (cut: CutPoint, bits: Bits): number =>
   cut.crossing.includes(imageInput) ? cut.values : (cut.values * bits) / 8
 
 interface Part {

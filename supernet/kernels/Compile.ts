@@ -27,9 +27,9 @@ const relaxedProbe = Uint8Array.from([
 ])
 
 /** What this JavaScript engine can run. */
-export const hostTarget = (): Target => ({ relaxedSimd: WebAssembly.validate(relaxedProbe) })
+const hostTarget = (): Target => ({ relaxedSimd: WebAssembly.validate(relaxedProbe) })
 
-export const kernelSources = (target: Target): ReadonlyMap<string, string> =>
+const kernelSources = (target: Target): ReadonlyMap<string, string> =>
   new Map([
     ...handWritten.map((name): [string, string] => [
       `${name}.ts`,

@@ -81,12 +81,7 @@ const transform = (kernels: Float64Array, matrix: Tensor): Float64Array<ArrayBuf
 }
 
 /** Once-for-all's kernel transforms: 5x5 from the centre of 7x7, 3x3 from the centre of that 5x5. Depthwise, [channels, k * k]. */
-export const depthwiseKernel = (
-  weights: Weights,
-  name: string,
-  channels: number,
-  kernel: number,
-): Float64Array => {
+const depthwiseKernel = (weights: Weights, name: string, channels: number, kernel: number): Float64Array => {
   const largest = tensor(weights, `${name}.dw`)
   let side = largest.shape[2] ?? 0
   let kernels = new Float64Array(largest.data.subarray(0, channels * side * side))

@@ -177,7 +177,7 @@ export const model = (parts: ModelParts): Uint8Array => {
   return concatenate([writer.ldelim().finish(), ...parts.weights])
 }
 
-export const concatenate = (parts: ReadonlyArray<Uint8Array>): Uint8Array => {
+const concatenate = (parts: ReadonlyArray<Uint8Array>): Uint8Array => {
   const out = new Uint8Array(parts.reduce((bytes, part) => bytes + part.byteLength, 0))
   let at = 0
   for (const part of parts) {
