@@ -11,7 +11,7 @@
  * for anything (`Again.ts`).
  */
 import { Context, Effect, Fiber, FiberMap, Layer, Option } from "effect"
-import type { Condition, Slo } from "../policies/Condition.ts"
+import { type Condition, requestedSlo, type Slo } from "../policies/Condition.ts"
 import type { Decision } from "../policies/Decision.ts"
 import { encodeStrategy } from "../policies/Genome.ts"
 import { meetsSlo } from "../policies/Objective.ts"
@@ -21,7 +21,6 @@ import { judge, type World } from "../policies/World.ts"
 import { forecastReport, planReply, planRequest } from "../subjects/Codecs.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
 import { type Refusal, refusal } from "../subjects/ErrorReply.ts"
-import type { Slo as WireSlo } from "../subjects/InferMessages.ts"
 import type { LinkForecast } from "../subjects/LinkMessages.ts"
 import type { PlanReply, PlanRequest } from "../subjects/PlanMessages.ts"
 import { listen, serve } from "../subjects/Serve.ts"
@@ -64,11 +63,6 @@ export interface PlannerShape {
   /** An answer took this long, once it was decided and ready, although so much had been predicted. */
   readonly observe: (predictedMs: number, tookMs: number) => void
 }
-
-const sloOf = (slo: WireSlo): Slo =>
-  slo.latencyMs === undefined
-    ? { kind: "accuracy", accuracy: slo.accuracy }
-    : { kind: "latency", latencyMs: slo.latencyMs }
 
 /** Decisions that are remembered. */
 const cacheCapacity = 512
@@ -164,14 +158,14 @@ const make = ({ world, profiles, decisionBudgetMs }: PlannerOptions) =>
     })
     const planAgain = (now: Condition, { slo, spentMs }: PlanRequest): Plan | undefined => {
       if (spentMs === undefined) return undefined
-      const best = readyAtOnce(known, now, experienced(remaining(sloOf(slo), spentMs)), loadOf(now))
+      const best = readyAtOnce(known, now, experienced(remaining(requestedSlo(slo), spentMs)), loadOf(now))
       return best === undefined ? undefined : remembers(best.strategy, best.outcome, best.meets)
     }
     const plan = Effect.fnUntraced(function* (request: PlanRequest) {
       const now = condition(request.exclude)
       const again = planAgain(now, request)
       if (again !== undefined) return again
-      const slo = experienced(sloOf(request.slo))
+      const slo = experienced(requestedSlo(request.slo))
       slos.set(JSON.stringify(slo), slo)
       return yield* isBusy(now) ? planBusy(now, slo) : planIdle(idlePart(now), slo)
     })

@@ -2,17 +2,11 @@
 import { Console, Effect, FileSystem, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { infer } from "../subjects/Client.ts"
-import type { InferReply, Slo } from "../subjects/InferMessages.ts"
+import { DeviceId } from "../subjects/DeviceId.ts"
+import type { InferReply } from "../subjects/InferMessages.ts"
 import { connectedBus, connectionFlags } from "./Connection.ts"
-import { sloFlags } from "./SloFlags.ts"
+import { chosenSlo, sloFlags } from "./SloFlags.ts"
 import { bold, dim, good, bad, percent } from "./Text.ts"
-
-export class NoSlo extends Schema.TaggedError<NoSlo>()("NoSlo", { given: Schema.String }) {
-  readonly hint = "for example: --latency 140 (milliseconds), or --accuracy 0.85 (top-1, 0 to 1)"
-  override get message() {
-    return `say what you want: exactly one of --latency and --accuracy (${this.given})`
-  }
-}
 
 export class UnreadableImage extends Schema.TaggedError<UnreadableImage>()("UnreadableImage", {
   path: Schema.String,
@@ -21,15 +15,6 @@ export class UnreadableImage extends Schema.TaggedError<UnreadableImage>()("Unre
   override get message() {
     return `${this.path} cannot be read`
   }
-}
-
-const sloOf = (
-  latency: Option.Option<number>,
-  accuracy: Option.Option<number>,
-): Effect.Effect<Slo, NoSlo> => {
-  if (Option.isSome(latency) && Option.isNone(accuracy)) return Effect.succeed({ latencyMs: latency.value })
-  if (Option.isSome(accuracy) && Option.isNone(latency)) return Effect.succeed({ accuracy: accuracy.value })
-  return Effect.fail(new NoSlo({ given: Option.isSome(latency) ? "both were given" : "none was given" }))
 }
 
 const breakdown = (reply: InferReply): string =>
@@ -69,6 +54,7 @@ export const inferCommand = Command.make(
       Flag.withDefault(10_000),
     ),
     device: Flag.String("device").pipe(
+      Flag.withSchema(DeviceId),
       Flag.withDescription("Ask this device, not the nearest one"),
       Flag.optional,
     ),
@@ -78,7 +64,7 @@ export const inferCommand = Command.make(
   },
   (given) =>
     Effect.gen(function* () {
-      const slo = yield* sloOf(given.latency, given.accuracy)
+      const slo = yield* chosenSlo(given)
       const fs = yield* FileSystem.FileSystem
       const device = Option.getOrUndefined(given.device)
       for (const path of given.images) {

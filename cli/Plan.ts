@@ -12,14 +12,14 @@ import { ganttSvg } from "../devices/latency/Gantt.ts"
 import { type Timeline, timeline } from "../devices/latency/Timeline.ts"
 import type { DeviceProfile } from "../devices/profiles/DeviceProfile.ts"
 import { profileNamed } from "../devices/profiles/Shipped.ts"
-import { idealBandwidthMbps, type Slo } from "../policies/Condition.ts"
+import { idealBandwidthMbps, requestedSlo, type Slo } from "../policies/Condition.ts"
 import { makeDecider } from "../policies/Decision.ts"
 import { encodeStrategy, spaceOf } from "../policies/Genome.ts"
 import { modelWorld } from "../policies/ModelWorld.ts"
 import { defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
 import { normalizeStrategy, Strategy, strategyId, strategyProblems } from "../supernet/Strategy.ts"
-import { sloFlags } from "./SloFlags.ts"
+import { chosenSlo, sloFlags } from "./SloFlags.ts"
 import { bad, bold, dim, good, percent } from "./Text.ts"
 
 export class BadPlanInput extends Schema.TaggedError<BadPlanInput>()("BadPlanInput", {
@@ -144,11 +144,29 @@ const readStrategy = Effect.fnUntraced(function* (path: string, spec: SupernetSp
   return normalizeStrategy(spec, decoded.success)
 })
 
-const sloOf = (latency: Option.Option<number>, accuracy: Option.Option<number>): Slo | undefined => {
-  if (Option.isSome(latency))
-    return Option.isSome(accuracy) ? undefined : { kind: "latency", latencyMs: latency.value }
-  return Option.isSome(accuracy) ? { kind: "accuracy", accuracy: accuracy.value } : undefined
+interface Wanted {
+  readonly latency: Option.Option<number>
+  readonly accuracy: Option.Option<number>
+  readonly strategy: Option.Option<string>
+  readonly budgetMs: number
 }
+
+/** The strategy to explain: the given one, which needs no objective, or the best that the models find for the objective. */
+const wanted = Effect.fnUntraced(function* (
+  given: Wanted,
+  spec: SupernetSpec,
+  artifact: string,
+  devices: ReadonlyArray<PlannedDevice>,
+) {
+  const isFree = Option.isNone(given.latency) && Option.isNone(given.accuracy)
+  if (Option.isSome(given.strategy)) {
+    const strategy = yield* readStrategy(given.strategy.value, spec, devices.length)
+    return { strategy, slo: isFree ? undefined : requestedSlo(yield* chosenSlo(given)) }
+  }
+  const slo = requestedSlo(yield* chosenSlo(given))
+  const { strategy } = yield* choose(spec, artifact, devices, slo, given.budgetMs)
+  return { strategy, slo }
+})
 
 const headline = (spec: SupernetSpec, t: Timeline, accuracy: number, slo: Slo | undefined): string => {
   const met =
@@ -204,17 +222,7 @@ export const planCommand = Command.make("plan", flags, (given) =>
     const devices = yield* plannedDevices(given.devices, given.mbps, given.delay)
     const artifact = given.supernet === "" ? yield* defaultArtifact : given.supernet
     const { spec } = yield* readArtifact(artifact)
-    const slo = sloOf(given.latency, given.accuracy)
-    if (slo === undefined && Option.isNone(given.strategy)) {
-      return yield* badInput(
-        "say what you want",
-        "exactly one of --latency MS and --accuracy A, or --strategy FILE",
-      )
-    }
-    const strategy = Option.isSome(given.strategy)
-      ? yield* readStrategy(given.strategy.value, spec, devices.length)
-      : (yield* choose(spec, artifact, devices, slo ?? { kind: "latency", latencyMs: 1 }, given.budgetMs))
-          .strategy
+    const { strategy, slo } = yield* wanted(given, spec, artifact, devices)
     if (given.json) return yield* Console.log(JSON.stringify(strategy))
     const t = planTimeline(spec, strategy, devices)
     const names = devices.map((_, i) => deviceName(i))

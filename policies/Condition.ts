@@ -3,6 +3,7 @@
  * Links form a star (one access link per device); the local device needs none in the paper's scenarios.
  */
 import { Schema } from "effect"
+import type { Slo as WireSlo } from "../subjects/InferMessages.ts"
 
 /** A latency to stay under (milliseconds, at the serving device), or an accuracy to reach (top-1, 0..1). */
 export const Slo = Schema.Union([
@@ -11,6 +12,12 @@ export const Slo = Schema.Union([
 ])
 export type Slo = typeof Slo.Type
 export type SloKind = Slo["kind"]
+
+/** What a request asks for. */
+export const requestedSlo = (slo: WireSlo): Slo =>
+  slo.latencyMs === undefined
+    ? { kind: "accuracy", accuracy: slo.accuracy }
+    : { kind: "latency", latencyMs: slo.latencyMs }
 
 export const sloValue = (slo: Slo): number => (slo.kind === "latency" ? slo.latencyMs : slo.accuracy)
 export const sloOf = (kind: SloKind, value: number): Slo =>

@@ -10,9 +10,9 @@ import { randomUUID } from "node:crypto"
 import { Effect, Layer, ManagedRuntime } from "effect"
 import { Bus, type BusOptions } from "./Bus.ts"
 import type { CannotConnect, RequestError } from "./BusErrors.ts"
-import type { BadMessage } from "./Codec.ts"
+import { BadMessage } from "./Codec.ts"
 import { inferReply, inferRequest } from "./Codecs.ts"
-import { DeviceId, RequestId } from "./DeviceId.ts"
+import { isDeviceId, RequestId } from "./DeviceId.ts"
 import type { InferReply, InferRequest } from "./InferMessages.ts"
 import { retried } from "./Retry.ts"
 import * as Subjects from "./Subjects.ts"
@@ -39,24 +39,33 @@ const defaultAttempts = 4
 /**
  * Asks the swarm, and asks again where that can help, until the deadline (`Retry.ts`); there is one answer however often it
  * was asked. Errors: `Refused` (with the swarm's own tag: BadImage, UnknownSlo, Overloaded ...), `NobodyListens` (no device
- * is reachable), `Late`, `BusDown`, `PayloadTooLarge`; `BadMessage` for an answer of another protocol version.
+ * is reachable), `Late`, `BusDown`, `PayloadTooLarge`; `BadMessage` for an input that cannot be sent (an accuracy of 85, both
+ * `image` and `tensor`), and for an answer of another protocol version.
  */
 export const infer = (input: InferInput): Effect.Effect<InferReply, InferError, Bus> =>
   Effect.gen(function* () {
     const bus = yield* Bus
     const { device, id, attempts = defaultAttempts, ...rest } = input
-    const subject = device === undefined ? Subjects.infer : Subjects.inferAt(DeviceId.make(device))
+    if (device !== undefined && !isDeviceId(device))
+      return yield* new BadMessage({
+        subject: "infer",
+        detail: `'${device}' is no device id`,
+        path: ["device"],
+      })
+    const subject = device === undefined ? Subjects.infer : Subjects.inferAt(device)
     const request = {
       topK: 5,
       include: [],
       ...rest,
-      ...(id === undefined ? {} : { id: RequestId.make(id) }),
+      // Checked when it is encoded.
+      ...(id === undefined ? {} : { id: id as RequestId }),
       key: RequestId.make(randomUUID()),
     }
     const ask = Effect.fnUntraced(function* (leftMs: number, isFirst: boolean) {
       // The first message says what the client said; a device's own default counts where it said nothing.
       const body = isFirst ? request : { ...request, deadlineMs: leftMs }
-      const bytes = yield* bus.request(subject, inferRequest.encode(body), { timeoutMs: leftMs + wayMs })
+      const encoded = yield* Effect.fromResult(inferRequest.encodeChecked(subject, body))
+      const bytes = yield* bus.request(subject, encoded, { timeoutMs: leftMs + wayMs })
       return yield* Effect.fromResult(inferReply.decode(subject, bytes))
     })
     return yield* retried(ask, { attempts, deadlineMs: input.deadlineMs ?? defaultDeadlineMs })

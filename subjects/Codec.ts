@@ -29,7 +29,10 @@ export class BadMessage extends Schema.TaggedError<BadMessage>()("BadMessage", {
 }
 
 export interface Codec<A> {
+  /** Throws for a value that breaks the schema: a fault of the program. */
   readonly encode: (value: A, format?: WireFormat) => Uint8Array
+  /** The same, as CBOR, for values that a user made up: what is wrong with one is an error to be told. */
+  readonly encodeChecked: (subject: string, value: A) => Result.Result<Uint8Array, BadMessage>
   readonly decode: (subject: string, bytes: Uint8Array) => Result.Result<A, BadMessage>
 }
 
@@ -63,12 +66,18 @@ export const codec = <A, I>(schema: Schema.Codec<A, I>): Codec<A> => {
     json: Schema.decodeUnknownResult(json, { errors: "all" }),
   }
   const encodeCbor = Schema.encodeSync(schema)
+  const encodeResult = Schema.encodeResult(schema, { errors: "all" })
   const encodeJson = Schema.encodeSync(json)
   return {
     encode: (value, format = "cbor") =>
       format === "json"
         ? new TextEncoder().encode(JSON.stringify(encodeJson(value)))
         : cbor.encode(encodeCbor(value)),
+    encodeChecked: (subject, value) =>
+      Result.mapBoth(encodeResult(value), {
+        onSuccess: (raw): Uint8Array => cbor.encode(raw),
+        onFailure: (error) => badMessage(subject, error),
+      }),
     decode: (subject, bytes) => {
       const format = formatOf(bytes)
       let raw: unknown

@@ -1,8 +1,10 @@
 /** What people read in the terminal: answers, the demo's table, the steps after `deploy init`. */
+import { Effect, Option, Result } from "effect"
 import { describe, expect, it } from "vitest"
 import { answerRow, type DemoAnswer, summaryTable } from "../../cli/DemoReport.ts"
 import { nextSteps } from "../../cli/DeployInit.ts"
 import { describeReply } from "../../cli/Infer.ts"
+import { chosenSlo } from "../../cli/SloFlags.ts"
 import { newSwarm } from "../../deploy/Swarm.ts"
 import { DeviceId, RequestId, StrategyId } from "../../subjects/DeviceId.ts"
 import type { InferReply } from "../../subjects/InferMessages.ts"
@@ -78,4 +80,24 @@ it("the steps after deploy init name the buckets, and each command's directory",
     "deploy buckets --credentials my-swarm/hub/operator.json",
   ])
     expect(text).toContain(part)
+})
+
+describe("an objective", () => {
+  const chosen = (latency?: number, accuracy?: number) =>
+    Effect.result(
+      chosenSlo({ latency: Option.fromNullishOr(latency), accuracy: Option.fromNullishOr(accuracy) }),
+    ).pipe(Effect.map((r) => (Result.isSuccess(r) ? r.success : r.failure.message)))
+
+  it.each([
+    [140, undefined, { latencyMs: 140 }],
+    [undefined, 0.85, { accuracy: 0.85 }],
+    [undefined, undefined, "exactly one of --latency and --accuracy (none was given)"],
+    [140, 0.85, "exactly one of --latency and --accuracy (both were given)"],
+    [-1, undefined, "nothing takes -1 ms"],
+    [undefined, 85, "an accuracy of 85: it is the share of right answers, 0 to 1"],
+  ])("of latency %s and accuracy %s is taken, or said to be wrong", async (latency, accuracy, wanted) => {
+    const got = await Effect.runPromise(chosen(latency, accuracy))
+    if (typeof wanted === "string") expect(got).toContain(wanted)
+    else expect(got).toEqual(wanted)
+  })
 })

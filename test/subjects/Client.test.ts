@@ -65,6 +65,23 @@ describe("client", () => {
     ),
   )
 
+  it.live("says what is wrong with an input that cannot be sent, without asking anybody", () =>
+    withScheduler(() =>
+      Effect.gen(function* () {
+        const slo = { latencyMs: 140 }
+        const wrong = [
+          [{ image, slo: { accuracy: 85 } }, "slo.accuracy"],
+          [{ image, slo, id: "with spaces" }, "id"],
+          [{ image, slo, device: "infer.>" }, "device"],
+        ] as const
+        for (const [input, where] of wrong) {
+          const error = yield* Effect.flip(infer(input))
+          assert.strictEqual(error._tag === "BadMessage" ? error.path.join(".") : error._tag, where)
+        }
+      }),
+    ),
+  )
+
   it.live("waits a moment where nobody listens yet", () =>
     Effect.gen(function* () {
       const server = yield* bareServer
