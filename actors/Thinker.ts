@@ -1,10 +1,14 @@
-/** Asks the planning thread; starts another when it dies, and tells that one the policies again. */
+/**
+ * Asks the planning thread; starts another when it dies, and tells that one the policies again. One that dies again and again
+ * is left alone: the device goes on with the strategies that it knows.
+ */
 import { Worker } from "node:worker_threads"
 import { Context, Effect, Layer } from "effect"
 import type { DeviceProfile } from "../devices/profiles/DeviceProfile.ts"
 import type { Decision } from "../policies/Decision.ts"
 import { type PolicyArtifact, PolicyRefused } from "../policies/PolicyArtifact.ts"
 import { refusal, type Refusal } from "../subjects/ErrorReply.ts"
+import { errorText } from "../supernet/ErrorText.ts"
 import type { Adopt, Answer, Learn, Question, ThinkerSettings } from "./PlannerWorker.ts"
 
 export type Query = Omit<Question, "id" | "type">
@@ -22,8 +26,13 @@ export interface ThinkerShape {
   readonly pending: () => number
 }
 
+/** More deaths than this in a minute: something is wrong that another start does not mend. */
+const deathsPerMinute = 5
+
 class Thread {
-  private worker: Worker
+  /** Absent once it has died too often. */
+  private worker: Worker | undefined
+  private deaths: ReadonlyArray<number> = []
   private settings: ThinkerSettings
   private readonly waiting = new Map<number, (answer: Answer) => void>()
   readonly policies = new Map<string, PolicyArtifact>()
@@ -47,14 +56,17 @@ class Thread {
       this.waiting.delete(answer.id)
       answered?.(answer)
     })
-    worker.on("error", (error: unknown) => this.lose(error instanceof Error ? error.message : String(error)))
+    worker.on("error", (error: unknown) => this.lose(errorText(error)))
     return worker
   }
 
   private lose(reason: string): void {
     const lost = [...this.waiting]
     this.waiting.clear()
-    if (!this.stopped) {
+    const nowMs = performance.now()
+    this.deaths = [...this.deaths.filter((atMs) => nowMs - atMs < 60_000), nowMs]
+    if (this.stopped || this.deaths.length > deathsPerMinute) this.worker = undefined
+    else {
       this.worker = this.start()
       for (const policy of this.policies.values()) this.send({ type: "adopt", policy }, () => undefined)
     }
@@ -68,6 +80,10 @@ class Thread {
     answered: (answer: Answer) => void,
   ): () => void {
     const id = ++this.lastId
+    if (this.worker === undefined) {
+      answered({ type: "failed", id, failure: "the planning thread died too often" })
+      return () => undefined
+    }
     this.waiting.set(id, answered)
     this.worker.postMessage({ id, ...message })
     return () => void this.waiting.delete(id)
@@ -80,7 +96,7 @@ class Thread {
 
   async stop(): Promise<void> {
     this.stopped = true
-    await this.worker.terminate()
+    await this.worker?.terminate()
   }
 }
 

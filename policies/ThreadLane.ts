@@ -3,6 +3,7 @@
  * A thread that ends is replaced.
  */
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads"
+import { errorText } from "../supernet/ErrorText.ts"
 import { seededRandom } from "../supernet/Random.ts"
 import type { SloKind } from "./Condition.ts"
 import { type Lane, LaneLost } from "./Crew.ts"
@@ -100,7 +101,7 @@ export const threadLane = (task: RolloutTask): ThreadLane => {
     sent = 0
     return new Worker(new URL(import.meta.url), { workerData: data })
       .on("message", take)
-      .once("error", (cause) => lost(`failed: ${String(cause)}`))
+      .once("error", (cause) => lost(`failed: ${errorText(cause)}`))
       .once("exit", (code) => lost(`ended with code ${code}`))
   }
   let worker = start()

@@ -3,6 +3,7 @@
  * back. Promises here; `Engine.ts` makes it an Effect service.
  */
 import { Worker } from "node:worker_threads"
+import { errorText } from "../../supernet/ErrorText.ts"
 import type { Strategy } from "../../supernet/Strategy.ts"
 import type {
   EngineStats,
@@ -53,7 +54,7 @@ export class EngineHost {
   #crashes: Array<number> = []
   #restarts = 0
   #stopped: string | undefined
-  #lastError: Error | undefined
+  #lastError: string | undefined
 
   constructor(settings: WorkerSettings) {
     this.#settings = settings
@@ -64,7 +65,7 @@ export class EngineHost {
     const worker = new Worker(new URL("./EngineWorker.ts", import.meta.url), { workerData: this.#settings })
     worker.on("message", (reply: FromWorker) => this.#receive(reply))
     worker.on("error", (error) => {
-      this.#lastError = error instanceof Error ? error : new Error(String(error))
+      this.#lastError = errorText(error)
     })
     worker.on("exit", () => {
       if (this.#stopped === undefined && worker === this.#worker) this.#restart()
@@ -85,7 +86,7 @@ export class EngineHost {
   }
 
   #restart(): void {
-    const reason = this.#lastError?.message ?? "the worker thread ended"
+    const reason = this.#lastError ?? "the worker thread ended"
     const now = performance.now()
     this.#crashes = [...this.#crashes.filter((t) => now - t < 60_000), now]
     const pending = [...this.#pending.values()]
