@@ -162,7 +162,7 @@ const wholeAttempt = <E>(
       )
       return yield* Fiber.join(waiting)
     }).pipe(
-      Effect.onError(() => actors.executor.cancel(requestId, attempt)),
+      Effect.onError(() => actors.executor.cancel(requestId, attempt, prepared)),
       Effect.ensuring(Effect.sync(() => actors.results.close(requestId, attempt))),
     )
     const done = yield* timed(execute)

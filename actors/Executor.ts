@@ -11,33 +11,20 @@ import { Bus } from "../subjects/Bus.ts"
 import { resultMessage } from "../subjects/Codecs.ts"
 import type { DeviceId, RequestId } from "../subjects/DeviceId.ts"
 import { type ErrorBody, errorBody, errorBodyOf, type ErrorTag, refusal } from "../subjects/ErrorReply.ts"
-import { logitsBytes, type ResultMessage } from "../subjects/PlanMessages.ts"
+import { logitsBytes, type ResultMessage, type TaskResult } from "../subjects/PlanMessages.ts"
 import * as Subjects from "../subjects/Subjects.ts"
 import type { Tile } from "../subjects/TileCodec.ts"
 import { makeTileReceiver } from "../subjects/TileReceiver.ts"
 import { regionHeight, regionWidth } from "../supernet/Partition.ts"
 import { type Edge, imageSource } from "../supernet/TaskGraph.ts"
 import { Backlog } from "./Backlog.ts"
+import { lru } from "./Decided.ts"
 import { Membership } from "./Membership.ts"
-import { type RequestWork, requestWork } from "./RequestWork.ts"
-import { Results } from "./Results.ts"
+import { attemptKey, Results } from "./Results.ts"
+import { budgetLeftMs, originOf, type Running, startRunning } from "./Running.ts"
 import { Self } from "./Self.ts"
 import { sendError, taskTiming, tileProblem } from "./TileChecks.ts"
 import { Tiles } from "./Tiles.ts"
-
-/** One attempt of one request, as this device sees it. */
-interface Running {
-  readonly key: string
-  readonly requestId: RequestId
-  readonly attempt: number
-  readonly prepared: PreparedStrategy
-  readonly work: RequestWork
-  /** Pieces from other devices (and of the image) by task. */
-  readonly pieces: Map<number, Array<Piece>>
-  readonly firstInputMs: Map<number, number>
-  /** Monotonic time after which nobody waits for it. */
-  readonly expiresMs: number
-}
 
 export interface BeginOptions {
   readonly requestId: RequestId
@@ -51,8 +38,10 @@ export interface BeginOptions {
 export interface ExecutorShape {
   /** On the serving device: hands out the image's pieces and starts what can start. */
   readonly begin: (options: BeginOptions) => Effect.Effect<void>
-  /** Gives up an attempt: what this device still holds of it is dropped. */
-  readonly cancel: (requestId: RequestId, attempt: number) => Effect.Effect<void>
+  /** On the serving device: gives up an attempt. What is left of it is dropped, here and on the others. */
+  readonly cancel: (requestId: RequestId, attempt: number, prepared: PreparedStrategy) => Effect.Effect<void>
+  /** Another device gave up an attempt that it serves. */
+  readonly abandon: (message: Extract<ResultMessage, { readonly _tag: "GivenUp" }>) => Effect.Effect<void>
   /** Edges that tasks of an attempt on this device still wait for. */
   readonly missing: (requestId: RequestId, attempt: number) => ReadonlyArray<number>
   /** Attempts under way on this device, and tasks whose output is being sent. */
@@ -61,13 +50,8 @@ export interface ExecutorShape {
 
 /** Attempts that a device works on at once; tiles of further ones are refused as Overloaded. */
 const maxRunning = 512
-/** Kept this long beyond the request's budget: a slow link may still bring what is missing. */
-const graceMs = 2000
-/** For tiles without a budget, and the most that a tile can claim. */
-const defaultBudgetMs = 30_000
-const maxBudgetMs = 600_000
-
-const keyOf = (requestId: string, attempt: number): string => `${requestId}/${attempt}`
+/** Attempts given up by others that are remembered: their tiles may still be on their way. */
+const maxGivenUp = 512
 
 const ownBytes = (bytes: Uint8Array): ArrayBuffer => new Uint8Array(bytes).buffer
 
@@ -81,17 +65,18 @@ const make = Effect.gen(function* () {
   const membership = yield* Membership
   const me = self.device
   const running = new Map<string, Running>()
+  /** By whom, by attempt. */
+  const givenUp = lru<DeviceId>(maxGivenUp)
   const fibers = yield* FiberMap.make<string>()
   let sending = 0
 
-  const originOf = (r: Running): DeviceId => (r.prepared.strategy.devices[0] ?? me) as DeviceId
-
-  const report = (r: Running, message: ResultMessage): Effect.Effect<void> => {
-    const origin = originOf(r)
-    if (origin === me) return results.deliver(message)
-    return bus
-      .publish(Subjects.result(origin, me), resultMessage.encode(message))
+  const tell = (to: DeviceId, message: ResultMessage): Effect.Effect<void> =>
+    bus
+      .publish(Subjects.result(to, me), resultMessage.encode(message))
       .pipe(Effect.catch((e) => Effect.sync(() => self.noteError(e._tag, e.message))))
+  const report = (r: Running, message: TaskResult): Effect.Effect<void> => {
+    const origin = originOf(r)
+    return origin === me ? results.deliver(message) : tell(origin, message)
   }
   const head = (r: Running) => ({
     requestId: r.requestId,
@@ -120,20 +105,10 @@ const make = Effect.gen(function* () {
     prepared: PreparedStrategy,
     budgetMs: number,
   ): Running => {
-    const key = keyOf(requestId, attempt)
+    const key = attemptKey(requestId, attempt)
     const found = running.get(key)
     if (found !== undefined) return found
-    const started: Running = {
-      key,
-      requestId,
-      attempt,
-      prepared,
-      work: requestWork(prepared.graph, prepared.device),
-      pieces: new Map(),
-      firstInputMs: new Map(),
-      expiresMs:
-        performance.now() + (budgetMs > 0 ? Math.min(budgetMs, maxBudgetMs) : defaultBudgetMs) + graceMs,
-    }
+    const started = startRunning(requestId, attempt, prepared, budgetMs)
     running.set(key, started)
     // What this device serves itself was booked when it was planned.
     if (originOf(started) !== me) backlog.host(key, originOf(started), prepared)
@@ -186,7 +161,7 @@ const make = Effect.gen(function* () {
     )
     for (const next of r.work.done(task)) start(r, next)
     if (r.work.remaining() === 0) over(r)
-    const done: ResultMessage =
+    const done: TaskResult =
       outcome.logits === undefined
         ? { _tag: "TaskDone", ...head(r), timing }
         : { _tag: "Logits", ...head(r), logits: logitsBytes(outcome.logits), timing }
@@ -214,7 +189,7 @@ const make = Effect.gen(function* () {
           bits: piece.bits,
           scale: piece.scale,
           zeroPoint: piece.zeroPoint,
-          budgetMs: Math.max(1, r.expiresMs - graceMs - performance.now()),
+          budgetMs: Math.max(1, budgetLeftMs(r)),
           bytes: new Uint8Array(piece.data),
         }
         const peer = to as DeviceId
@@ -237,7 +212,11 @@ const make = Effect.gen(function* () {
     }
     const problem = tileProblem(prepared, tile)
     if (problem !== "") return refuse("BadTile", problem, "both devices must hold the same strategy")
-    if (running.size >= maxRunning && !running.has(keyOf(tile.requestId, tile.attempt))) {
+    if (givenUp.get(attemptKey(tile.requestId, tile.attempt)) === prepared.strategy.devices[0]) {
+      self.counters.dropped++
+      return undefined
+    }
+    if (running.size >= maxRunning && !running.has(attemptKey(tile.requestId, tile.attempt))) {
       return refuse("Overloaded", `${running.size} requests are under way here`, "try again later", true)
     }
     const { edge, bits, scale, zeroPoint } = tile
@@ -264,14 +243,28 @@ const make = Effect.gen(function* () {
     yield* send(r, -1, away)
   })
 
-  const cancel = (requestId: RequestId, attempt: number) =>
+  const drop = (r: Running | undefined) =>
+    r === undefined
+      ? Effect.void
+      : Effect.andThen(
+          forget(r),
+          Effect.forEach(r.work.tasks, (t) => FiberMap.remove(fibers, `${r.key}/${t}`), { discard: true }),
+        )
+  const cancel: ExecutorShape["cancel"] = (requestId, attempt, { strategy }) =>
     Effect.suspend(() => {
-      const r = running.get(keyOf(requestId, attempt))
-      if (r === undefined) return Effect.void
-      return Effect.andThen(
-        forget(r),
-        Effect.forEach(r.work.tasks, (t) => FiberMap.remove(fibers, `${r.key}/${t}`), { discard: true }),
-      )
+      const message = { _tag: "GivenUp", requestId, attempt, device: me } as const
+      const others = Effect.forEach(strategy.devices.slice(1), (d) => tell(d as DeviceId, message), {
+        discard: true,
+      })
+      return Effect.andThen(drop(running.get(attemptKey(requestId, attempt))), others)
+    })
+  const abandon: ExecutorShape["abandon"] = ({ requestId, attempt, device }) =>
+    Effect.suspend(() => {
+      const key = attemptKey(requestId, attempt)
+      givenUp.set(key, device)
+      const r = running.get(key)
+      // Whose attempt it is, is in its strategy; nobody else can give it up.
+      return drop(r !== undefined && originOf(r) === device ? r : undefined)
     })
 
   const sweep = Effect.suspend(() => {
@@ -290,7 +283,8 @@ const make = Effect.gen(function* () {
   return Executor.of({
     begin,
     cancel,
-    missing: (requestId, attempt) => running.get(keyOf(requestId, attempt))?.work.missing() ?? [],
+    abandon,
+    missing: (requestId, attempt) => running.get(attemptKey(requestId, attempt))?.work.missing() ?? [],
     active: () => running.size + sending,
   })
 })

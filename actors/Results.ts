@@ -6,7 +6,7 @@ import { Context, Deferred, Effect, Layer } from "effect"
 import type { DeviceId, RequestId } from "../subjects/DeviceId.ts"
 import { type ErrorBody, errorBodyOf, refusal } from "../subjects/ErrorReply.ts"
 import type { TaskTiming } from "../subjects/InferMessages.ts"
-import { logitsOf, type ResultMessage } from "../subjects/PlanMessages.ts"
+import { logitsOf, type TaskResult } from "../subjects/PlanMessages.ts"
 import { Backlog } from "./Backlog.ts"
 import { Self } from "./Self.ts"
 
@@ -30,7 +30,7 @@ export const attemptKey = (requestId: string, attempt: number): string => `${req
 export interface ResultsShape {
   readonly open: (requestId: RequestId, attempt: number) => OpenAttempt
   readonly close: (requestId: RequestId, attempt: number) => void
-  readonly deliver: (message: ResultMessage) => Effect.Effect<void>
+  readonly deliver: (message: TaskResult) => Effect.Effect<void>
 }
 
 const failed = (blame: DeviceId, task: number, error: ErrorBody): AttemptFailed => ({
@@ -44,7 +44,7 @@ const make = Effect.gen(function* () {
   const self = yield* Self
   const backlog = yield* Backlog
   const open = new Map<string, OpenAttempt>()
-  const settle = (waiting: OpenAttempt, message: ResultMessage) => {
+  const settle = (waiting: OpenAttempt, message: TaskResult) => {
     if (message._tag === "TaskDone") {
       waiting.timings.push(message.timing)
       return Effect.void

@@ -146,7 +146,7 @@ const make = (options: SchedulerOptions) =>
           return Effect.sync(() => void self.counters.dropped++)
         }
         membership.heard(message.device)
-        return actors.results.deliver(message)
+        return message._tag === "GivenUp" ? actors.executor.abandon(message) : actors.results.deliver(message)
       },
     })
     const endpoint = {

@@ -58,7 +58,7 @@ const resultHead = {
   othersMs: Schema.optionalKey(Schema.Finite),
 }
 
-/** Executor -> serving Scheduler, once per task: the head's carries the logits. */
+/** Executor -> serving Scheduler, once per task: the head's carries the logits. And back, when nobody waits for a try any more. */
 export const ResultMessage = Schema.Union([
   Schema.TaggedStruct("Logits", {
     ...resultHead,
@@ -76,8 +76,12 @@ export const ResultMessage = Schema.Union([
     blame: Schema.optionalKey(DeviceId),
     error: ErrorBody,
   }),
+  /** Serving Scheduler -> Executor: a try was given up, so what is left of it need not be computed. */
+  Schema.TaggedStruct("GivenUp", { requestId: RequestId, attempt: Schema.Int, device: DeviceId }),
 ]).pipe(Schema.toTaggedUnion("_tag"))
 export type ResultMessage = typeof ResultMessage.Type
+/** What became of a task. */
+export type TaskResult = Exclude<ResultMessage, { readonly _tag: "GivenUp" }>
 
 /** Logits as float32 of the host; copies, so it does not keep the network buffer alive. */
 export const logitsOf = (bytes: Uint8Array): Float32Array => {

@@ -37,7 +37,10 @@ export const reconfig = (device: DeviceId): string => `reconfig.${device}`
  */
 export const tile = (to: Device, from: Device): string => `tile.${to}.${from}`
 
-/** `result.<to>.<from>` · Executor -> Scheduler that serves the request · at most once; deadlines cover the loss. */
+/**
+ * `result.<to>.<from>` · Executor -> Scheduler that serves the request, and from there back to say that a try was given up ·
+ * at most once; deadlines cover the loss.
+ */
 export const result = (to: Device, from: Device): string => `result.${to}.${from}`
 
 /** `probe.<device>` · Monitor -> Monitor · request: a ping, and rarely a bulk train. */

@@ -100,25 +100,40 @@ describe("devices that come and go", () => {
       ),
   )
 
-  it.live("a request whose device is cut off gets one reply, long before its deadline", () =>
-    inSwarm(({ servers, devices: [a, b], clients: [client], start }) =>
-      Effect.gen(function* () {
-        if (a === undefined || b === undefined) return
-        const d = yield* start(fourth)
-        yield* acquainted([a, b, d])
-        const before = performance.now()
-        const asked = ask(client, { tensor: tensorOf(64, 1), strategy: middleOn(fourth), deadlineMs: 80_000 })
-        const under = yield* Effect.forkChild(Effect.result(asked))
-        yield* waitUntil("the device has a tile", () => d.executor.active() > 0, waitMs)
-        yield* servers.leaf(fourth).kill
-        const result = yield* Fiber.join(under)
-        assert.strictEqual(result._tag === "Failure" ? result.failure.tag : "answer", "DeviceLost")
-        assert.isBelow(performance.now() - before, 60_000)
-        assert.notInclude(plannable(a), fourth)
-        const reply = yield* ask(client, { tensor: tensorOf(64, 2), deadlineMs: 40_000 })
-        assert.notInclude(reply.summary.devices, fourth)
-      }),
-    ),
+  it.live(
+    "a request whose device is cut off gets one reply, long before its deadline, and leaves nothing behind",
+    () =>
+      inSwarm(({ servers, devices: [a, b], clients: [client], start }) =>
+        Effect.gen(function* () {
+          if (a === undefined || b === undefined) return
+          const d = yield* start(fourth)
+          yield* acquainted([a, b, d])
+          const before = performance.now()
+          // The second device waits for a piece of the one that is cut off, which never comes.
+          const blocks = local.blocks.map((block, i) =>
+            i === 1
+              ? { ...block, grid: "1x2" as const, placement: [1, 2] }
+              : { ...block, placement: [i === 0 ? 0 : 1] },
+          )
+          const devices = [first, b.id, fourth]
+          const strategy = normalizeStrategy(tinySpec, { ...local, devices, blocks })
+          const asked = ask(client, { tensor: tensorOf(64, 1), strategy, deadlineMs: 80_000 })
+          const under = yield* Effect.forkChild(Effect.result(asked))
+          yield* waitUntil(
+            "both have tiles",
+            () => b.executor.active() > 0 && d.executor.active() > 0,
+            waitMs,
+          )
+          yield* servers.leaf(fourth).kill
+          const result = yield* Fiber.join(under)
+          assert.strictEqual(result._tag === "Failure" ? result.failure.tag : "answer", "DeviceLost")
+          assert.isBelow(performance.now() - before, 60_000)
+          assert.notInclude(plannable(a), fourth)
+          yield* waitUntil("what was held of it is dropped", () => b.executor.active() === 0, waitMs)
+          const reply = yield* ask(client, { tensor: tensorOf(64, 2), deadlineMs: 40_000 })
+          assert.notInclude(reply.summary.devices, fourth)
+        }),
+      ),
   )
 })
 
