@@ -82,7 +82,8 @@ export const importCommand = Command.make(
         `${spec.name} ${spec.version}: OFA-MobileNetV3, width ${spec.widthMultiplier}, ${spec.classes.length} classes, depth up to ${spec.maxDepth}`,
         `stem ${spec.stemWidth}, stages ${spec.stages.map((s) => s.width).join(" ")}, head ${spec.headWidth} -> ${spec.featureWidth}`,
         `${(parameters / 1e6).toFixed(2)} M numbers, ${(stored / 1e6).toFixed(2)} MB (${files.weights}) in ${files.out}`,
-        "Batch-norm statistics are the checkpoint's own, those of the largest network: recalibrate before trusting small submodels.",
+        "Batch-norm statistics are the checkpoint's own, those of the largest network: smaller submodels need others.",
+        `Next: murmuration supernet calibrate --artifact ${files.out} --data FOLDER --out ARTIFACT`,
       ].join("\n"),
     )
   }),

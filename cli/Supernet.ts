@@ -32,7 +32,7 @@ import {
   seedFlag,
   timeLeft,
 } from "./SupernetFlags.ts"
-import { exportCommand, trainCommand } from "./SupernetTrain.ts"
+import { calibrateCommand, exportCommand, trainCommand } from "./SupernetTrain.ts"
 import { percent } from "./Text.ts"
 
 export const accuracyPredictorFile = "accuracy-predictor.json"
@@ -180,4 +180,11 @@ const fitCommand = Command.make("fit", { artifact: artifactFlag, seed: seedFlag 
   }),
 ).pipe(Command.withDescription("Fit the accuracy predictor on the table"))
 
-export const supernetCommands = [trainCommand, exportCommand, evalCommand, tableCommand, fitCommand] as const
+export const supernetCommands = [
+  trainCommand,
+  exportCommand,
+  calibrateCommand,
+  evalCommand,
+  tableCommand,
+  fitCommand,
+] as const

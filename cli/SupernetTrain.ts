@@ -1,9 +1,18 @@
-/** `murmuration supernet train` and `export`: from a folder of images to an artifact. */
+/** `murmuration supernet train`, `export` and `calibrate`: from a folder of images to an artifact. */
 import { join } from "node:path"
 import { Console, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import type { Recipe } from "../supernet/train/Recipe.ts"
-import { badInput, dataFlag, dataFolder, progress, seedFlag, timeLeft } from "./SupernetFlags.ts"
+import {
+  artifactFlag,
+  artifactFolder,
+  badInput,
+  dataFlag,
+  dataFolder,
+  progress,
+  seedFlag,
+  timeLeft,
+} from "./SupernetFlags.ts"
 import { percent } from "./Text.ts"
 
 const trainFlags = {
@@ -103,21 +112,7 @@ export const trainCommand = Command.make("train", trainFlags, (given) =>
   ),
 )
 
-const exportFlags = {
-  data: dataFlag,
-  run: Flag.String("run").pipe(
-    Flag.withDescription("Folder of the training run"),
-    Flag.withDefault(".train/default"),
-  ),
-  out: Flag.String("out").pipe(Flag.withDescription("Artifact directory to write")),
-  name: Flag.String("version-name").pipe(
-    Flag.withDescription("Version of the supernet"),
-    Flag.withDefault("1"),
-  ),
-  statistics: Flag.String("statistics-from").pipe(
-    Flag.withDescription("Artifact whose batch-norm statistics to keep, instead of calibrating"),
-    Flag.optional,
-  ),
+const calibrationFlags = {
   perResolution: Flag.Boolean("per-resolution").pipe(
     Flag.withDescription("Statistics of each resolution apart: five times the weights that devices hold"),
     Flag.withDefault(false),
@@ -129,14 +124,47 @@ const exportFlags = {
   seed: seedFlag,
 }
 
+/** How to calibrate, with a progress bar. */
+const calibrationOf = (given: {
+  readonly perResolution: boolean
+  readonly submodels: number
+  readonly seed: number
+}) =>
+  Effect.gen(function* () {
+    const { defaultCalibration } = yield* Effect.promise(() => import("../supernet/train/Calibrate.ts"))
+    const [show, started] = [progress(), performance.now()]
+    const onProgress = (done: number, total: number) =>
+      show(done / total, `calibrating · ${timeLeft(done / total, started)}`)
+    const { perResolution, submodels, seed } = given
+    return { ...defaultCalibration, submodels, seed, perResolution, onProgress }
+  })
+
+const exportFlags = {
+  data: dataFlag,
+  run: Flag.String("run").pipe(
+    Flag.withDescription("Folder of the training run"),
+    Flag.withDefault(".train/default"),
+  ),
+  out: Flag.String("out").pipe(Flag.withDescription("Artifact directory to write")),
+  name: Flag.String("name").pipe(
+    Flag.withDescription("Name of the supernet; default: that of the run"),
+    Flag.optional,
+  ),
+  version: Flag.String("version-name").pipe(
+    Flag.withDescription("Version of the supernet"),
+    Flag.withDefault("1"),
+  ),
+  statistics: Flag.String("statistics-from").pipe(
+    Flag.withDescription("Artifact whose batch-norm statistics to keep, instead of calibrating"),
+    Flag.optional,
+  ),
+  ...calibrationFlags,
+}
+
 export const exportCommand = Command.make("export", exportFlags, (given) =>
   Effect.gen(function* () {
-    const [{ exportArtifact }, { readState }, { defaultCalibration }] = yield* Effect.promise(() =>
-      Promise.all([
-        import("../supernet/train/Export.ts"),
-        import("../supernet/train/Checkpoint.ts"),
-        import("../supernet/train/Calibrate.ts"),
-      ]),
+    const [{ exportArtifact }, { readState }] = yield* Effect.promise(() =>
+      Promise.all([import("../supernet/train/Export.ts"), import("../supernet/train/Checkpoint.ts")]),
     )
     const data = yield* dataFolder(given.data, ["train"])
     const state = yield* Effect.try({
@@ -147,19 +175,15 @@ export const exportCommand = Command.make("export", exportFlags, (given) =>
           `name the folder of a run with --run, or make one: murmuration supernet train --out ${given.run}`,
         ),
     })
-    const show = progress()
-    const started = performance.now()
-    const onProgress = (done: number, total: number) =>
-      show(done / total, `calibrating · ${timeLeft(done / total, started)}`)
-    const { submodels, seed, perResolution } = given
-    const calibration = { ...defaultCalibration, submodels, seed, perResolution, onProgress }
+    const calibration = yield* calibrationOf(given)
     yield* Effect.promise(() =>
       exportArtifact(
         {
           data,
           run: given.run,
           artifact: given.out,
-          version: given.name,
+          ...(Option.isSome(given.name) ? { name: given.name.value } : {}),
+          version: given.version,
           calibration,
           ...(Option.isSome(given.statistics) ? { statisticsFrom: given.statistics.value } : {}),
         },
@@ -172,5 +196,28 @@ export const exportCommand = Command.make("export", exportFlags, (given) =>
 ).pipe(
   Command.withDescription(
     "Write a training run as an artifact, with batch-norm statistics per block variant",
+  ),
+)
+
+export const calibrateCommand = Command.make(
+  "calibrate",
+  {
+    data: dataFlag,
+    artifact: artifactFlag,
+    out: Flag.String("out").pipe(Flag.withDescription("Artifact directory to write")),
+    ...calibrationFlags,
+  },
+  (given) =>
+    Effect.gen(function* () {
+      const { calibrateArtifact } = yield* Effect.promise(() => import("../supernet/train/Export.ts"))
+      const data = yield* dataFolder(given.data, ["train"])
+      const artifact = yield* artifactFolder(given.artifact)
+      const calibration = yield* calibrationOf(given)
+      yield* Effect.promise(() => calibrateArtifact(artifact, given.out, data, calibration))
+      yield* Console.log(`\nNext: murmuration supernet eval --artifact ${given.out}`)
+    }),
+).pipe(
+  Command.withDescription(
+    "Batch-norm statistics per block variant for an artifact that has them of one network only, such as an imported one",
   ),
 )

@@ -4,7 +4,7 @@
  */
 import { existsSync } from "node:fs"
 import { readFile, writeFile } from "node:fs/promises"
-import { join } from "node:path"
+import { basename, join, resolve } from "node:path"
 import { Effect } from "effect"
 import { readArtifact, recordFiles, writeArtifact } from "../Artifact.ts"
 import { imageFolder, type ImageSet, loadImages } from "../Data.ts"
@@ -46,7 +46,8 @@ export interface ExportOptions {
   /** Output folder of the training run: `state.bin`, `log.jsonl`. */
   readonly run: string
   readonly artifact: string
-  /** Goes into the spec: artifacts are told apart by it. */
+  /** Name and version go into the spec: artifacts are told apart by them. The name stays as it was where none is given. */
+  readonly name?: string
   readonly version: string
   readonly calibration: CalibrateOptions
   /** Artifact whose statistics to keep instead of calibrating: the one that the last phase trained under. */
@@ -57,15 +58,15 @@ export interface ExportOptions {
 const withStatistics = (weights: Weights, from: Weights): Weights =>
   new Map([...weights, ...[...from].filter(([name]) => name.endsWith(".mean") || name.endsWith(".var"))])
 
-const describe = (state: TrainingState): string =>
-  `trained from random weights on Imagenette (${state.images} images in ${state.step} steps), seed ${state.recipe.seed}`
+const describe = (state: TrainingState, data: string): string =>
+  `trained from random weights on ${basename(resolve(data))} (${state.images} images in ${state.step} steps), seed ${state.recipe.seed}`
 
 export const trainingStateFile = "training.json"
 export const trainingLogFile = "training-log.jsonl"
 
 export const exportArtifact = async (options: ExportOptions, spec: SupernetSpec): Promise<TrainingState> => {
   const { weights, state } = checkpointWeights(join(options.run, "state.bin"), spec)
-  const named = { ...state.spec, version: options.version }
+  const named = { ...state.spec, name: options.name ?? state.spec.name, version: options.version }
   const calibrated =
     options.statisticsFrom === undefined
       ? await calibrate(
@@ -75,13 +76,34 @@ export const exportArtifact = async (options: ExportOptions, spec: SupernetSpec)
           options.calibration,
         )
       : withStatistics(weights, (await Effect.runPromise(readArtifact(options.statisticsFrom))).weights)
-  await Effect.runPromise(writeArtifact(options.artifact, named, calibrated, { training: describe(state) }))
+  await Effect.runPromise(
+    writeArtifact(options.artifact, named, calibrated, {
+      training: describe(state, options.data),
+    }),
+  )
   const { spec: _, ...rest } = state
   await writeFile(join(options.artifact, trainingStateFile), `${JSON.stringify(rest, null, 1)}\n`)
   const log = join(options.run, "log.jsonl")
   if (existsSync(log)) await writeFile(join(options.artifact, trainingLogFile), await readFile(log))
   await Effect.runPromise(recordFiles(options.artifact, [trainingStateFile, trainingLogFile]))
   return state
+}
+
+/**
+ * An artifact again, with statistics from images: for weights from elsewhere, whose statistics are those of one network only.
+ * `calibrated` gets no training state: the weights are as they were.
+ */
+export const calibrateArtifact = async (
+  artifact: string,
+  calibrated: string,
+  data: string,
+  options: CalibrateOptions,
+): Promise<void> => {
+  const { spec, weights, manifest } = await Effect.runPromise(readArtifact(artifact))
+  const images = await calibrationImages(data, spec.resolutions)
+  const training = `${manifest.training}; statistics calibrated on ${basename(resolve(data))}`
+  const all = await calibrate(spec, weights, images, options)
+  await Effect.runPromise(writeArtifact(calibrated, spec, all, { training }))
 }
 
 /**

@@ -1,5 +1,9 @@
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { Effect } from "effect"
 import { describe, expect, it } from "vitest"
-import { weightProblems } from "../../../supernet/Artifact.ts"
+import { readArtifact, weightProblems, writeArtifact } from "../../../supernet/Artifact.ts"
 import type { ImageSet } from "../../../supernet/Data.ts"
 import { seededRandom } from "../../../supernet/Random.ts"
 import { maxSubmodel, minSubmodel } from "../../../supernet/Submodel.ts"
@@ -10,8 +14,10 @@ import {
   defaultCalibration,
   recalibrate,
 } from "../../../supernet/train/Calibrate.ts"
+import { calibrateArtifact } from "../../../supernet/train/Export.ts"
 import { KernelNetwork, plainPlan } from "../../../supernet/train/KernelNetwork.ts"
 import { packParameters } from "../../../supernet/train/Parameters.ts"
+import { makeColourImages } from "../ColourImages.ts"
 import { largestDifference, livelyWeights, tinySpec } from "../Tiny.ts"
 
 const noise = (size: number, count: number): ImageSet => {
@@ -31,6 +37,26 @@ const images = new Map(tinySpec.resolutions.map((r) => [r, noise(r, 24)]))
 const weights = livelyWeights(tinySpec, 1)
 
 describe("calibration", () => {
+  it("of an artifact from elsewhere keeps its weights and says what was done", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "murmuration-calibrate-"))
+    process.env["MURMURATION_CACHE"] = join(folder, "cache")
+    try {
+      const [from, to] = [join(folder, "from"), join(folder, "to")]
+      await makeColourImages(folder)
+      await Effect.runPromise(writeArtifact(from, tinySpec, weights, { training: "elsewhere" }))
+      await calibrateArtifact(from, to, folder, { ...defaultCalibration, submodels: 9, batch: 8 })
+      const [before, after] = await Promise.all([from, to].map((d) => Effect.runPromise(readArtifact(d))))
+      expect(after?.spec).toEqual(before?.spec)
+      expect(after?.weights.get("blocks.0.dw")).toEqual(before?.weights.get("blocks.0.dw"))
+      expect(before?.weights.has("blocks.3.stats.k7e6.dw_bn.mean")).toBe(false)
+      expect(after?.weights.has("blocks.3.stats.k7e6.dw_bn.mean")).toBe(true)
+      expect(after?.manifest.training).toMatch(/^elsewhere; statistics calibrated on murmuration-calibrate-/)
+    } finally {
+      delete process.env["MURMURATION_CACHE"]
+      rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+    }
+  })
+
   it("gives every block variant its statistics, the same at every resolution, in the artifact's form", async () => {
     const calibrated = await calibrate(tinySpec, weights, images, {
       ...defaultCalibration,
