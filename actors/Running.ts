@@ -45,3 +45,25 @@ export const originOf = ({ prepared }: Running): DeviceId => (prepared.strategy.
 
 /** Time left to the request, ms; negative in the time that it is kept beyond it. */
 export const budgetLeftMs = ({ expiresMs }: Running): number => expiresMs - graceMs - performance.now()
+
+/** Takes an input in; gives the tasks that it completes. What has arrived before, or belongs elsewhere, is left out. */
+export const takeIn = (
+  { prepared, work, pieces, firstInputMs }: Running,
+  piece: Piece,
+): ReadonlyArray<number> => {
+  const task = prepared.graph.edges[piece.edge]?.to ?? -1
+  const arrival = work.arrive(piece.edge)
+  if (arrival.kind !== "taken") return []
+  pieces.set(task, [...(pieces.get(task) ?? []), piece])
+  if (!firstInputMs.has(task)) firstInputMs.set(task, performance.now())
+  return arrival.ready
+}
+
+/** What a task that is ready runs on, and how long it was gathered; it is held no longer. */
+export const takeOut = ({ pieces, firstInputMs }: Running, task: number) => {
+  const nowMs = performance.now()
+  const inputs = pieces.get(task) ?? []
+  pieces.delete(task)
+  const bytesIn = inputs.reduce((sum, p) => sum + p.data.byteLength, 0)
+  return { inputs, gathered: { task, gatherMs: nowMs - (firstInputMs.get(task) ?? nowMs), bytesIn } }
+}

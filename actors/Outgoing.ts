@@ -1,0 +1,48 @@
+/** Pieces on their way to the devices that need them: which tile a piece becomes, and to whom its edge leads. */
+import { Effect } from "effect"
+import type { Piece } from "../devices/engine/Pieces.ts"
+import type { DeviceId } from "../subjects/DeviceId.ts"
+import type { ErrorBody } from "../subjects/ErrorReply.ts"
+import type { Tile } from "../subjects/TileCodec.ts"
+import { regionHeight, regionWidth } from "../supernet/Partition.ts"
+import type { Edge } from "../supernet/TaskGraph.ts"
+import { budgetLeftMs, type Running } from "./Running.ts"
+import { sendError } from "./TileChecks.ts"
+import type { TilesShape } from "./Tiles.ts"
+
+const tileOf = (r: Running, edge: Edge, piece: Piece): Tile => ({
+  requestId: r.requestId,
+  attempt: r.attempt,
+  strategyId: r.prepared.strategyId,
+  edge: piece.edge,
+  shape: [edge.channels, regionHeight(edge.region), regionWidth(edge.region)],
+  bits: piece.bits,
+  scale: piece.scale,
+  zeroPoint: piece.zeroPoint,
+  budgetMs: Math.max(1, budgetLeftMs(r)),
+  bytes: new Uint8Array(piece.data),
+})
+
+/**
+ * All pieces at once: each peer has its own window, so a slow link holds up nobody else. `failed` is run for each that did
+ * not get away.
+ */
+export const sendPieces = (
+  tiles: Pick<TilesShape, "send">,
+  r: Running,
+  pieces: ReadonlyArray<Piece>,
+  failed: (error: ErrorBody, peer: DeviceId) => Effect.Effect<void>,
+): Effect.Effect<void> =>
+  Effect.forEach(
+    pieces,
+    (piece) => {
+      const edge = r.prepared.graph.edges[piece.edge]
+      const to = edge === undefined ? undefined : r.prepared.strategy.devices[edge.toDevice]
+      if (edge === undefined || to === undefined) return Effect.void
+      const peer = to as DeviceId
+      return tiles
+        .send(peer, tileOf(r, edge, piece))
+        .pipe(Effect.catch((e) => failed(sendError(e, peer), peer)))
+    },
+    { concurrency: "unbounded", discard: true },
+  )
