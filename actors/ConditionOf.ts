@@ -1,7 +1,12 @@
-/** The condition of the moment: who can be planned with, how their links are, and how much each has to do already. */
+/**
+ * The condition of the moment: who can be planned with, how their links are, and how much each has to do already; and the
+ * one that a forecast leads to expect.
+ */
 import { type Condition, idealBandwidthMbps } from "../policies/Condition.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
+import type { LinkForecast } from "../subjects/LinkMessages.ts"
 import type { BacklogShape } from "./Backlog.ts"
+import { atRest } from "./Congestion.ts"
 import type { LinkTableShape } from "./LinkTable.ts"
 import type { Member } from "./MemberTable.ts"
 import type { MembershipShape } from "./Membership.ts"
@@ -41,3 +46,13 @@ export const conditionOf =
     const local = { id: self.device, type, bandwidthMbps: idealBandwidthMbps, delayMs: 0 }
     return { devices: [{ ...local, ...waiting(self.device) }, ...membership.usable().flatMap(remote)] }
   }
+
+/** What is there now, idle, with the links that are expected. */
+export const expectedCondition = (now: Condition, links: ReadonlyArray<LinkForecast>): Condition => ({
+  devices: atRest(now).devices.map((d) => {
+    const link = links.find((l) => l.peer === d.id)
+    return link === undefined
+      ? d
+      : { ...d, bandwidthMbps: Math.max(0.01, link.bandwidthMbps), delayMs: link.delayMs }
+  }),
+})

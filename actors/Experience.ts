@@ -2,6 +2,7 @@
  * How the latency of answers compares to what was predicted, lately: a loaded machine, a profile that flatters, a link that
  * jitters. The Planner aims below the SLO by this factor, so that what it promises is kept.
  */
+import type { Slo } from "../policies/Condition.ts"
 
 /** Answers that are remembered, and how many say enough. */
 const window = 32
@@ -26,5 +27,10 @@ export class Experience {
     const sorted = [...this.ratios].sort((a, b) => a - b)
     const usual = sorted[sorted.length >> 1] ?? 1
     return Math.min(largest, Math.max(1, Math.ceil(usual / step - 1e-9) * step))
+  }
+
+  /** What to aim for so that the client's objective is kept. */
+  aim(slo: Slo): Slo {
+    return slo.kind === "accuracy" ? slo : { kind: "latency", latencyMs: slo.latencyMs / this.factor() }
   }
 }

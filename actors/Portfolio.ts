@@ -5,7 +5,7 @@
 import type { Condition, Slo } from "../policies/Condition.ts"
 import { encodeStrategy, type Genome, type Space } from "../policies/Genome.ts"
 import { meetsSlo, type Outcome, score } from "../policies/Objective.ts"
-import type { World } from "../policies/World.ts"
+import { judge, type World } from "../policies/World.ts"
 import { localStrategy, normalizeStrategy, type Strategy, strategyId } from "../supernet/Strategy.ts"
 import { type Submodel, uniformSubmodel } from "../supernet/Submodel.ts"
 
@@ -105,6 +105,14 @@ export class Portfolio {
       if (!this.pinned.has(oldest)) this.entries.delete(oldest)
     }
     return id
+  }
+
+  /** Any strategy, as this condition and objective make it look; none where a device of it is not there. */
+  judge(strategy: Strategy, condition: Condition, slo: Slo): Judged | undefined {
+    const ids = condition.devices.map((d) => d.id)
+    if (!strategy.devices.every((d) => ids.includes(d))) return undefined
+    const outcome = judge(this.world, condition, slo).outcome(encodeStrategy(this.space, strategy, ids))
+    return { strategy, outcome, meets: meetsSlo(slo, outcome) }
   }
 
   /** The best strategy known for this condition and objective. */

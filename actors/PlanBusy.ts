@@ -1,0 +1,67 @@
+/**
+ * Planning while devices have something to do: work has its price (`Congestion.ts`), whole requests may be handed over to
+ * other devices, and nobody waits for thinking. Now and then the part of the swarm that is idle is thought about, and what
+ * would be better than what is ready is made ready, one strategy at a time.
+ */
+import { Effect } from "effect"
+import type { Condition, Slo } from "../policies/Condition.ts"
+import type { DeviceId } from "../subjects/DeviceId.ts"
+import { idlePart } from "./Congestion.ts"
+import { knownPlan } from "./Plan.ts"
+import type { Load, Portfolio } from "./Portfolio.ts"
+import type { Thoughts } from "./Thoughts.ts"
+
+/** Thinking, and making ready what was found, takes computation from the requests under way: not more often than this. */
+const busyThinkEveryMs = 1000
+/** Devices that whole requests are handed to: more would crowd out what was found by thinking. */
+const maxHandOvers = 12
+
+/** Whole networks on each of the other devices: what one entry device needs to use all of a busy swarm. */
+class HandOvers {
+  private readonly local: DeviceId
+  private readonly known: Portfolio
+  private readonly devices = new Set<string>()
+
+  constructor(local: DeviceId, known: Portfolio) {
+    this.local = local
+    this.known = known
+  }
+
+  /** To those who are there now. */
+  update({ devices }: Condition): void {
+    for (const { id } of devices.slice(1, 1 + maxHandOvers)) {
+      if (!this.devices.has(id)) this.known.addHandOvers(this.local, id)
+      this.devices.add(id)
+    }
+    for (const id of this.devices) {
+      if (devices.some((d) => d.id === id)) continue
+      this.devices.delete(id)
+      this.known.unpin(id)
+    }
+  }
+}
+
+/** Gives no plan where nothing that is known can be run. */
+export const makePlanBusy = (
+  local: DeviceId,
+  known: Portfolio,
+  thoughts: Thoughts,
+  loadOf: (now: Condition) => Load,
+) => {
+  const handOvers = new HandOvers(local, known)
+  let thinkAfterMs = 0
+  return Effect.fnUntraced(function* (now: Condition, slo: Slo) {
+    handOvers.update(now)
+    const { all, ready } = known.bestUnderLoad(now, slo, loadOf(now))
+    const best = ready ?? all
+    if (best === undefined) return undefined
+    if (all !== undefined && all.strategy !== best.strategy) yield* thoughts.makeReady(all.strategy)
+    const topic = thoughts.topic(idlePart(now), slo)
+    const nowMs = performance.now()
+    if (thoughts.decided(topic) === undefined && thoughts.isIdle() && nowMs > thinkAfterMs) {
+      thinkAfterMs = nowMs + busyThinkEveryMs
+      yield* thoughts.think(topic, "search")
+    }
+    return knownPlan(best)
+  })
+}
