@@ -2,9 +2,9 @@
  * Fits the accuracy predictor on a table of measured strategies: squared error, Adam, weight decay chosen by cross-validation,
  * the whole table as one batch. A few hundred rows take some seconds.
  *
- * Cuts and narrow values never add accuracy, whatever noise in the table says: a search would find and exploit each such gain.
- * Weights are projected after each step so that the prediction can only fall with them (a partially monotonic network; Sill
- * 1997), and how much still depends on the rest, such as the resolution.
+ * Cuts and narrow values never add accuracy, and larger kernels and expand ratios never take any, whatever noise in the table
+ * says: a search would find and exploit each such gain. Weights are projected after each step so that the prediction can only
+ * fall, or rise, with them (a partially monotonic network; Sill 1997); how much still depends on the rest, such as the resolution.
  */
 import {
   AccuracyPredictor,
@@ -35,7 +35,7 @@ export const defaultFit: FitOptions = {
   hidden: 12,
   steps: 600,
   learningRate: 3e-3,
-  decays: [1e-4, 1e-3, 1e-2, 1e-1, 1],
+  decays: [1e-3, 3e-3, 1e-2, 3e-2, 1e-1],
   heldOutShare: 0.2,
   seed: 1,
 }
@@ -92,6 +92,39 @@ const gradientOf = (
   }
 }
 
+/** The nearest values (least squares) that do not fall: pools those that do (pool adjacent violators). */
+export const isotonic = (values: ReadonlyArray<number>): ReadonlyArray<number> => {
+  const pools: Array<{ sum: number; count: number }> = []
+  for (const value of values) {
+    let pool = { sum: value, count: 1 }
+    for (let last = pools.at(-1); last !== undefined && last.sum / last.count > pool.sum / pool.count;) {
+      pool = { sum: pool.sum + last.sum, count: pool.count + last.count }
+      pools.pop()
+      last = pools.at(-1)
+    }
+    pools.push(pool)
+  }
+  return pools.flatMap(({ sum, count }) => Array.from({ length: count }, () => sum / count))
+}
+
+/** Along each row of features (`FeatureSpace.rising`), weights rise in the direction in which the prediction does. */
+const projectRising = (
+  p: Float64Array,
+  rows: ReadonlyArray<ReadonlyArray<number>>,
+  size: number,
+  hidden: number,
+): void => {
+  const stride = 1 + hidden
+  const outputAt = (size + 1) * stride
+  for (let j = 0; j < stride; j++) {
+    const sign = j === 0 || p[outputAt + j - 1]! > 0 ? 1 : -1
+    for (const row of rows) {
+      const rising = isotonic(row.map((f) => sign * p[f * stride + j]!))
+      for (const [i, f] of row.entries()) p[f * stride + j] = sign * rising[i]!
+    }
+  }
+}
+
 /** Whatever a cost (`FeatureSpace.isCost`) does to the prediction, directly or by a hidden unit, is at most nothing. */
 const projectCosts = (p: Float64Array, costs: ReadonlyArray<number>, size: number, hidden: number): void => {
   const stride = 1 + hidden
@@ -113,7 +146,7 @@ const fitRows = (
   options: FitOptions,
 ): Omit<PredictorData, "heldOut"> => {
   const space = new FeatureSpace(spec)
-  const { reach, size } = space
+  const { reach, size, rising } = space
   const costs = Array.from({ length: size }, (_, f) => f).filter((f) => space.isCost(f))
   const { hidden } = options
   const stride = 1 + hidden
@@ -136,6 +169,7 @@ const fitRows = (
       p[i]! -= (rate * (m[i]! / (1 - 0.9 ** step))) / (Math.sqrt(v[i]! / (1 - 0.99 ** step)) + 1e-9)
     }
     projectCosts(p, costs, size, hidden)
+    projectRising(p, rising, size, hidden)
   }
   const slice = (at: number, n: number) => Array.from(p.subarray(at, at + n), round)
   return {

@@ -77,6 +77,15 @@ export class FeatureSpace {
     return feature >= resolutions.length && offset > kernels.length + expands.length
   }
 
+  /** Rows of features of one block, or one stage, along which accuracy can only rise: its kernels, its expand ratios. */
+  get rising(): ReadonlyArray<ReadonlyArray<number>> {
+    const { resolutions, kernels, expands } = this.spec
+    const places = (this.size - resolutions.length) / this.#perBlock
+    return Array.from({ length: places }, (_, place) => resolutions.length + place * this.#perBlock).flatMap(
+      (start) => [kernels.map((_, i) => start + i), expands.map((_, i) => start + kernels.length + i)],
+    )
+  }
+
   resolution(index: number): ReadonlyArray<number> {
     return [index]
   }
