@@ -32,8 +32,8 @@ const flags = {
     Flag.withDefault(""),
   ),
   profile: Flag.String("profile").pipe(
-    Flag.withDescription("Device type that is emulated"),
-    Flag.withDefault("raspberry-pi-zero-2-w"),
+    Flag.withDescription("Device types that are emulated, in turn; the first one serves"),
+    Flag.withDefault("raspberry-pi-zero-2-w,raspberry-pi-4,raspberry-pi-5"),
   ),
   clients: Flag.Int("clients").pipe(
     Flag.withDescription("Clients that ask at the same time"),
@@ -63,11 +63,20 @@ interface DemoOptions {
   readonly json: boolean
 }
 
+/** Type of each device. */
+const profilesOf = ({
+  devices,
+  profile,
+}: Pick<DemoOptions, "devices" | "profile">): ReadonlyArray<string> => {
+  const types = profile.split(",").map((p) => p.trim())
+  return Array.from({ length: Math.max(1, devices) }, (_, i) => types[i % types.length] ?? "")
+}
+
 const startBox = (o: DemoOptions) =>
   swarmBox({
-    devices: Array.from({ length: Math.max(1, o.devices) }, (_, i) => ({
+    devices: profilesOf(o).map((profile, i) => ({
       id: DeviceId.make(`pi-${i + 1}`),
-      profile: o.profile,
+      profile,
       ...(i === 0 || demoPhases[0] === undefined ? {} : { link: demoPhases[0].link }),
     })),
     ...(o.supernet === "" ? {} : { supernet: o.supernet }),
@@ -174,7 +183,7 @@ export const demoCommand = Command.make("demo", flags, (given) =>
     )
     const box = yield* startBox(given)
     yield* say(
-      `Up. Devices are emulated (${given.profile}: real inference, results held to its speed), links are shaped, ${description}.\n` +
+      `Up. Devices are emulated (${profilesOf(given).join(", ")}: real inference, results held to their speed), links are shaped, ${description}.\n` +
         dim(
           "Each line: what the client asked for, latency at the serving device, the answer, how it was decided, what ran where.\n" +
             "First a few seconds for measuring links and building sessions ...",

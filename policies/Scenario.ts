@@ -35,7 +35,7 @@ export const Scenario = Schema.Struct({
 })
 export type Scenario = typeof Scenario.Type
 
-export const scenarioNames = ["augmented", "swarm", "augmented-imagenet", "swarm-imagenet"] as const
+export const scenarioNames = ["augmented", "swarm", "team", "augmented-imagenet", "swarm-imagenet"] as const
 
 export const decodeScenario = Schema.decodeUnknownSync(Scenario)
 
