@@ -9,6 +9,8 @@ const window = 32
 const enough = 4
 /** A factor beyond this is a fault to mend, not a thing to plan with. */
 const largest = 1.5
+/** Share of the answers that the factor covers. Aiming by the median, every other answer would miss an objective that binds. */
+const kept = 0.8
 /** In steps, so that conditions stay comparable from one request to the next. */
 const step = 0.05
 
@@ -25,8 +27,8 @@ export class Experience {
   factor(): number {
     if (this.ratios.length < enough) return 1
     const sorted = [...this.ratios].sort((a, b) => a - b)
-    const usual = sorted[sorted.length >> 1] ?? 1
-    return Math.min(largest, Math.max(1, Math.ceil(usual / step - 1e-9) * step))
+    const excess = sorted[Math.floor(kept * (sorted.length - 1))] ?? 1
+    return Math.min(largest, Math.max(1, Math.ceil(excess / step - 1e-9) * step))
   }
 
   /** What to aim for so that the client's objective is kept. */
