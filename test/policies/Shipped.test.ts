@@ -14,12 +14,14 @@ const folder = join(import.meta.dirname, "..", "..", "policies", "artifacts")
 const names = readdirSync(folder)
 
 describe("shipped policies", () => {
-  it("are there for both scenarios and both kinds of SLO", () => {
+  it("are there for every scenario of the shipped supernet and both kinds of SLO", () => {
     expect(names.toSorted()).toEqual([
       "augmented-accuracy",
       "augmented-latency",
       "swarm-accuracy",
       "swarm-latency",
+      "team-accuracy",
+      "team-latency",
     ])
   })
 
