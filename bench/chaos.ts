@@ -190,6 +190,8 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
       { name: "lost", value: lost, op: "=", bound: 0 },
       { name: "doubled", value: seen.doubled, op: "=", bound: 0 },
       { name: "wrong", value: verdict.wrong.length, op: "=", bound: 0 },
+      // Where plans stay local, no killed device may have held work: then the next line would say nothing.
+      { name: "requests_on_killed_devices", value: extras.length, op: ">=", bound: 1 },
       { name: "kill_recovery_extra_ms_p95", value: p95(extras), op: "<=", bound: 300 },
       { name: "join_s", value: p95(joined), op: "<=", bound: 2 },
       { name: "planned_after_kill_ms_p95", value: p95(planned), op: "<=", bound: 1000 },
