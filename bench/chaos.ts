@@ -12,7 +12,7 @@ import { type BenchModule, type BenchOptions, type BenchResult, median, quantile
 import { applyFault, type Fault, faultScript } from "./chaos/Faults.ts"
 import { carriesAfterMs } from "./chaos/Joins.ts"
 import { cpuMeter } from "./chaos/Machine.ts"
-import { deviceCount, fiveDevices, until, usualLink } from "./chaos/FiveDevices.ts"
+import { deviceCount, fiveDevices, teamText, until, usualLink } from "./chaos/FiveDevices.ts"
 import {
   afterFarewell,
   answersOf,
@@ -211,7 +211,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
     ],
     notes: [
       `supernet ${name} ${version}${trained ? "" : " (untrained weights)"}; ${pictures.length} ${picturesFrom()}; objectives ${JSON.stringify(slosOf(s.slow))}; deadline ${s.deadlineMs / 1000} s`,
-      `five emulated Raspberry Pi 4s in slow motion (all times ${s.slow} times longer), links of 200 Mbps and 2 ms; a client at each leaf, ${s.perSecond} requests/s in all, steady`,
+      `five emulated devices (${teamText}) in slow motion (all times ${s.slow} times longer), links of 200 Mbps and 2 ms; a client at each leaf, ${s.perSecond} requests/s in all, steady`,
       `faults: ${[...byKind].map(([kind, of]) => `${kind} ${of.length}`).join(", ")}`,
       `${verdict.checked} answers of ${verdict.strategies} strategies checked; those that round nothing are within ${verdict.worstExact.toExponential(1)} of the evaluation in one session (bound 1e-4), the others within 5e-2`,
       `a client asks again, up to three times, where nobody listens, an error says that it may help, or half of its time passed in silence: the serving device itself may be the one that is killed`,

@@ -1,4 +1,7 @@
-/** Five emulated devices on shaped links, as real processes, a client at each leaf, and what the devices say about each other. */
+/**
+ * Five emulated devices on shaped links, as real processes, a client at each leaf, and what the devices say about each other.
+ * Three are slow and two are fast: the slow ones have reason to let others work for them, so that faults hit work under way.
+ */
 import { Effect, Layer, Result, Schedule } from "effect"
 import { type SwarmBox, swarmBox } from "../../deploy/SwarmBox.ts"
 import type { Link } from "../../devices/latency/Condition.ts"
@@ -10,7 +13,15 @@ import type { DeviceStatus } from "../../subjects/SwarmMessages.ts"
 import type { Mark } from "./Measures.ts"
 import { Client } from "./Traffic.ts"
 
-export const deviceCount = 5
+const team: ReadonlyArray<readonly [name: string, profile: string]> = [
+  ["zero-1", "raspberry-pi-zero-2-w"],
+  ["zero-2", "raspberry-pi-zero-2-w"],
+  ["zero-3", "raspberry-pi-zero-2-w"],
+  ["pi4-1", "raspberry-pi-4"],
+  ["pi5-1", "raspberry-pi-5"],
+]
+export const teamText = "three Raspberry Pi Zero 2 W, a Pi 4 and a Pi 5"
+export const deviceCount = team.length
 export const usualLink: Link = { upMbps: 200, downMbps: 200, delayMs: 2 }
 
 const connect = (options: BusOptions) =>
@@ -63,8 +74,9 @@ export const until = (condition: () => boolean, limitMs: number) =>
 
 /** Starts everything; resolves when all devices see each other. */
 export const fiveDevices = Effect.fnUntraced(function* (slow: number, flags: ReadonlyArray<string> = []) {
-  const ids = Array.from({ length: deviceCount }, (_, i) => DeviceId.make(`pi-${i + 1}`))
-  const devices = ids.map((id) => ({ id, profile: "raspberry-pi-4", slow, link: usualLink, flags }))
+  const devices = team.map(([name, profile]) => {
+    return { id: DeviceId.make(name), profile, slow, link: usualLink, flags }
+  })
   const box = yield* swarmBox({ devices })
   const heard = yield* listening(box)
   const clients = yield* Effect.forEach(box.devices, (handle) =>
