@@ -204,21 +204,34 @@ export const improve = (
   return best
 }
 
-/** The best of all ladder submodels under all first layouts, best first. */
+/**
+ * The best of all ladder submodels under all first layouts, best first. Whole on one device they are all looked at, whatever the
+ * time: on a machine that hardly gets a core the answer is still one of every size on every device.
+ */
 const survey = (judge: Judge, budget: Budget, width = 6): ReadonlyArray<Candidate> => {
   const best = keepBest(width)
-  const stop = stopper(budget, judge.evaluations)
   const { space } = judge
-  const first = layouts(space, remotesByLatency(judge))
+  const stop = stopper(budget, judge.evaluations)
   const steps = ladderOf(space)
+  const first = layouts(space, remotesByLatency(judge))
+  const offer = (step: Genome, layout: Layout) => {
+    const genome = apply(space, step, layout)
+    best.offer({ genome, score: judge.score(genome) })
+  }
+  const isSpent = stopper({ evaluations: budget.evaluations ?? Number.POSITIVE_INFINITY }, judge.evaluations)
+  for (const step of steps) {
+    for (const whole of first.slice(0, judge.usable.length)) {
+      if (isSpent() && best.kept.length > 0) return best.kept
+      offer(step, whole)
+    }
+  }
   // Breadth first over the ladder (every 7th, then the others): a small budget still sees all sizes.
   for (let offset = 0; offset < 7; offset++) {
     for (let s = offset; s < steps.length; s += 7) {
-      for (const layout of first) {
+      for (const layout of first.slice(judge.usable.length)) {
         const step = steps[s]
-        if (step === undefined || (stop() && best.kept.length > 0)) return best.kept
-        const genome = apply(space, step, layout)
-        best.offer({ genome, score: judge.score(genome) })
+        if (step === undefined || stop()) return best.kept
+        offer(step, layout)
       }
     }
   }
