@@ -10,6 +10,7 @@ import { type Refusal, refusal } from "../subjects/ErrorReply.ts"
 import { type InferReply, type InferRequest, refuseInfer } from "../subjects/InferMessages.ts"
 import { type Arrival, listen, serve } from "../subjects/Serve.ts"
 import * as Subjects from "../subjects/Subjects.ts"
+import type { Strategy } from "../supernet/Strategy.ts"
 import { admission, type Admission } from "./Admission.ts"
 import { Backlog } from "./Backlog.ts"
 import { Executor } from "./Executor.ts"
@@ -19,9 +20,9 @@ import { Membership } from "./Membership.ts"
 import { Planner } from "./Planner.ts"
 import { Reconfig } from "./Reconfig.ts"
 import { Results } from "./Results.ts"
-import { Self } from "./Self.ts"
+import { Self, type SelfShape } from "./Self.ts"
 import { SharedStrategies } from "./SharedStrategies.ts"
-import { makeTries } from "./Tries.ts"
+import { makeTries, type TryActors } from "./Tries.ts"
 
 export interface SchedulerOptions {
   /** Requests served at once at most; further ones wait in a queue of `queued`, each client in turn, then are refused. */
@@ -48,117 +49,148 @@ const perDevice = 4
 
 const full = refusal("Overloaded", "the queue is full", "try again later, or elsewhere", true)
 
-const make = (options: SchedulerOptions) =>
+/** A request as it came in, with its deadline running. */
+const jobOf = (self: SelfShape, request: InferRequest, { arrivedMs }: Arrival, options: JobOptions): Job => {
+  const key = RequestId.make(`${self.device}-${self.identity.nonce}-${options.number}`)
+  return {
+    id: request.id ?? key,
+    key,
+    request,
+    arrivedMs,
+    deadlineMs: arrivedMs + (request.deadlineMs ?? options.defaultDeadlineMs),
+    image: imageOf(request, self.emulated ? self.profile.decodeMs : 0),
+  }
+}
+
+interface JobOptions {
+  /** Of the requests of this session. */
+  readonly number: number
+  readonly defaultDeadlineMs: number
+}
+
+/** Fails where the request would still wait when its deadline passes. */
+const refuseIfLate = (job: Job, admitted: Admission, waitMs: number) => {
+  const nowMs = performance.now()
+  if (nowMs >= job.deadlineMs) return Effect.fail(deadlineExpired(job))
+  if (nowMs + waitMs <= job.deadlineMs) return Effect.void
+  const detail = `${admitted.inFlight()} requests are under way; this one would wait about ${Math.round(waitMs)} ms`
+  return Effect.fail(refusal("Overloaded", detail, "send fewer at once, or allow a longer deadline", true))
+}
+
+/** Gives the function that answers a client's request, within its deadline. */
+const answering = (options: SchedulerOptions) =>
   Effect.gen(function* () {
     const self = yield* Self
     const planner = yield* Planner
     const shared = yield* SharedStrategies
-    const backlog = yield* Backlog
     const membership = yield* Membership
-    const actors = {
+    const actors: TryActors = {
       executor: yield* Executor,
       reconfig: yield* Reconfig,
       results: yield* Results,
+      backlog: yield* Backlog,
       membership,
+      planner,
+      self,
     }
-    const admitted: Admission = admission(options.concurrency)
+    const admitted = admission(options.concurrency)
     // They wait here with their deadline running: in the bus' queue nobody would tell them that it passed.
     const others = () => membership.usable().filter((m) => m.identity.device !== self.device).length
     const turns = gate(() => Math.min(options.concurrency, perDevice * (1 + others())), options.queued)
-    let counter = 0
+    const answer = makeTries(actors, admitted, options)
+    let number = 0
 
-    const answer = makeTries({ ...actors, self, planner, backlog }, admitted, options)
-    const infer = (request: InferRequest, arrival: Arrival): Effect.Effect<InferReply, Refusal> =>
+    const learn = (strategy: Strategy, reply: InferReply) => {
+      const { predicted, breakdown } = reply
+      self.counters.answered++
+      admitted.observe(predicted.latencyMs, breakdown.executeMs)
+      if (reply.replans > 0) return
+      shared.worked(strategy, reply)
+      planner.observe(predicted.latencyMs, breakdown.decodeMs + breakdown.executeMs)
+    }
+    const refused = ({ tag, detail }: Refusal) => {
+      self.counters.refused++
+      self.noteError(tag, detail)
+    }
+    return (request: InferRequest, arrival: Arrival): Effect.Effect<InferReply, Refusal> =>
       Effect.gen(function* () {
-        const limitMs = request.deadlineMs ?? options.defaultDeadlineMs
-        const key = RequestId.make(`${self.device}-${self.identity.nonce}-${counter++}`)
-        const job: Job = {
-          id: request.id ?? key,
-          key,
-          request,
-          arrivedMs: arrival.arrivedMs,
-          deadlineMs: arrival.arrivedMs + limitMs,
-          image: imageOf(request, self.emulated ? self.profile.decodeMs : 0),
-        }
+        const { defaultDeadlineMs } = options
+        const job = jobOf(self, request, arrival, { number: number++, defaultDeadlineMs })
         const startedMs = performance.now()
-        if (startedMs >= job.deadlineMs) return yield* deadlineExpired(job)
-        const client = arrival.client === "" ? key : arrival.client
-        const waitMs = admitted.predictedWaitMs(turns.ahead(client))
-        if (startedMs - arrival.arrivedMs + waitMs > limitMs) {
-          const detail = `${admitted.inFlight()} requests are under way; this one would wait about ${Math.round(waitMs)} ms`
-          return yield* refusal("Overloaded", detail, "send fewer at once, or allow a longer deadline", true)
-        }
+        const client = arrival.client === "" ? job.key : arrival.client
+        yield* refuseIfLate(job, admitted, admitted.predictedWaitMs(turns.ahead(client)))
         const done = yield* admitted.run(turns.run(client, full, answer(job))).pipe(
           Effect.timeoutOrElse({
             duration: Math.max(1, job.deadlineMs - performance.now()),
             orElse: () => Effect.fail(deadlineExpired(job)),
           }),
         )
-        const queueMs = startedMs - arrival.arrivedMs
-        const reply = replyOf(self, job, done, queueMs)
-        if (done.replans === 0) shared.worked(done.planned.strategy, reply)
+        const reply = replyOf(self, job, done, startedMs - arrival.arrivedMs)
+        learn(done.planned.strategy, reply)
         return reply
       }).pipe(
-        Effect.tap((reply) =>
-          Effect.sync(() => {
-            self.counters.answered++
-            const { predicted, breakdown } = reply
-            admitted.observe(predicted.latencyMs, breakdown.executeMs)
-            if (reply.replans === 0)
-              planner.observe(predicted.latencyMs, breakdown.decodeMs + breakdown.executeMs)
-          }),
-        ),
-        Effect.tapError((e) =>
-          Effect.sync(() => {
-            self.counters.refused++
-            self.noteError(e.tag, e.detail)
-          }),
-        ),
+        Effect.tapError((e) => Effect.sync(() => refused(e))),
         Effect.ensuring(Effect.sync(() => (self.counters.requests = admitted.inFlight()))),
       )
+  })
 
-    const repeats = new Map<string, Deferred.Deferred<InferReply, Refusal>>()
-    /** A client that asks again, because no answer has come, gets the one that is being made. */
-    const inferOnce: SchedulerShape["infer"] = (request, arrival) =>
-      Effect.suspend(() => {
-        if (request.key === undefined) return infer(request, arrival)
-        const key = `${arrival.client}/${request.key}`
-        const running = repeats.get(key)
-        if (running !== undefined) return Deferred.await(running)
-        const answer = Deferred.makeUnsafe<InferReply, Refusal>()
-        repeats.set(key, answer)
-        return infer(request, arrival).pipe(
-          Effect.onExit((exit) => {
-            repeats.delete(key)
-            return Deferred.done(answer, exit)
-          }),
-        )
-      })
-
-    yield* listen({
-      subject: Subjects.result(self.device, Subjects.anyDevice),
-      input: resultMessage,
-      capacity: 4096,
-      whenFull: "drop-newest",
-      handle: (message, { subject }) => {
-        // The bus vouches for the sender in the subject; a message that claims another one is a lie.
-        if (subject !== Subjects.result(self.device, message.device)) {
-          return Effect.sync(() => void self.counters.dropped++)
-        }
-        membership.heard(message.device)
-        return message._tag === "GivenUp" ? actors.executor.abandon(message) : actors.results.deliver(message)
-      },
+/** A client that asks again, because no answer has come, gets the one that is being made. */
+const askedOnce = (infer: SchedulerShape["infer"]): SchedulerShape["infer"] => {
+  const running = new Map<string, Deferred.Deferred<InferReply, Refusal>>()
+  return (request, arrival) =>
+    Effect.suspend(() => {
+      if (request.key === undefined) return infer(request, arrival)
+      const key = `${arrival.client}/${request.key}`
+      const first = running.get(key)
+      if (first !== undefined) return Deferred.await(first)
+      const answer = Deferred.makeUnsafe<InferReply, Refusal>()
+      running.set(key, answer)
+      return infer(request, arrival).pipe(
+        Effect.onExit((exit) => {
+          running.delete(key)
+          return Deferred.done(answer, exit)
+        }),
+      )
     })
+}
+
+/** What devices tell about the work of a request that this one serves. */
+const hearResults = Effect.gen(function* () {
+  const self = yield* Self
+  const membership = yield* Membership
+  const executor = yield* Executor
+  const results = yield* Results
+  yield* listen({
+    subject: Subjects.result(self.device, Subjects.anyDevice),
+    input: resultMessage,
+    capacity: 4096,
+    whenFull: "drop-newest",
+    handle: (message, { subject }) => {
+      // The bus vouches for the sender in the subject; a message that claims another one is a lie.
+      if (subject !== Subjects.result(self.device, message.device)) {
+        return Effect.sync(() => void self.counters.dropped++)
+      }
+      membership.heard(message.device)
+      return message._tag === "GivenUp" ? executor.abandon(message) : results.deliver(message)
+    },
+  })
+})
+
+const make = (options: SchedulerOptions) =>
+  Effect.gen(function* () {
+    const { device } = yield* Self
+    const infer = askedOnce(yield* answering(options))
+    yield* hearResults
     const endpoint = {
       input: inferRequest,
       output: inferReply,
       refuse: refuseInfer,
       concurrency: options.concurrency + options.queued,
       capacity: options.queued,
-      handle: inferOnce,
+      handle: infer,
     }
     yield* serve({ ...endpoint, name: "infer", subject: Subjects.infer, queue: Subjects.inferQueue })
-    yield* serve({ ...endpoint, name: "infer-here", subject: Subjects.inferAt(self.device) })
+    yield* serve({ ...endpoint, name: "infer-here", subject: Subjects.inferAt(device) })
     return Scheduler.of({ infer })
   })
 
