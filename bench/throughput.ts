@@ -178,67 +178,69 @@ const overloadRow = (name: string, done: ReadonlyArray<Done>): Row => {
   }
 }
 
+interface Measured {
+  readonly rows: ReadonlyArray<Row>
+  /** Requests/s of the planner's choices against the one submodel's, at equal accuracy or a loose objective: the worst. */
+  readonly planned: number
+  /** Share within the latency objective with 16 in flight on 5 devices. */
+  readonly within: number
+}
+
+/** One swarm under every load: first the one submodel, whose accuracy the planner is then asked for. */
+const underLoads = Effect.fnUntraced(function* (world: World, quick: boolean) {
+  const [warmUpMs, windowMs] = quick ? [1000, 4000] : [3000, 12_000]
+  const window = { warmUpMs, windowMs, deadlineMs: 30_000 }
+  const devices = world.clients.length
+  const rows: Array<Row> = []
+  const measure = Effect.fnUntraced(function* (load: Load) {
+    const row = rowOf(devices, load, yield* underLoad(world, load))
+    rows.push(row)
+    return row
+  })
+  for (const inFlight of quick ? [1, 16] : [1, 4, 16, 64])
+    yield* measure({ ...window, inFlight, choice: "local" })
+  const accuracy = Number(rows[0]?.["mean accuracy"] ?? 0) - 1e-6
+  let [planned, within] = [Infinity, 0]
+  for (const choice of [{ latencyMs: 150 * slow }, { accuracy }]) {
+    for (const inFlight of quick ? [16] : [1, 16, 64]) {
+      const row = yield* measure({ ...window, inFlight, choice })
+      const all = Number(row["requests/s"])
+      if (inFlight >= 16) planned = Math.min(planned, all / (rate(rows, devices, inFlight) ?? all))
+      if (inFlight === 16 && "latencyMs" in choice) within = Number(row["within SLO"])
+    }
+  }
+  const measured: Measured = { rows, planned, within }
+  return measured
+})
+
+const most = 5
+
 const run = async ({ quick }: BenchOptions): Promise<BenchResult> => {
   const supernet = await Effect.runPromise(Effect.flatMap(defaultArtifact, readArtifact))
-  const [warmUpMs, windowMs] = quick ? [1000, 4000] : [3000, 12_000]
-  const rows: Array<Row> = []
-  const best = new Map<number, number>()
-  /** Accuracy of the one submodel, as predicted. */
-  let accuracy: number | undefined
-  let planned = Infinity
-  let share = 0
-  let storm: Overload = { before: [], during: [], after: [] }
-  for (const count of quick ? [1, 5] : [1, 2, 5]) {
-    await Effect.runPromise(
-      inBox(supernet, count, (world) =>
-        Effect.gen(function* () {
-          for (const inFlight of quick ? [1, 16] : [1, 4, 16, 64]) {
-            const load = { inFlight, warmUpMs, windowMs, deadlineMs: 30_000, choice: "local" as const }
-            const done = yield* underLoad(world, load)
-            const row = rowOf(count, load, done)
-            rows.push(row)
-            best.set(count, Math.max(best.get(count) ?? 0, Number(row["requests/s"])))
-            accuracy ??= Number(row["mean accuracy"])
-          }
-          const objectives = [{ latencyMs: 150 * slow }, { accuracy: (accuracy ?? 0) - 1e-6 }]
-          for (const choice of objectives) {
-            for (const inFlight of quick ? [16] : [1, 16, 64]) {
-              const load = { inFlight, warmUpMs, windowMs, deadlineMs: 30_000, choice }
-              const row = rowOf(count, load, yield* underLoad(world, load))
-              rows.push(row)
-              if (count === 5 && inFlight === 16 && "latencyMs" in choice) share = Number(row["within SLO"])
-              if (count === 5 && inFlight >= 16) {
-                const all = Number(row["requests/s"])
-                planned = Math.min(planned, all / (rate(rows, count, inFlight) ?? all))
-              }
-            }
-          }
-          if (count === 1) storm = yield* overload(world, quick)
-        }),
-      ),
+  const measured: Array<Measured> = []
+  for (const count of quick ? [1, most] : [1, 2, most])
+    measured.push(await Effect.runPromise(inBox(supernet, count, (world) => underLoads(world, quick))))
+  const storm = await Effect.runPromise(inBox(supernet, 1, (world) => overload(world, quick)))
+  const rows = measured.flatMap((m) => m.rows)
+  const best = (devices: number) =>
+    Math.max(
+      ...rows
+        .filter((r) => r["devices"] === devices && r["strategy"] === choiceText("local"))
+        .map((r) => Number(r["requests/s"])),
     )
-  }
   const p50 = (done: ReadonlyArray<Done>) =>
     median(done.filter((d) => isReply(d.result)).map((d) => d.tookMs))
-  const { name, version, trained } = supernet.spec
+  const lost = storm.during.filter((d) => !isTyped(d.result)).length
+  const after = p50(storm.after) / p50(storm.before)
+  const { planned, within } = measured.at(-1) ?? { planned: 0, within: 0 }
   return {
     kind: "measured",
     checks: [
-      { name: "rps_gain_5_devices", value: (best.get(5) ?? 0) / (best.get(1) ?? 1), op: ">=", bound: 3.5 },
+      { name: "rps_gain_5_devices", value: best(most) / best(1), op: ">=", bound: 3.5 },
       { name: "planned_over_local_5_devices", value: planned, op: ">=", bound: 0.95 },
-      { name: "within_slo_16_in_flight", value: share, op: ">=", bound: 0.9 },
-      {
-        name: "overload_lost",
-        value: storm.during.filter((d) => !isTyped(d.result)).length,
-        op: "=",
-        bound: 0,
-      },
-      {
-        name: "latency_after_over_before_overload",
-        value: p50(storm.after) / p50(storm.before),
-        op: "<=",
-        bound: 1.2,
-      },
+      { name: "within_slo_16_in_flight", value: within, op: ">=", bound: 0.9 },
+      { name: "overload_lost", value: lost, op: "=", bound: 0 },
+      { name: "latency_after_over_before_overload", value: after, op: "<=", bound: 1.2 },
     ],
     rows: [
       ...rows,
@@ -246,15 +248,17 @@ const run = async ({ quick }: BenchOptions): Promise<BenchResult> => {
       overloadRow("150 in flight at one device, 2 s deadline", storm.during),
       overloadRow("after", storm.after),
     ],
-    notes: [
-      `supernet ${name} ${version}${trained ? "" : " (untrained weights)"}, ${size} px, depth 3, kernel 5, expand 4`,
-      `emulated Raspberry Pi 4s in slow motion: all times are ${slow} times longer, so that real computation of five devices fits on this machine; without slow motion requests/s would be ${slow} times higher`,
-      "the gain comes from clients that spread over the devices; a request is served by the device that is asked, which is also where a strategy for several devices begins",
-      `load average of this machine at the end: ${loadavg()[0]?.toFixed(1)} on ${cpus().length} cores (the bench itself included)`,
-      "closed loop: a client asks again when it has its answer, and 50 ms after a refusal",
-    ],
+    notes: notesOf(supernet),
   }
 }
+
+const notesOf = ({ spec: { name, version, trained } }: Supernet): ReadonlyArray<string> => [
+  `supernet ${name} ${version}${trained ? "" : " (untrained weights)"}, ${size} px, depth 3, kernel 5, expand 4`,
+  `emulated Raspberry Pi 4s in slow motion: all times are ${slow} times longer, so that real computation of five devices fits on this machine; without slow motion requests/s would be ${slow} times higher`,
+  "the gain comes from clients that spread over the devices; a request is served by the device that is asked, which is also where a strategy for several devices begins",
+  `load average of this machine at the end: ${loadavg()[0]?.toFixed(1)} on ${cpus().length} cores (the bench itself included)`,
+  "closed loop: a client asks again when it has its answer, and 50 ms after a refusal",
+]
 
 export const bench: BenchModule = {
   name: "throughput",

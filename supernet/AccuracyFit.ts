@@ -14,6 +14,7 @@ import {
 } from "./AccuracyPredictor.ts"
 import { normal, seededRandom, shuffled } from "./Random.ts"
 import type { SupernetSpec } from "./Spec.ts"
+import { kendallTau, mean } from "./Statistics.ts"
 
 export interface MeasuredStrategy extends AccuracyQuery {
   /** Top-1 accuracy 0..1. */
@@ -39,23 +40,6 @@ export const defaultFit: FitOptions = {
   heldOutShare: 0.2,
   seed: 1,
 }
-
-/** Kendall's tau-b: agreement of two rankings, ties allowed. */
-export const kendallTau = (a: ReadonlyArray<number>, b: ReadonlyArray<number>): number => {
-  let [agree, tiesA, tiesB, pairs] = [0, 0, 0, 0]
-  for (let i = 0; i < a.length; i++) {
-    for (let j = 0; j < i; j++) {
-      const [x, y] = [Math.sign(a[i]! - a[j]!), Math.sign(b[i]! - b[j]!)]
-      pairs++
-      agree += x * y
-      if (x === 0) tiesA++
-      if (y === 0) tiesB++
-    }
-  }
-  return agree / Math.sqrt((pairs - tiesA) * (pairs - tiesB))
-}
-
-const mean = (values: ReadonlyArray<number>): number => values.reduce((a, b) => a + b, 0) / values.length
 
 interface Row {
   readonly features: ReadonlyArray<number>

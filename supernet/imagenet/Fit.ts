@@ -15,7 +15,7 @@ import { dataRoot } from "../Data.ts"
 import { readTorchCheckpoint } from "../import/TorchCheckpoint.ts"
 import { pick, type Random, seededRandom } from "../Random.ts"
 import { dynamicBlocks, ofaMobileNetV3, type SupernetSpec } from "../Spec.ts"
-import { mean } from "../Statistics.ts"
+import { kendallTau, mean } from "../Statistics.ts"
 import { maxSubmodel, minSubmodel, normalizeSubmodel, type Submodel } from "../Submodel.ts"
 import {
   type AccuracyModel,
@@ -38,18 +38,6 @@ const fineTuningGain: Readonly<Record<number, number>> = { 0: 0, 25: 0.004, 75: 
 const fromSupernet = (s: PublishedSubnet): number => s.top1 - (fineTuningGain[s.fineTuned] ?? 0)
 
 const round = (value: number, digits = 5): number => Number(value.toFixed(digits))
-
-/** Share of pairs that two lists order alike, minus the share that they order differently. */
-const kendallTau = (a: ReadonlyArray<number>, b: ReadonlyArray<number>): number => {
-  let [score, pairs] = [0, 0]
-  for (let i = 0; i < a.length; i++) {
-    for (let j = 0; j < i; j++) {
-      score += Math.sign(((a[i] ?? 0) - (a[j] ?? 0)) * ((b[i] ?? 0) - (b[j] ?? 0)))
-      pairs++
-    }
-  }
-  return score / pairs
-}
 
 const errors = (predicted: ReadonlyArray<number>, wanted: ReadonlyArray<number>) => {
   const off = predicted.map((p, i) => p - (wanted[i] ?? 0))

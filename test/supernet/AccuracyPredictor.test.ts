@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest"
-import { defaultFit, fitPredictor, kendallTau } from "../../supernet/AccuracyFit.ts"
+import { defaultFit, fitPredictor } from "../../supernet/AccuracyFit.ts"
 import { AccuracyPredictor, queryOf } from "../../supernet/AccuracyPredictor.ts"
 import { seededRandom } from "../../supernet/Random.ts"
 import { ofaMobileNetV3 } from "../../supernet/Spec.ts"
+import { kendallTau } from "../../supernet/Statistics.ts"
 import { sampleStrategy, type Strategy } from "../../supernet/Strategy.ts"
 import { activeBlocks } from "../../supernet/Submodel.ts"
 
