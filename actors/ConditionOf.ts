@@ -18,7 +18,7 @@ export interface Known {
   readonly membership: MembershipShape
   readonly links: LinkTableShape
   readonly backlog: BacklogShape
-  readonly tiles: Pick<TilesShape, "queuedMs">
+  readonly tiles: Pick<TilesShape, "queuedMs" | "lateMs">
 }
 
 /** Devices of other types than `profiles` are left out: nothing is known about their speed. */
@@ -28,23 +28,29 @@ export const conditionOf =
     profiles: { readonly includes: (name: string) => boolean },
   ) =>
   (exclude: ReadonlyArray<DeviceId>): Condition => {
+    const begins = (backlogMs: number) => (backlogMs > 0 ? { backlogMs } : {})
     /** A device can begin when it has done what it has to do, and what goes to it first has left the link. */
-    const waiting = (device: DeviceId) => {
-      const mbps = links.get(device)?.bandwidthMbps ?? Infinity
-      const backlogMs = Math.max(backlog.ms(device), tiles.queuedMs(device, mbps))
-      return backlogMs > 0 ? { backlogMs } : {}
+    const waiting = (
+      device: DeviceId,
+      link: { readonly bandwidthMbps: number; readonly delayMs: number },
+    ) => {
+      const onLinkMs = Math.max(tiles.queuedMs(device, link.bandwidthMbps), tiles.lateMs(device, link))
+      return begins(Math.max(backlog.ms(device), onLinkMs))
     }
     const remote = (m: Member) => {
       const { device, profile } = m.identity
       const link = links.get(device)
       if (device === self.device || exclude.includes(device)) return []
       if (link === undefined || !profiles.includes(profile)) return []
-      const { delayMs, bandwidthMbps } = link
-      return [{ id: device, type: profile, bandwidthMbps, delayMs, ...waiting(device) }]
+      // A plan for a link that may just have got worse is made for the worse one: it costs less where the fear is unfounded.
+      const { delayMs, bandwidthMbps } = link.feared ?? link
+      return [{ id: device, type: profile, bandwidthMbps, delayMs, ...waiting(device, link) }]
     }
     const type = self.profile.name
     const local = { id: self.device, type, bandwidthMbps: idealBandwidthMbps, delayMs: 0 }
-    return { devices: [{ ...local, ...waiting(self.device) }, ...membership.usable().flatMap(remote)] }
+    return {
+      devices: [{ ...local, ...begins(backlog.ms(self.device)) }, ...membership.usable().flatMap(remote)],
+    }
   }
 
 /** What is there now, idle, with the links that are expected. */

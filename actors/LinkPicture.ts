@@ -2,7 +2,7 @@
  * What a device knows of its paths to others: what it has measured, what others have told it, and what is remembered of
  * peers that went. Each measurement makes a state of the link, and shows whether that is news.
  */
-import { emptyPath, estimate, type PathHistory } from "../devices/links/Estimator.ts"
+import { emptyPath, estimate, feared, type PathHistory } from "../devices/links/Estimator.ts"
 import type { Witness } from "../devices/links/Probing.ts"
 import { Witnesses } from "../devices/links/Witnesses.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
@@ -24,16 +24,26 @@ const stateOf = (peer: DeviceId, path: PathHistory, nowMs: number, source: Sourc
   }
   const { delayMs, mbps, queueDelayMs, confidence, ageMs, bandwidthAgeMs, samples } = known
   const measured = Number.isFinite(mbps)
+  const bandwidthMbps = measured ? mbps : assumed.bandwidthMbps
+  const worse = feared(path, nowMs)
   return {
     peer,
     delayMs,
-    bandwidthMbps: measured ? mbps : assumed.bandwidthMbps,
+    bandwidthMbps,
     queueDelayMs,
     confidence,
     ageMs: Number.isFinite(ageMs) ? ageMs : 0,
     ...(Number.isFinite(bandwidthAgeMs) ? { bandwidthAgeMs } : {}),
     samples,
     source: measured ? source : "assumed",
+    ...(worse === undefined
+      ? {}
+      : {
+          feared: {
+            delayMs: Math.max(delayMs, worse.delayMs),
+            bandwidthMbps: bandwidthMbps / worse.slowdown,
+          },
+        }),
   }
 }
 

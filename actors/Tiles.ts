@@ -3,6 +3,7 @@
  * its acknowledged chunks, from which the Monitor learns about links for free.
  */
 import { Context, Effect, Layer } from "effect"
+import { monotonicMs } from "../subjects/Connection.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
 import type { Tile } from "../subjects/TileCodec.ts"
 import {
@@ -18,12 +19,23 @@ import { Self } from "./Self.ts"
 export interface TilesShape {
   /** Resolves when the receiver has the whole tile; gives up when the tile's budget is over. */
   readonly send: (to: DeviceId, tile: Tile) => Effect.Effect<SendReceipt, TileSendError>
-  /** What a peer has not acknowledged yet, and when the newest of it was sent. */
+  /** What a peer has not acknowledged yet. */
   readonly outstanding: TileSender["outstanding"]
   /** How long what is to be sent to a peer, and what is under way, occupies a link of this bandwidth. */
   readonly queuedMs: (to: DeviceId, mbps: number) => number
+  /**
+   * By how much the oldest of what a peer has not acknowledged is late on a link like this. Whatever is sent now comes after
+   * it: so long before a sample tells that the link got worse, plans know that something is wrong with it.
+   */
+  readonly lateMs: (to: DeviceId, link: LinkLike) => number
   /** Called for every acknowledged chunk, in the network callback. */
   readonly onTransfer: (listener: (transfer: Transfer) => void) => void
+}
+
+interface LinkLike {
+  readonly bandwidthMbps: number
+  /** One way. */
+  readonly delayMs: number
 }
 
 /** Tiles to one peer that are not acknowledged in full, and their bytes that are not acknowledged. */
@@ -34,6 +46,10 @@ interface Queue {
 
 /** For tiles without a budget. */
 const defaultTimeoutMs = 10_000
+/** A pause of a loaded device's event loop; less is not late. */
+const pauseMs = 20
+
+const wireMs = (bytes: number, mbps: number): number => (bytes * 8) / (mbps * 1000)
 
 const make = Effect.gen(function* () {
   const self = yield* Self
@@ -45,7 +61,7 @@ const make = Effect.gen(function* () {
     onTransfer: (transfer) => {
       membership.heard(transfer.peer)
       const queue = queues.get(transfer.peer)
-      if (queue !== undefined) queue.bytes = Math.max(0, queue.bytes - transfer.bytes)
+      if (queue !== undefined && !transfer.abandoned) queue.bytes = Math.max(0, queue.bytes - transfer.bytes)
       for (const listener of listeners) listener(transfer)
     },
   })
@@ -71,7 +87,14 @@ const make = Effect.gen(function* () {
             () => sent(to),
           ),
       ),
-    queuedMs: (to, mbps) => ((queues.get(to)?.bytes ?? 0) * 8) / (mbps * 1000),
+    queuedMs: (to, mbps) =>
+      wireMs((queues.get(to)?.bytes ?? 0) + sender.outstanding(to).abandonedBytes, mbps),
+    lateMs: (to, { bandwidthMbps, delayMs }) => {
+      const { bytes, firstSentMs } = sender.outstanding(to)
+      if (firstSentMs === undefined) return 0
+      const lateMs = monotonicMs() - firstSentMs - 2 * delayMs - wireMs(bytes, bandwidthMbps)
+      return lateMs > pauseMs ? lateMs : 0
+    },
     outstanding: sender.outstanding,
     onTransfer: (listener) => void listeners.push(listener),
   })

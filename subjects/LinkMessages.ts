@@ -40,6 +40,8 @@ export const LinkState = Schema.Struct({
   bandwidthAgeMs: Schema.optionalKey(Schema.Finite),
   samples: Schema.Int,
   source: Schema.Literals(["assumed", "probe", "tiles"]),
+  /** What its newest samples say where that is worse, and they are too few as yet to be believed. */
+  feared: Schema.optionalKey(Schema.Struct({ delayMs: Schema.Finite, bandwidthMbps: Schema.Finite })),
 })
 export type LinkState = typeof LinkState.Type
 

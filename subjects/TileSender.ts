@@ -27,6 +27,8 @@ export interface Transfer {
   readonly aheadBytes: number
   /** Sent more than once: its time says nothing about the link. */
   readonly resent: boolean
+  /** Nobody waited for it any more; it was under way all the same. */
+  readonly abandoned: boolean
 }
 
 export type TileSendError = BusDown | NobodyListens | Late | Refused | PayloadTooLarge
@@ -50,18 +52,28 @@ export interface SendReceipt {
 }
 
 export interface TileSender {
-  /** Resolves when the receiver has taken every chunk. Interrupting it gives the credits back. */
+  /**
+   * Resolves when the receiver has taken every chunk. Interrupting it gives the credits back; what was sent is still on its
+   * way, counts as outstanding, and is timed when it is acknowledged after all.
+   */
   readonly send: (
     to: DeviceId,
     tile: Tile,
     options: { readonly timeoutMs: number },
   ) => Effect.Effect<SendReceipt, TileSendError>
-  /** What is unacknowledged now, and when the newest of it was sent (monotonic). */
-  readonly outstanding: (to: DeviceId) => {
-    readonly chunks: number
-    readonly bytes: number
-    readonly lastSentMs: number
-  }
+  readonly outstanding: (to: DeviceId) => Outstanding
+}
+
+/** What a peer has not acknowledged now. Times are monotonic. */
+export interface Outstanding {
+  readonly chunks: number
+  readonly bytes: number
+  /** Of those: sent, and waited for by nobody any more. */
+  readonly abandonedBytes: number
+  /** When the oldest of it was sent; absent where there is none. */
+  readonly firstSentMs?: number
+  /** When something was last sent at all. */
+  readonly lastSentMs: number
 }
 
 interface Pending {
@@ -72,6 +84,7 @@ interface Pending {
   readonly aheadBytes: number
   sentMs: number
   sends: number
+  isAbandoned: boolean
   readonly done: (outcome: Effect.Effect<void, TileSendError>) => void
 }
 
@@ -81,6 +94,7 @@ interface Peer {
   readonly sinceMs: number
   chunks: number
   bytes: number
+  abandonedBytes: number
   lastSentMs: number
   /** What the path has carried lately; it is at least that fast. 0: not known yet. */
   bytesPerMs: number
@@ -91,6 +105,8 @@ const defaultWindow = 8
 /** A peer's subscription takes some ms to become known everywhere: one more try for a peer that is new to us. */
 const newPeerMs = 2000
 const secondTryMs = 25
+/** A chunk that nobody waits for is forgotten when it was not acknowledged by then. */
+const abandonedForMs = 5000
 
 const noResponders = (message: Msg) => message.data.length === 0 && message.headers?.code === 503
 
@@ -117,6 +133,7 @@ class Outbox {
       sinceMs: monotonicMs(),
       chunks: 0,
       bytes: 0,
+      abandonedBytes: 0,
       lastSentMs: 0,
       bytesPerMs: 0,
     }
@@ -138,24 +155,43 @@ class Outbox {
         aheadBytes: peer.bytes,
         sentMs: 0,
         sends: 0,
+        isAbandoned: false,
         done: (outcome) => {
-          if (this.pending.delete(token)) this.release(entry)
-          resume(outcome)
+          this.forget(token)
+          if (!entry.isAbandoned) resume(outcome)
         },
       }
       peer.chunks++
       peer.bytes += message.length
       this.pending.set(token, entry)
       this.publish(entry)
-      return Effect.sync(() => {
-        if (this.pending.delete(token)) this.release(entry)
-      })
+      return Effect.sync(() => this.abandon(token))
     })
   }
 
-  private release(entry: Pending): void {
+  private forget(token: string): void {
+    const entry = this.pending.get(token)
+    if (entry === undefined) return
+    this.pending.delete(token)
     entry.peer.chunks--
     entry.peer.bytes -= entry.message.length
+    if (entry.isAbandoned) entry.peer.abandonedBytes -= entry.message.length
+  }
+
+  /** Nobody waits for it any more. If it is under way it occupies the link all the same, and will tell how fast that is. */
+  private abandon(token: string): void {
+    const entry = this.pending.get(token)
+    if (entry === undefined) return
+    if (entry.sends === 0) return this.forget(token)
+    entry.isAbandoned = true
+    entry.peer.abandonedBytes += entry.message.length
+    setTimeout(() => this.forget(token), abandonedForMs).unref()
+  }
+
+  /** When the oldest chunk that the peer has not acknowledged was sent. */
+  firstSentMs(peer: Peer): number | undefined {
+    const sent = [...this.pending.values()].filter((e) => e.peer === peer && e.sends > 0).map((e) => e.sentMs)
+    return sent.length === 0 ? undefined : Math.min(...sent)
   }
 
   private publish(entry: Pending): void {
@@ -173,7 +209,10 @@ class Outbox {
   }
 
   resend(): void {
-    for (const entry of this.pending.values()) this.publish(entry)
+    for (const [token, entry] of this.pending) {
+      if (entry.isAbandoned) this.forget(token)
+      else this.publish(entry)
+    }
   }
 
   onAck(message: Msg): void {
@@ -193,6 +232,7 @@ class Outbox {
       processingMs: ack.processingMs,
       aheadBytes: entry.aheadBytes,
       resent: entry.sends > 1,
+      abandoned: entry.isAbandoned,
     }
     entry.peer.bytesPerMs = bytesPerMsAfter(entry.peer.bytesPerMs, transfer)
     this.options.onTransfer?.(transfer)
@@ -201,7 +241,7 @@ class Outbox {
 
   private onNobody(entry: Pending): void {
     const isNew = monotonicMs() - entry.peer.sinceMs < newPeerMs
-    if (!isNew || entry.sends > 1) {
+    if (!isNew || entry.sends > 1 || entry.isAbandoned) {
       return entry.done(Effect.fail(new NobodyListens({ subject: entry.subject })))
     }
     setTimeout(() => {
@@ -260,8 +300,11 @@ export const makeTileSender = (
     return {
       send,
       outstanding: (to) => {
-        const { chunks, bytes, lastSentMs } = outbox.peer(to)
-        return { chunks, bytes, lastSentMs }
+        const peer = outbox.peer(to)
+        const { chunks, bytes, abandonedBytes, lastSentMs } = peer
+        const firstSentMs = outbox.firstSentMs(peer)
+        const all = { chunks, bytes, abandonedBytes, lastSentMs }
+        return firstSentMs === undefined ? all : { ...all, firstSentMs }
       },
     }
   })

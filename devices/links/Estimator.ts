@@ -285,6 +285,25 @@ export const doubt = (
   return { delay: ping.count > 0, bandwidth: transfer.count > 0 }
 }
 
+/**
+ * What the newest samples would make of the path if they are a step to the worse: its delay (one way, ms), and how many times
+ * longer a transfer takes. Undefined where they are not worse, or have been believed already.
+ */
+export const feared = (
+  history: PathHistory,
+  nowMs: number,
+  settings: EstimatorSettings = defaultEstimatorSettings,
+): { readonly delayMs: number; readonly slowdown: number } | undefined => {
+  const { count } = pingNews(history.pings, settings)
+  const newest = count === 0 ? 0 : anchorMs(clean(history.pings).slice(-count))
+  const { direction, slowdown } = transferNews(history, nowMs, settings)
+  if (newest <= anchorMs(clean(history.pings)) && direction <= 0) return undefined
+  return {
+    delayMs: Math.max(0, newest / 2 - settings.messageMs),
+    slowdown: direction > 0 ? slowdown : 1,
+  }
+}
+
 /** What the samples say now; undefined before the first of any kind. `mbps` is NaN while no transfer told it. */
 export const estimate = (
   history: PathHistory,

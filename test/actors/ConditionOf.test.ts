@@ -5,23 +5,47 @@ import { DeviceId } from "../../subjects/DeviceId.ts"
 const [first, second] = [DeviceId.make("pi-1"), DeviceId.make("pi-2")]
 const profile = "raspberry-pi-4"
 
+const link = { delayMs: 2, bandwidthMbps: 100 }
+
+interface Seen {
+  readonly deviceMs?: number
+  readonly linkMs?: number
+  readonly lateMs?: number
+  readonly more?: { readonly feared?: typeof link }
+}
+
 /** A swarm of two, of which only what a condition is made from is there. */
-const known = (deviceMs: number, linkMs: number): Known =>
+const known = ({ deviceMs = 0, linkMs = 0, lateMs = 0, more = {} }: Seen): Known =>
   ({
     self: { device: first, profile: { name: profile } },
     membership: { usable: () => [{ identity: { device: second, profile } }] },
-    links: { get: (peer: DeviceId) => (peer === second ? { delayMs: 2, bandwidthMbps: 100 } : undefined) },
+    links: { get: (peer: DeviceId) => (peer === second ? { ...link, ...more } : undefined) },
     backlog: { ms: (device: DeviceId) => (device === second ? deviceMs : 0) },
-    tiles: { queuedMs: (to: DeviceId, mbps: number) => (to === second ? (linkMs * 100) / mbps : 0) },
+    tiles: {
+      queuedMs: (to: DeviceId, mbps: number) => (to === second ? (linkMs * 100) / mbps : 0),
+      lateMs: () => lateMs,
+    },
   }) as unknown as Known
 
-const waiting = (deviceMs: number, linkMs: number) =>
-  conditionOf(known(deviceMs, linkMs), { includes: () => true })([]).devices.map((d) => d.backlogMs)
+const condition = (seen: Seen) => conditionOf(known(seen), { includes: () => true })([])
+const waiting = (deviceMs: number, linkMs: number, lateMs = 0) =>
+  condition({ deviceMs, linkMs, lateMs }).devices.map((d) => d.backlogMs)
 
 describe("the condition of the moment", () => {
   it("has a device begin behind its own work, or behind what goes to it first, whichever takes longer", () => {
     assert.deepStrictEqual(waiting(0, 0), [undefined, undefined])
     assert.deepStrictEqual(waiting(80, 30), [undefined, 80])
     assert.deepStrictEqual(waiting(80, 200), [undefined, 200])
+  })
+
+  it("has nothing arrive before what is late on the way there", () => {
+    assert.deepStrictEqual(waiting(0, 30, 120), [undefined, 120])
+  })
+
+  it("plans for the worse link while it may just have got worse", () => {
+    const feared = { delayMs: 40, bandwidthMbps: 5 }
+    const [, remote] = condition({ more: { feared } }).devices
+    assert.deepInclude(remote, feared)
+    assert.deepInclude(condition({}).devices[1], link)
   })
 })

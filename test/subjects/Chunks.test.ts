@@ -11,6 +11,7 @@ const transfer = (bytes: number, elapsedMs: number, more: Partial<Transfer> = {}
   processingMs: 0,
   aheadBytes: 0,
   resent: false,
+  abandoned: false,
   ...more,
 })
 

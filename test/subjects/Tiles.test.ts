@@ -120,6 +120,32 @@ describe("tiles", () => {
     ),
   )
 
+  it.live(
+    "that nobody waits for any more still occupy the link, and are timed when they arrive after all",
+    () =>
+      onBus(() =>
+        Effect.gen(function* () {
+          const held = yield* holdingReceiver
+          const transfers: Array<Transfer> = []
+          const sender = yield* makeTileSender({ device: me, onTransfer: (t) => transfers.push(t) })
+          const sending = yield* Effect.forkChild(sender.send(peer, tileOf(1000), { timeoutMs }))
+          yield* waitUntil("the chunk", () => held.length === 1)
+          yield* Fiber.interrupt(sending)
+          const { chunks, bytes, abandonedBytes, firstSentMs } = sender.outstanding(peer)
+          assert.strictEqual(chunks, 1)
+          assert.isAbove(bytes, 1000)
+          assert.strictEqual(abandonedBytes, bytes)
+          assert.isDefined(firstSentMs)
+          held[0]?.respond(encodeTaken(0))
+          yield* waitUntil("its time", () => transfers.length === 1)
+          assert.isTrue(transfers[0]?.abandoned)
+          const after = sender.outstanding(peer)
+          assert.deepStrictEqual([after.chunks, after.bytes, after.abandonedBytes], [0, 0, 0])
+          assert.isUndefined(after.firstSentMs)
+        }),
+      ),
+  )
+
   it.live("that the receiver refuses fail at once with its reason, and may be sent again", () =>
     onBus(() =>
       Effect.gen(function* () {
