@@ -2,8 +2,10 @@
  * What a device knows of its paths to others: what it has measured, what others have told it, and what is remembered of
  * peers that went. Each measurement makes a state of the link, and shows whether that is news.
  */
-import { emptyPath, estimate, feared, type PathHistory } from "../devices/links/Estimator.ts"
+import { estimate } from "../devices/links/Estimator.ts"
+import { emptyPath, type PathHistory } from "../devices/links/PathHistory.ts"
 import type { Witness } from "../devices/links/Probing.ts"
+import { feared } from "../devices/links/Steps.ts"
 import { Witnesses } from "../devices/links/Witnesses.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
 import type { LinkReport, LinkState } from "../subjects/LinkMessages.ts"

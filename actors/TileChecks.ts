@@ -5,7 +5,7 @@ import type { DeviceId } from "../subjects/DeviceId.ts"
 import { type ErrorBody, errorBodyOf, refusal } from "../subjects/ErrorReply.ts"
 import type { TaskTiming } from "../subjects/InferMessages.ts"
 import type { Tile } from "../subjects/TileCodec.ts"
-import type { TileSendError } from "../subjects/TileSender.ts"
+import type { TileSendError } from "../subjects/Outbox.ts"
 import { regionHeight, regionWidth } from "../supernet/Partition.ts"
 
 /** How a tile contradicts the strategy that it names; empty when it does not. */

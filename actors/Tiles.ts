@@ -5,14 +5,9 @@
 import { Context, Effect, Layer } from "effect"
 import { monotonicMs } from "../subjects/Connection.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
+import type { TileSendError, Transfer } from "../subjects/Outbox.ts"
 import type { Tile } from "../subjects/TileCodec.ts"
-import {
-  makeTileSender,
-  type SendReceipt,
-  type TileSender,
-  type TileSendError,
-  type Transfer,
-} from "../subjects/TileSender.ts"
+import { makeTileSender, type SendReceipt, type TileSender } from "../subjects/TileSender.ts"
 import { Membership } from "./Membership.ts"
 import { Self } from "./Self.ts"
 

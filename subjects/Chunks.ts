@@ -3,7 +3,7 @@
  * a control message waits for the piece in front of it, and a hop can pass on only whole pieces, so they should be short in
  * time. On slow paths they have a fixed size, on fast ones they grow to what passes in two milliseconds.
  */
-import type { Transfer } from "./TileSender.ts"
+import type { Transfer } from "./Outbox.ts"
 
 /** 157 ms at 5 Mbps, 16 ms at 50 Mbps, 2 ms at 393 Mbps; envelope and acknowledgement cost under 1 %. */
 export const smallestChunkBytes = 96 * 1024

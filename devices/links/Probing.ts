@@ -3,13 +3,9 @@
  * tells the bandwidth. A probe is sized by time, not by bytes: long enough to stand out of the noise, and so the same
  * share of a slow link and of a fast one.
  */
-import {
-  defaultEstimatorSettings,
-  doubt,
-  type EstimatorSettings,
-  estimate,
-  type PathHistory,
-} from "./Estimator.ts"
+import { estimate } from "./Estimator.ts"
+import { defaultEstimatorSettings, type EstimatorSettings, type PathHistory } from "./PathHistory.ts"
+import { doubt } from "./Steps.ts"
 
 export interface ProbePlan {
   readonly bytes: number

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "vitest"
 import { bytesPerMsAfter, chunkBytesAt, smallestChunkBytes } from "../../subjects/Chunks.ts"
 import { DeviceId } from "../../subjects/DeviceId.ts"
-import type { Transfer } from "../../subjects/TileSender.ts"
+import type { Transfer } from "../../subjects/Outbox.ts"
 
 const msPerByte = (mbps: number) => 8 / (mbps * 1000)
 const transfer = (bytes: number, elapsedMs: number, more: Partial<Transfer> = {}): Transfer => ({

@@ -1,13 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
+import { estimate, observePing, observeTransfer } from "../../../devices/links/Estimator.ts"
 import {
   defaultEstimatorSettings as settings,
   emptyPath,
-  estimate,
-  feared,
-  observePing,
-  observeTransfer,
   type PathHistory,
-} from "../../../devices/links/Estimator.ts"
+} from "../../../devices/links/PathHistory.ts"
+import { feared } from "../../../devices/links/Steps.ts"
 import { regressionSlope, weightedQuantile } from "../../../devices/links/Robust.ts"
 import { type Random, seededRandom } from "../../../supernet/Random.ts"
 

@@ -1,13 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type LinkSetting, linkSteps } from "../../../bench/LinkSteps.ts"
+import { estimate, observePing, observeTransfer } from "../../../devices/links/Estimator.ts"
 import {
   defaultEstimatorSettings as settings,
   emptyPath,
-  estimate,
-  observePing,
-  observeTransfer,
   type PathHistory,
-} from "../../../devices/links/Estimator.ts"
+} from "../../../devices/links/PathHistory.ts"
 import { noWitness, probePlan, wantsPing, type Witness } from "../../../devices/links/Probing.ts"
 import { type Random, seededRandom } from "../../../supernet/Random.ts"
 
