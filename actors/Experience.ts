@@ -10,7 +10,7 @@ const enough = 4
 /** A factor beyond this is a fault to mend, not a thing to plan with. */
 const largest = 1.5
 /** Share of the answers that the factor covers. Aiming by the median, every other answer would miss an objective that binds. */
-const kept = 0.8
+const kept = 0.9
 /** In steps, so that conditions stay comparable from one request to the next. */
 const step = 0.05
 

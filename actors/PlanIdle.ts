@@ -1,6 +1,7 @@
 /**
  * Planning over devices that have nothing to do: first what was decided for this condition, then the best of all strategies
- * known; only where that misses the objective, or a policy knows better within a few ms, a decision is waited for.
+ * known; only where that misses the objective a decision is waited for. A policy would know better within a few ms, but those
+ * are missing where the objective is tight: what it finds meanwhile is for the next request.
  */
 import { Effect, Fiber, Option } from "effect"
 import type { Condition, Slo } from "../policies/Condition.ts"
@@ -18,7 +19,7 @@ export const makePlanIdle = (known: Portfolio, thoughts: Thoughts, decisionBudge
     const best = known.best(now, slo)
     if (best !== undefined && thoughts.isFull()) return knownPlan(best)
     const fiber = yield* thoughts.think(topic, "search")
-    if (best?.meets === true && !thoughts.isQuick(topic)) return knownPlan(best)
+    if (best?.meets === true) return knownPlan(best)
     return yield* waitFor(fiber, 2 * decisionBudgetMs, best === undefined ? undefined : knownPlan(best))
   })
 

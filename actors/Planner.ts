@@ -55,7 +55,7 @@ export interface PlannerShape {
   readonly expect: (condition: Condition) => Effect.Effect<void>
   /** A strategy that may be good for something: it is judged with the others known. */
   readonly suggest: (strategy: Strategy) => void
-  /** An answer took this long, once it was decided and ready, although so much had been predicted. */
+  /** An answer took this long, without deciding and making ready, although so much had been predicted. */
   readonly observe: (predictedMs: number, tookMs: number) => void
 }
 

@@ -101,12 +101,13 @@ const answering = (options: SchedulerOptions) =>
     let number = 0
 
     const learn = (strategy: Strategy, reply: InferReply) => {
-      const { predicted, breakdown } = reply
+      const { predicted, breakdown, latencyMs } = reply
       self.counters.answered++
       admitted.observe(predicted.latencyMs, breakdown.executeMs)
       if (reply.replans > 0) return
       shared.worked(strategy, reply)
-      planner.observe(predicted.latencyMs, breakdown.decodeMs + breakdown.executeMs)
+      // Deciding and making ready are for the first request of a kind.
+      planner.observe(predicted.latencyMs, latencyMs - breakdown.planMs - breakdown.reconfigMs)
     }
     const refused = ({ tag, detail }: Refusal) => {
       self.counters.refused++

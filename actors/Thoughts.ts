@@ -5,7 +5,6 @@
  */
 import { Effect, type Fiber, FiberMap, Option } from "effect"
 import type { Condition, Slo } from "../policies/Condition.ts"
-import { fitCondition } from "../policies/Scenario.ts"
 import type { Refusal } from "../subjects/ErrorReply.ts"
 import type { Strategy } from "../supernet/Strategy.ts"
 import { bucketOf, lru } from "./Decided.ts"
@@ -30,8 +29,6 @@ export interface Thoughts {
   readonly think: (topic: Topic, origin: Origin) => Effect.Effect<Fiber.Fiber<Plan, Refusal>>
   /** Makes a known strategy ready beside the requests: one at a time, and nobody waits for it. */
   readonly makeReady: (strategy: Strategy) => Effect.Effect<void>
-  /** Whether a policy was trained for it: then a decision takes a few ms and is worth waiting for. */
-  readonly isQuick: (topic: Topic) => boolean
   /** Nothing is thought about. */
   readonly isIdle: () => boolean
   /** So much is, that what is not urgent will have to come again. */
@@ -87,10 +84,6 @@ export const makeThoughts = (known: Portfolio, decisionBudgetMs: number) =>
         }),
       makeReady: (strategy) =>
         Effect.asVoid(FiberMap.run(readying, "better", activate(strategy), { onlyIfMissing: true })),
-      isQuick: ({ now, slo }) =>
-        [...thinker.policies().values()].some(
-          (p) => p.manifest.kind === slo.kind && fitCondition(p.scenario, now, slo) !== undefined,
-        ),
       isIdle: () => thinker.pending() === 0,
       isFull: () => thinker.pending() >= maxPending,
     }
