@@ -41,43 +41,73 @@ const subdirectories = (path: string | undefined): ReadonlyArray<string> =>
     ? []
     : readdirSync(path, { withFileTypes: true }).flatMap((e) => (e.isDirectory() ? [join(path, e.name)] : []))
 
-const make = (options: PoliciesOptions) =>
+const refusedFor = ({ name, version }: PolicyManifest, ...problems: ReadonlyArray<string>) =>
+  new PolicyRefused({ policy: name, version, problems })
+
+/** The manifest's objects from the hub, checked against it. */
+const fetch = (manifest: PolicyManifest) =>
+  Effect.gen(function* () {
+    const scenario = manifest.files["scenario.json"]
+    if (scenario === undefined) return yield* refusedFor(manifest, "it has no scenario")
+    const [onnx, bytes] = yield* Effect.all([getBlob(manifest.onnx), getBlob(scenario)], { concurrency: 2 })
+    return yield* Effect.fromResult(assemblePolicy(manifest, onnx, bytes))
+  }).pipe(
+    // The hub may go away between the manifest and its objects; wrong bytes will not become right by trying again.
+    Effect.retry({
+      schedule: Schedule.spaced("1 second"),
+      while: (e) => e._tag === "BlobUnavailable" && e.reason === "Unreachable",
+    }),
+    Effect.catchTag("BlobUnavailable", (e) => Effect.fail(refusedFor(manifest, e.message))),
+  )
+
+/** Uses policies in the planning thread, after a check, and remembers the good ones on disk. */
+const adopting = ({ kept }: PoliciesOptions) =>
   Effect.gen(function* () {
     const self = yield* Self
     const thinker = yield* Thinker
-    const bus = yield* Bus
-    const bucket = yield* openBucket("policies", policyManifest)
-    /** Names that this device is pinned to another version of. */
-    const pinned = new Set<string>()
-
     const note = () => {
       const [first] = thinker.policies().values()
       const names = [...thinker.policies().keys()].join("+")
       self.counters.policy =
         first === undefined ? undefined : { name: names, version: first.manifest.version }
     }
-    const adopt = Effect.fnUntraced(function* (artifact: PolicyArtifact) {
-      const { name, version } = artifact.manifest
+    return Effect.fnUntraced(function* (artifact: PolicyArtifact) {
       const problems = policyProblems(artifact, self.spec)
-      if (problems.length > 0) return yield* new PolicyRefused({ policy: name, version, problems })
+      if (problems.length > 0) return yield* refusedFor(artifact.manifest, ...problems)
       yield* thinker.adopt(artifact)
       note()
-      if (options.kept !== undefined) writePolicy(join(options.kept, name), artifact)
+      if (kept !== undefined) writePolicy(join(kept, artifact.manifest.name), artifact)
     })
+  })
+
+/** What comes with the project, then what was last good here. */
+const startWith = ({ shipped, kept }: PoliciesOptions, adopt: PoliciesShape["adopt"]) =>
+  Effect.forEach(
+    [...subdirectories(shipped), ...subdirectories(kept)],
+    (directory) =>
+      // A shipped policy for another supernet is no fault: it is for those who run that one.
+      readPolicy(directory).pipe(
+        Effect.flatMap(adopt),
+        Effect.catch((e) => Effect.logDebug(e.message)),
+      ),
+    { discard: true },
+  )
+
+const make = (options: PoliciesOptions) =>
+  Effect.gen(function* () {
+    const self = yield* Self
+    const thinker = yield* Thinker
+    const bus = yield* Bus
+    const bucket = yield* openBucket("policies", policyManifest)
+    const adopt = yield* adopting(options)
+    /** Names that this device is pinned to another version of. */
+    const pinned = new Set<string>()
+
     const report = (e: PolicyRefused) =>
       Effect.andThen(
         Effect.sync(() => self.noteError("PolicyRefused", e.message)),
         Effect.logWarning(`refused ${e.message}. ${e.hint}`),
       )
-
-    const fetch = Effect.fnUntraced(function* (manifest: PolicyManifest) {
-      const scenario = manifest.files["scenario.json"]
-      const { name: policy, version } = manifest
-      if (scenario === undefined)
-        return yield* new PolicyRefused({ policy, version, problems: ["it has no scenario"] })
-      const [onnx, bytes] = yield* Effect.all([getBlob(manifest.onnx), getBlob(scenario)], { concurrency: 2 })
-      return yield* Effect.fromResult(assemblePolicy(manifest, onnx, bytes))
-    })
     const isCurrent = ({ name, version, onnx }: PolicyManifest) => {
       const now = thinker.policies().get(name)?.manifest
       return now?.version === version && now.onnx.sha256 === onnx.sha256
@@ -86,24 +116,15 @@ const make = (options: PoliciesOptions) =>
       isCurrent(manifest)
         ? Effect.void
         : fetch(manifest).pipe(
-            // The hub may go away between the manifest and its objects; wrong bytes will not become right by trying again.
-            Effect.retry({
-              schedule: Schedule.spaced("1 second"),
-              while: (e) => e._tag === "BlobUnavailable" && e.reason === "Unreachable",
-            }),
-            Effect.catchTag("BlobUnavailable", (e) =>
-              Effect.fail(
-                new PolicyRefused({
-                  policy: manifest.name,
-                  version: manifest.version,
-                  problems: [e.message],
-                }),
-              ),
-            ),
             Effect.flatMap(adopt),
             Effect.andThen(Effect.logInfo(`policy ${manifest.name} ${manifest.version} is in use`)),
             Effect.catchTag("PolicyRefused", report),
           )
+    const useActive = (name: string) =>
+      bucket.get(policyKeys.active(name)).pipe(
+        Effect.flatMap((found) => (found._tag === "Some" ? use(found.value.value) : Effect.void)),
+        Effect.ignore,
+      )
     const onChange = (change: Change<PolicyManifest>) => {
       if (change._tag === "Unreadable") {
         const problems = [`its manifest is unreadable: ${change.error.message}`]
@@ -118,20 +139,8 @@ const make = (options: PoliciesOptions) =>
       const active = change.key === policyKeys.active(name) && change._tag === "Put" && !pinned.has(name)
       return active ? use(change.value) : Effect.void
     }
-    const useActive = (name: string) =>
-      bucket.get(policyKeys.active(name)).pipe(
-        Effect.flatMap((found) => (found._tag === "Some" ? use(found.value.value) : Effect.void)),
-        Effect.ignore,
-      )
 
-    const start = [...subdirectories(options.shipped), ...subdirectories(options.kept)]
-    for (const directory of start) {
-      // A shipped policy for another supernet is no fault: it is for those who run that one.
-      yield* readPolicy(directory).pipe(
-        Effect.flatMap(adopt),
-        Effect.catch((e) => Effect.logDebug(e.message)),
-      )
-    }
+    yield* startWith(options, adopt)
     yield* bucket.changes.pipe(
       Stream.mapEffect((change) => onChange(change).pipe(Effect.provideService(Bus, bus))),
       Stream.runDrain,

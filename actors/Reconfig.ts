@@ -14,8 +14,8 @@ import type { ReconfigRequest } from "../subjects/PlanMessages.ts"
 import { serve } from "../subjects/Serve.ts"
 import * as Subjects from "../subjects/Subjects.ts"
 import type { Strategy } from "../supernet/Strategy.ts"
-import { Membership } from "./Membership.ts"
-import { Self } from "./Self.ts"
+import { Membership, type MembershipShape } from "./Membership.ts"
+import { Self, type SelfShape } from "./Self.ts"
 
 /** A device could not be made ready; the request is planned anew without it. */
 export interface NotReady {
@@ -56,35 +56,70 @@ const activeSet = () => {
   }
 }
 
-const make = Effect.gen(function* () {
-  const bus = yield* Bus
+/** Prepares a strategy's part of this device. */
+const preparing = Effect.gen(function* () {
   const engine = yield* Engine
-  const self = yield* Self
-  const membership = yield* Membership
-  const active = activeSet()
-  const { name, version } = self.spec
-  const sessionOf = (device: DeviceId) => `${device}/${membership.table().get(device)?.identity.nonce ?? ""}`
-
-  const prepareHere = (strategy: Strategy) =>
+  const { counters } = yield* Self
+  return (strategy: Strategy) =>
     engine.prepare(strategy).pipe(
       Effect.mapError((e) =>
         e._tag === "StrategyRefused"
           ? refusal("NoStrategy", e.problems.join("; "), e.hint)
           : refusal("Internal", e.message, e.hint, e.retryable),
       ),
-      Effect.tap(({ timings }) => Effect.sync(() => (self.counters.strategies += timings.built > 0 ? 1 : 0))),
+      Effect.tap(({ timings }) => Effect.sync(() => (counters.strategies += timings.built > 0 ? 1 : 0))),
     )
+})
+
+/** Whether this device can work for the one that asks. */
+const checked = (self: SelfShape, membership: MembershipShape, { from, supernet }: ReconfigRequest) => {
+  if (!membership.takesWork())
+    return Effect.fail(refusal("Leaving", `${self.device} is shutting down`, "plan without it", true))
+  const asking = membership.table().get(from)
+  if (asking?.state === "incompatible")
+    return Effect.fail(
+      refusal("Incompatible", `${from} ${asking.note}`, "give both devices the same version"),
+    )
+  const { name, version } = self.spec
+  if (supernet.name === name && supernet.version === version) return Effect.void
+  const detail = `${from} runs ${supernet.name} ${supernet.version}; this device has ${name} ${version}`
+  return Effect.fail(refusal("Incompatible", detail, "give both devices the same supernet"))
+}
+
+/** Makes this device ready for a strategy that another one serves. */
+const answering = Effect.gen(function* () {
+  const self = yield* Self
+  const membership = yield* Membership
+  const prepareHere = yield* preparing
+  return Effect.fnUntraced(function* (request: ReconfigRequest) {
+    yield* checked(self, membership, request)
+    const prepared = yield* prepareHere(request.strategy)
+    if (prepared.strategyId !== request.strategyId) {
+      const detail = `strategy ${request.strategyId} hashes to ${prepared.strategyId} here`
+      return yield* refusal("Incompatible", detail, "both devices must run the same version")
+    }
+    const { built, elapsedMs } = prepared.timings
+    const tasks = prepared.graph.tasks.filter((t) => t.device === prepared.device).length
+    return { device: self.device, strategyId: prepared.strategyId, tasks, built, prepareMs: elapsedMs }
+  })
+})
+
+const make = Effect.gen(function* () {
+  const bus = yield* Bus
+  const engine = yield* Engine
+  const self = yield* Self
+  const membership = yield* Membership
+  const prepareHere = yield* preparing
+  const active = activeSet()
+  const { name, version } = self.spec
+  const sessionOf = (device: DeviceId) => `${device}/${membership.table().get(device)?.identity.nonce ?? ""}`
 
   const ask = Effect.fnUntraced(function* (device: DeviceId, prepared: PreparedStrategy, timeoutMs: number) {
     const session = sessionOf(device)
     if (active.has(session, prepared.strategyId)) return
     const { strategyId, strategy } = prepared
-    const request = reconfigRequest.encode({
-      from: self.device,
-      strategyId,
-      strategy,
-      supernet: { name, version },
-    })
+    const supernet = { name, version }
+    const request = reconfigRequest.encode({ from: self.device, strategyId, strategy, supernet })
     const notReady = (e: RequestError): NotReady => {
       const tag = e._tag === "Refused" ? e.tag : e._tag
       return { _tag: "NotReady", device, tag, message: e.message }
@@ -98,7 +133,6 @@ const make = Effect.gen(function* () {
     )
     active.add(session, strategyId)
   })
-
   const activate = Effect.fnUntraced(function* (strategy: Strategy, timeoutMs: number) {
     const prepared = yield* prepareHere(strategy)
     const others = prepared.strategy.devices.slice(1).map((d) => d as DeviceId)
@@ -109,37 +143,12 @@ const make = Effect.gen(function* () {
     return prepared
   })
 
-  const answer = Effect.fnUntraced(function* (request: ReconfigRequest) {
-    if (!membership.takesWork())
-      return yield* refusal("Leaving", `${self.device} is shutting down`, "plan without it", true)
-    const asking = membership.table().get(request.from)
-    if (asking?.state === "incompatible")
-      return yield* refusal(
-        "Incompatible",
-        `${request.from} ${asking.note}`,
-        "give both devices the same version",
-      )
-    const theirs = request.supernet
-    if (theirs.name !== name || theirs.version !== version) {
-      const detail = `${request.from} runs ${theirs.name} ${theirs.version}; this device has ${name} ${version}`
-      return yield* refusal("Incompatible", detail, "give both devices the same supernet")
-    }
-    const prepared = yield* prepareHere(request.strategy)
-    if (prepared.strategyId !== request.strategyId) {
-      const detail = `strategy ${request.strategyId} hashes to ${prepared.strategyId} here`
-      return yield* refusal("Incompatible", detail, "both devices must run the same version")
-    }
-    const { built, elapsedMs } = prepared.timings
-    const tasks = prepared.graph.tasks.filter((t) => t.device === prepared.device).length
-    return { device: self.device, strategyId: prepared.strategyId, tasks, built, prepareMs: elapsedMs }
-  })
-
   yield* serve({
     subject: Subjects.reconfig(self.device),
     input: reconfigRequest,
     output: reconfigAck,
     concurrency: 8,
-    handle: answer,
+    handle: yield* answering,
   })
   return Reconfig.of({
     activate,

@@ -13,7 +13,7 @@ import { writePolicy } from "../policies/PolicyArtifact.ts"
 import { publishTraining } from "../policies/Publish.ts"
 import { stepUnits } from "../policies/PolicyShape.ts"
 import { scenarioNames } from "../policies/Scenario.ts"
-import { loadSetting } from "../policies/Setting.ts"
+import { loadSetting, type Setting } from "../policies/Setting.ts"
 import { train, trainDefaults, type TrainOptions, type ValidationReport } from "../policies/Train.ts"
 import { connectedBus, connectionFlags } from "./Connection.ts"
 import { policyWorkerCommand } from "./PolicyWorker.ts"
@@ -39,123 +39,124 @@ const progressLine = (r: ValidationReport, iterations: number): string =>
     `${Math.round(r.seconds)} s`,
   ].join("  ")
 
-const trainCommand = Command.make(
-  "train",
-  {
-    scenario: Flag.String("scenario").pipe(
-      Flag.withDescription(`A shipped scenario (${scenarioNames.join(", ")}) or a scenario file (.json)`),
+const flags = {
+  scenario: Flag.String("scenario").pipe(
+    Flag.withDescription(`A shipped scenario (${scenarioNames.join(", ")}) or a scenario file (.json)`),
+  ),
+  algorithm: Flag.Literals("algorithm", algorithms).pipe(
+    Flag.withDescription("How it learns; the others are baselines"),
+    Flag.withDefault("supreme" as const),
+  ),
+  slo: Flag.Literals("slo", ["latency", "accuracy"]).pipe(
+    Flag.withDescription("What requests ask for: a policy decides for one kind"),
+    Flag.withDefault("latency" as const),
+  ),
+  seed: Flag.Int("seed").pipe(Flag.withDescription("Seed of all random choices"), Flag.withDefault(1)),
+  iterations: Flag.Int("iterations").pipe(
+    Flag.withDescription(
+      "Iterations of the training; 0 with --from: judge and package an earlier training under the present models",
     ),
-    algorithm: Flag.Literals("algorithm", algorithms).pipe(
-      Flag.withDescription("How it learns; the others are baselines"),
-      Flag.withDefault("supreme" as const),
+    Flag.withDefault(trainDefaults.iterations),
+  ),
+  hidden: Flag.Int("hidden").pipe(
+    Flag.withDescription("Units of the LSTM, a multiple of 8"),
+    Flag.withDefault(trainDefaults.hidden),
+  ),
+  stepPer: Flag.Literals("step-per", stepUnits).pipe(
+    Flag.withDescription("What the LSTM takes a step for: each block, or as in the paper each decision"),
+    Flag.withDefault(trainDefaults.stepPer),
+  ),
+  batch: Flag.Int("batch").pipe(
+    Flag.withDescription("Trajectories per update; default: the algorithm's own"),
+    Flag.optional,
+  ),
+  rate: Flag.Finite("rate").pipe(
+    Flag.withDescription("Learning rate at the start; default: the algorithm's own"),
+    Flag.optional,
+  ),
+  from: Flag.String("from").pipe(
+    Flag.withDescription("Checkpoint to start from, such as one trained with another accuracy model"),
+    Flag.withDefault(""),
+  ),
+  workers: Flag.Int("workers").pipe(
+    Flag.withDescription("Threads, which share roll-outs and updates. The policy is the same for any number"),
+    Flag.withDefault(trainDefaults.workers),
+  ),
+  nats: Flag.String("nats").pipe(
+    Flag.withDescription(
+      "nats-server over which 'murmuration policy worker' on other machines rolls out too",
     ),
-    slo: Flag.Literals("slo", ["latency", "accuracy"]).pipe(
-      Flag.withDescription("What requests ask for: a policy decides for one kind"),
-      Flag.withDefault("latency" as const),
-    ),
-    seed: Flag.Int("seed").pipe(Flag.withDescription("Seed of all random choices"), Flag.withDefault(1)),
-    iterations: Flag.Int("iterations").pipe(
-      Flag.withDescription(
-        "Iterations of the training; 0 with --from: judge and package an earlier training under the present models",
-      ),
-      Flag.withDefault(trainDefaults.iterations),
-    ),
-    hidden: Flag.Int("hidden").pipe(
-      Flag.withDescription("Units of the LSTM, a multiple of 8"),
-      Flag.withDefault(trainDefaults.hidden),
-    ),
-    stepPer: Flag.Literals("step-per", stepUnits).pipe(
-      Flag.withDescription("What the LSTM takes a step for: each block, or as in the paper each decision"),
-      Flag.withDefault(trainDefaults.stepPer),
-    ),
-    batch: Flag.Int("batch").pipe(
-      Flag.withDescription("Trajectories per update; default: the algorithm's own"),
-      Flag.optional,
-    ),
-    rate: Flag.Finite("rate").pipe(
-      Flag.withDescription("Learning rate at the start; default: the algorithm's own"),
-      Flag.optional,
-    ),
-    from: Flag.String("from").pipe(
-      Flag.withDescription("Checkpoint to start from, such as one trained with another accuracy model"),
-      Flag.withDefault(""),
-    ),
-    workers: Flag.Int("workers").pipe(
-      Flag.withDescription(
-        "Threads, which share roll-outs and updates. The policy is the same for any number",
-      ),
-      Flag.withDefault(trainDefaults.workers),
-    ),
-    nats: Flag.String("nats").pipe(
-      Flag.withDescription(
-        "nats-server over which 'murmuration policy worker' on other machines rolls out too",
-      ),
-      Flag.withDefault(""),
-    ),
-    credentials: connectionFlags.credentials,
-    out: Flag.String("out").pipe(
-      Flag.withDescription("Directory for the policy, its curve and its checkpoint"),
-      Flag.withDefault(".train/policies"),
-    ),
-  },
-  Effect.fn(function* (flags) {
+    Flag.withDefault(""),
+  ),
+  credentials: connectionFlags.credentials,
+  out: Flag.String("out").pipe(
+    Flag.withDescription("Directory for the policy, its curve and its checkpoint"),
+    Flag.withDefault(".train/policies"),
+  ),
+}
+
+type Given = Command.Command.Config.Infer<typeof flags>
+
+const failed = ({ scenario }: Given, cause: unknown, retryable: boolean, hint: string) => {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return new TrainingFailed({ scenario, reason, retryable, hint })
+}
+
+const optionsOf = (given: Given, folder: string): TrainOptions => ({
+  ...trainDefaults,
+  algorithm: given.algorithm,
+  kind: given.slo,
+  seed: given.seed,
+  iterations: given.iterations,
+  hidden: given.hidden,
+  stepPer: given.stepPer,
+  ...Option.match(given.batch, { onNone: () => ({}), onSome: (batch) => ({ batch }) }),
+  ...Option.match(given.rate, { onNone: () => ({}), onSome: (rate) => ({ rate }) }),
+  checkpoint: join(folder, "checkpoint.bin"),
+  workers: given.workers,
+  ...(given.from === "" ? {} : { startFrom: given.from }),
+  onReport: (r) => console.log(progressLine(r, given.iterations)),
+})
+
+/** Trains here, and where there is a bus also on the machines that listen on it. */
+const trained = (given: Given, setting: Setting, options: TrainOptions) => {
+  const trainOver = (lanes: ReadonlyArray<Lane>) =>
+    Effect.tryPromise({
+      try: () => train(setting, lanes.length === 0 ? options : { ...options, lanes }),
+      catch: (cause) => {
+        const hint = `Give the same command again to go on from ${options.checkpoint ?? "the start"}.`
+        return failed(given, cause, true, hint)
+      },
+    })
+  if (given.nats === "") return trainOver([])
+  const { scenario } = setting
+  const task = { scenario, kind: given.slo, hidden: given.hidden, stepPer: given.stepPer }
+  return Effect.flatMap(busLane(setting, task), (lane) => trainOver([lane])).pipe(
+    Effect.scoped,
+    Effect.provide(connectedBus(given)),
+  )
+}
+
+const trainCommand = Command.make("train", flags, (given) =>
+  Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const setting = yield* Effect.try({
-      try: () => loadSetting(flags.scenario),
-      catch: (cause) =>
-        new TrainingFailed({
-          scenario: flags.scenario,
-          reason: cause instanceof Error ? cause.message : String(cause),
-          retryable: false,
-          hint: `Shipped scenarios: ${scenarioNames.join(", ")}.`,
-        }),
+      try: () => loadSetting(given.scenario),
+      catch: (cause) => failed(given, cause, false, `Shipped scenarios: ${scenarioNames.join(", ")}.`),
     })
-    const run = `${setting.scenario.name}-${flags.slo}-${flags.algorithm}-${flags.seed}`
-    const folder = join(flags.out, run)
+    const { name, description } = setting.scenario
+    const folder = join(given.out, `${name}-${given.slo}-${given.algorithm}-${given.seed}`)
     yield* fs.makeDirectory(folder, { recursive: true })
-    yield* Console.log(
-      `${setting.scenario.description}\nAccuracy: ${setting.accuracyName}. Searching for the oracle ...`,
-    )
-    const options: TrainOptions = {
-      ...trainDefaults,
-      algorithm: flags.algorithm,
-      kind: flags.slo,
-      seed: flags.seed,
-      iterations: flags.iterations,
-      hidden: flags.hidden,
-      stepPer: flags.stepPer,
-      ...Option.match(flags.batch, { onNone: () => ({}), onSome: (batch) => ({ batch }) }),
-      ...Option.match(flags.rate, { onNone: () => ({}), onSome: (rate) => ({ rate }) }),
-      checkpoint: join(folder, "checkpoint.bin"),
-      workers: flags.workers,
-      ...(flags.from === "" ? {} : { startFrom: flags.from }),
-      onReport: (r) => console.log(progressLine(r, flags.iterations)),
-    }
-    const trainOver = (lanes: ReadonlyArray<Lane>) =>
-      Effect.tryPromise({
-        try: () => train(setting, lanes.length === 0 ? options : { ...options, lanes }),
-        catch: (cause) =>
-          new TrainingFailed({
-            scenario: flags.scenario,
-            reason: cause instanceof Error ? cause.message : String(cause),
-            retryable: true,
-            hint: `Give the same command again to go on from ${options.checkpoint ?? "the start"}.`,
-          }),
-      })
-    const { scenario } = setting
-    const task = { scenario, kind: flags.slo, hidden: flags.hidden, stepPer: flags.stepPer }
-    const training = yield* flags.nats === ""
-      ? trainOver([])
-      : Effect.flatMap(busLane(setting, task), (lane) => trainOver([lane])).pipe(
-          Effect.scoped,
-          Effect.provide(connectedBus(flags)),
-        )
+    yield* Console.log(`${description}\nAccuracy: ${setting.accuracyName}. Searching for the oracle ...`)
+    const options = optionsOf(given, folder)
+    const training = yield* trained(given, setting, options)
     const { curve } = training
     writePolicy(folder, publishTraining(setting, options, training))
-    const title = `${setting.scenario.name}, ${flags.slo} SLO`
-    const svg = learningCurves(title, `${flags.algorithm}, seed ${flags.seed}, modelled`, [
-      { name: flags.algorithm, curves: [curve] },
-    ])
+    const svg = learningCurves(
+      `${name}, ${given.slo} SLO`,
+      `${given.algorithm}, seed ${given.seed}, modelled`,
+      [{ name: given.algorithm, curves: [curve] }],
+    )
     yield* fs.writeFileString(join(folder, "curve.svg"), svg)
     yield* fs.writeFileString(join(folder, "curve.json"), `${JSON.stringify(curve)}\n`)
     yield* Console.log(
