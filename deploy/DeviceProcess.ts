@@ -1,0 +1,121 @@
+/** A device as a process of its own: `murmuration up`, started, watched and stopped. */
+import { type ChildProcess, spawn } from "node:child_process"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { Deferred, Effect, Schema } from "effect"
+import type { Link } from "../devices/latency/Condition.ts"
+import type { DeviceId } from "../subjects/DeviceId.ts"
+import { eachLine } from "./Lines.ts"
+
+export interface BoxDevice {
+  readonly id: DeviceId
+  readonly profile: string
+  /** Default true: results are held until the profile's time has passed. */
+  readonly emulate?: boolean
+  readonly slow?: number
+  /** Absent: no shaper, the leaf connects to the hub directly. */
+  readonly link?: Link
+  /** Further flags of `murmuration up`. */
+  readonly flags?: ReadonlyArray<string>
+}
+
+export class DeviceFailed extends Schema.TaggedError<DeviceFailed>()("DeviceFailed", {
+  device: Schema.String,
+  detail: Schema.String,
+  log: Schema.Array(Schema.String),
+}) {
+  override get message() {
+    return [`device ${this.device}: ${this.detail}`, ...this.log.slice(-8)].join("\n  ")
+  }
+}
+
+const commandLine = join(dirname(dirname(fileURLToPath(import.meta.url))), "cli", "main.ts")
+const upLimitMs = 120_000
+const stopLimitMs = 8000
+
+export interface Running {
+  readonly child: ChildProcess
+  readonly exited: Deferred.Deferred<number>
+}
+
+/** The user's environment without what says how to get into another swarm: the box has users of its own. */
+const environment = (): NodeJS.ProcessEnv => {
+  const { MURMURATION_CREDENTIALS: _, MURMURATION_USER: __, ...rest } = process.env
+  return rest
+}
+
+export interface DeviceStart {
+  readonly device: BoxDevice
+  /** Artifact directory; default: the project's. */
+  readonly supernet: string | undefined
+  /** URL of its leaf. */
+  readonly nats: string
+  readonly password: string
+  /** Directory of what it keeps. */
+  readonly state: string
+  readonly onLine: ((device: DeviceId, line: string) => void) | undefined
+}
+
+const flagsOf = ({ device, nats, supernet }: DeviceStart): ReadonlyArray<string> => [
+  ...["--device", device.id, "--nats", nats, "--profile", device.profile],
+  ...(device.emulate === false ? [] : ["--emulate"]),
+  ...(device.slow === undefined ? [] : ["--slow", String(device.slow)]),
+  ...(supernet === undefined ? [] : ["--supernet", supernet]),
+  ...(device.flags ?? []),
+]
+
+const spawned = (start: DeviceStart) =>
+  spawn(process.execPath, ["--disable-warning=ExperimentalWarning", commandLine, "up", ...flagsOf(start)], {
+    stdio: ["ignore", "pipe", "pipe"],
+    // As the systemd unit: with more arenas, sessions that come and go leave holes behind, and the process grows for hours.
+    env: {
+      MALLOC_ARENA_MAX: "2",
+      ...environment(),
+      MURMURATION_PASSWORD: start.password,
+      MURMURATION_STATE: start.state,
+    },
+  })
+
+/** Starts `murmuration up` and resolves when it says that it is up. */
+export const startDevice = (start: DeviceStart) =>
+  Effect.callback<Running, DeviceFailed>((resume) => {
+    const { device } = start
+    const child = spawned(start)
+    const log: Array<string> = []
+    const exited = Deferred.makeUnsafe<number>()
+    const fail = (detail: string) => resume(Effect.fail(new DeviceFailed({ device: device.id, detail, log })))
+    const timer = setTimeout(() => {
+      child.kill("SIGKILL")
+      fail(`not up within ${upLimitMs} ms`)
+    }, upLimitMs)
+    eachLine(child, (line) => {
+      log.push(line)
+      if (log.length > 200) log.shift()
+      start.onLine?.(device.id, line)
+      if (!line.startsWith(`${device.id} is up`)) return
+      clearTimeout(timer)
+      resume(Effect.succeed({ child, exited }))
+    })
+    child.once("exit", (code, signal) => {
+      clearTimeout(timer)
+      Deferred.doneUnsafe(exited, Effect.succeed(code ?? (signal === "SIGKILL" ? 137 : 1)))
+      fail(`ended with ${signal ?? `code ${code}`} before it was up`)
+    })
+  })
+
+/** SIGTERM, and SIGKILL where that does not help: a frozen process cannot leave politely. */
+export const stopDevice = ({ child, exited }: Running) =>
+  Effect.sync(() => {
+    child.kill("SIGCONT")
+    child.kill("SIGTERM")
+  }).pipe(
+    Effect.andThen(Deferred.await(exited)),
+    Effect.timeoutOrElse({
+      duration: stopLimitMs,
+      orElse: () =>
+        Effect.andThen(
+          Effect.sync(() => child.kill("SIGKILL")),
+          Deferred.await(exited),
+        ),
+    }),
+  )
