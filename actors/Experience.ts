@@ -11,20 +11,31 @@ const enough = 4
 const largest = 1.5
 /** Share of the answers that the factor covers. Aiming by the median, every other answer would miss an objective that binds. */
 const kept = 0.9
-/** In steps, so that conditions stay comparable from one request to the next. */
+/**
+ * In steps, and back only by two of them at once: conditions stay comparable from one request to the next, and nobody has to
+ * think about each objective anew because the factor flickers.
+ */
 const step = 0.05
+const back = 2 * step
 
 export class Experience {
   private readonly ratios: Array<number> = []
+  private held = 1
 
   observe(predictedMs: number, tookMs: number): void {
     if (!(predictedMs > 0) || !(tookMs > 0)) return
     this.ratios.push(tookMs / predictedMs)
     if (this.ratios.length > window) this.ratios.shift()
+    const seen = this.seen()
+    if (seen > this.held || seen <= this.held - back + 1e-9 || seen === 1) this.held = seen
   }
 
   /** 1 = as predicted, or better, or not known yet; at most 1.5. */
   factor(): number {
+    return this.held
+  }
+
+  private seen(): number {
     if (this.ratios.length < enough) return 1
     const sorted = [...this.ratios].sort((a, b) => a - b)
     const excess = sorted[Math.floor(kept * (sorted.length - 1))] ?? 1

@@ -29,6 +29,18 @@ describe("experience", () => {
     assert.strictEqual(after(4, 4, 4, 4), 1.5)
   })
 
+  it("does not go back and forth by a single step", () => {
+    const experience = new Experience()
+    const all = (ratio: number) => {
+      for (let i = 0; i < 32; i++) experience.observe(100, 100 * ratio)
+      return experience.factor()
+    }
+    assert.closeTo(all(1.2), 1.2, 1e-9)
+    assert.closeTo(all(1.15), 1.2, 1e-9)
+    assert.closeTo(all(1.25), 1.25, 1e-9)
+    assert.closeTo(all(1.15), 1.15, 1e-9)
+  })
+
   it("forgets what is long ago", () => {
     assert.strictEqual(
       after(...Array.from({ length: 32 }, () => 1.4), ...Array.from({ length: 32 }, () => 1)),
