@@ -92,7 +92,9 @@ export const observeTransfer = (
     { atMs: nowMs, ms, bytes },
   ]
   const probes = recent(history.probes, nowMs, settings.probeWindowMs, settings.maxSamples - 1)
-  const all = sample.probe === true ? [...probes, { atMs: nowMs, bytes }] : probes
+  const emptyMs = history.pings.length === 0 ? 0 : anchorMs(clean(history.pings))
+  const wireMs = Math.max(0, ms - emptyMs)
+  const all = sample.probe === true ? [...probes, { atMs: nowMs, bytes, wireMs }] : probes
   return afterStep({ ...history, transfers, probes: all }, settings, nowMs)
 }
 

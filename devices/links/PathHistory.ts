@@ -14,12 +14,19 @@ export interface Transfer extends Timed {
   readonly baseMs?: number
 }
 
+interface Probe {
+  readonly atMs: number
+  readonly bytes: number
+  /** How long it occupied the link: what it cost, however fast the link is now. */
+  readonly wireMs: number
+}
+
 /** Everything known about one path. Start with `emptyPath`; the functions below return a new one. */
 export interface PathHistory {
   readonly pings: ReadonlyArray<Ping>
   readonly transfers: ReadonlyArray<Transfer>
   /** Probes sent lately, whatever became of the samples. */
-  readonly probes: ReadonlyArray<{ readonly atMs: number; readonly bytes: number }>
+  readonly probes: ReadonlyArray<Probe>
   /** When samples were last dropped because the link had changed. */
   readonly steppedMs: number
 }

@@ -102,8 +102,11 @@ export const probePlan = (
     soonMs === undefined
       ? known.bandwidthAgeMs >= (isVouched ? ownEveryMs : probeEveryMs)
       : nowMs - lastMs(history) >= soonMs
-  const spent = probes.reduce((sum, p) => sum + p.bytes, 0)
+  // In time, not in bytes: what a probe cost a fast link does not count for more because the link is slow now. And one that
+  // found it slower than was believed counts as it was meant.
+  const meantMs = Math.max(probeMs, smallestProbe / perMs)
+  const spentMs = probes.reduce((sum, p) => sum + Math.min(p.wireMs, meantMs), 0)
   const share = soonMs === undefined ? usualShare : doubtfulShare
-  const allowed = Math.max(4 * smallestProbe, perMs * settings.probeWindowMs * share)
-  return isDue && spent + wanted <= allowed ? { bytes: wanted } : undefined
+  const allowedMs = Math.max((4 * smallestProbe) / perMs, settings.probeWindowMs * share)
+  return isDue && spentMs + wanted / perMs <= allowedMs ? { bytes: wanted } : undefined
 }

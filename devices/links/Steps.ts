@@ -87,9 +87,7 @@ export const afterStep = (history: PathHistory, settings: EstimatorSettings, now
   const margin = Math.max(settings.pingJitterMs, settings.stepShare * presentMs)
   const shown = history.pings.some((p) => p.atMs >= transfer.sinceMs && p.ms <= presentMs + margin)
   if (transfer.direction > 0 && !shown) return history
-  // What probes may cost is a share of the link: on a slower one what was spent counts for less bytes.
-  const probes = history.probes.map((p) => ({ ...p, bytes: p.bytes / transfer.slowdown }))
-  return { ...history, probes, transfers: history.transfers.slice(-transfer.count), steppedMs: nowMs }
+  return { ...history, transfers: history.transfers.slice(-transfer.count), steppedMs: nowMs }
 }
 
 /** What the newest samples put in doubt: they contradict what was believed, and are too few for a step. */
