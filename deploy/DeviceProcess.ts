@@ -57,7 +57,9 @@ export interface DeviceStart {
 }
 
 const flagsOf = ({ device, nats, supernet }: DeviceStart): ReadonlyArray<string> => [
-  ...["--device", device.id, "--nats", nats, "--profile", device.profile],
+  `--device=${device.id}`,
+  `--nats=${nats}`,
+  `--profile=${device.profile}`,
   ...(device.emulate === false ? [] : ["--emulate"]),
   ...(device.slow === undefined ? [] : ["--slow", String(device.slow)]),
   ...(supernet === undefined ? [] : ["--supernet", supernet]),
