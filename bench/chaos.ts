@@ -4,7 +4,6 @@
  * a minute without the hub.
  */
 import { Effect, Fiber } from "effect"
-import type { SwarmBox } from "../deploy/SwarmBox.ts"
 import { defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
 import { seededRandom } from "../supernet/Random.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
@@ -12,7 +11,14 @@ import { type BenchModule, type BenchOptions, type BenchResult, median, quantile
 import { applyFault, type Fault, faultScript } from "./chaos/Faults.ts"
 import { carriesAfterMs } from "./chaos/Joins.ts"
 import { cpuMeter } from "./chaos/Machine.ts"
-import { deviceCount, fiveDevices, teamText, until, usualLink } from "./chaos/FiveDevices.ts"
+import {
+  deviceCount,
+  type FiveDevices,
+  fiveDevices,
+  teamText,
+  until,
+  usualLink,
+} from "./chaos/FiveDevices.ts"
 import {
   afterFarewell,
   answersOf,
@@ -51,8 +57,11 @@ const settingsOf = ({ quick, seed, arguments: given }: BenchOptions): Settings =
   }
 }
 
+/** A device that gets no work by then is killed all the same. */
+const workLimitMs = 3000
+
 /** Plays the script; gives when each fault really began. */
-const play = Effect.fnUntraced(function* (box: SwarmBox, script: ReadonlyArray<Fault>) {
+const play = Effect.fnUntraced(function* ({ box, heard }: FiveDevices, script: ReadonlyArray<Fault>) {
   const startMs = performance.now()
   const kills: Array<Mark> = []
   yield* Effect.forEach(
@@ -61,7 +70,11 @@ const play = Effect.fnUntraced(function* (box: SwarmBox, script: ReadonlyArray<F
       Effect.gen(function* () {
         yield* Effect.sleep(Math.max(0, startMs + fault.atMs - performance.now()))
         const device = box.devices[fault.device]?.id
-        if (fault.kind === "kill" && device !== undefined) kills.push({ device, atMs: performance.now() })
+        if (fault.kind === "kill" && device !== undefined) {
+          // Whoever has just been given work has it still: most of the time nobody would be hurt.
+          yield* heard.work(device, workLimitMs)
+          kills.push({ device, atMs: performance.now() })
+        }
         yield* applyFault(box, fault, usualLink)
       }),
     { concurrency: "unbounded", discard: true },
@@ -103,7 +116,8 @@ const progressOf = (total: number) => {
 /** Undisturbed, disturbed, without the hub: one swarm for all. */
 const experience = (spec: SupernetSpec, pictures: ReadonlyArray<Uint8Array>, s: Settings) =>
   Effect.gen(function* () {
-    const { box, heard, clients } = yield* fiveDevices(s.slow)
+    const swarm = yield* fiveDevices(s.slow)
+    const { box, heard, clients } = swarm
     const wish = wishes(pictures, s.slow, s.deadlineMs, seededRandom(s.seed + 1))
     const { perSecond } = s
     const hublessCount = Math.round((s.hubDownMs / 1000) * Math.min(perSecond, 5))
@@ -119,7 +133,7 @@ const experience = (spec: SupernetSpec, pictures: ReadonlyArray<Uint8Array>, s: 
     const calmCores = cpu()
     const forMs = (disturbedCount / perSecond) * 1000
     const script = faultScript(deviceCount, forMs - 8000, s.faultEveryMs, seededRandom(s.seed))
-    const playing = yield* Effect.forkChild(play(box, script))
+    const playing = yield* Effect.forkChild(play(swarm, script))
     const joins: Array<number> = []
     heard.onHello((mark) => {
       const [image = new Uint8Array()] = pictures

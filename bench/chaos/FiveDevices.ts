@@ -61,7 +61,15 @@ const listening = Effect.fnUntraced(function* (box: SwarmBox) {
     const fresh = [...last.values()].filter((v) => performance.now() - v.atMs < 1000)
     return fresh.length === deviceCount && fresh.every((v) => v.status.peers.length === deviceCount - 1)
   }
-  return { hellos, farewells, last, agree, onHello }
+  /** Completes when another device sends a tile to this one, or after the limit. */
+  const work = (device: DeviceId, limitMs: number) =>
+    Effect.callback<void>((resume) => {
+      const subject = Subjects.tile(device, Subjects.anyDevice)
+      const callback = () => resume(Effect.void)
+      const subscription = bus.nats.subscribe(subject, { max: 1, callback })
+      return Effect.sync(() => subscription.unsubscribe())
+    }).pipe(Effect.timeoutOption(limitMs), Effect.asVoid)
+  return { hellos, farewells, last, agree, onHello, work }
 })
 
 /** Resolves when the condition holds, or after the limit. */
