@@ -15,6 +15,7 @@ import {
   deviceCount,
   type FiveDevices,
   fiveDevices,
+  helpers,
   teamText,
   until,
   usualLink,
@@ -132,7 +133,7 @@ const experience = (spec: SupernetSpec, pictures: ReadonlyArray<Uint8Array>, s: 
     const calm = yield* part(calmCount)
     const calmCores = cpu()
     const forMs = (disturbedCount / perSecond) * 1000
-    const script = faultScript(deviceCount, forMs - 8000, s.faultEveryMs, seededRandom(s.seed))
+    const script = faultScript(deviceCount, helpers, forMs - 8000, s.faultEveryMs, seededRandom(s.seed))
     const playing = yield* Effect.forkChild(play(swarm, script))
     const joins: Array<number> = []
     heard.onHello((mark) => {

@@ -39,9 +39,13 @@ const lasts: Readonly<Record<FaultKind, readonly [number, number]>> = {
 /** For the process that starts again, before something else happens to its device. */
 const settleMs = 5000
 
-/** A fault every `everyMs` on average, all kinds in random order, never at more than two devices at once. */
+/**
+ * A fault every `everyMs` on average, all kinds in random order, never at more than two devices at once. Killed are `helpers`,
+ * the devices that compute for others, where one of them is free.
+ */
 export const faultScript = (
   devices: number,
+  helpers: ReadonlyArray<number>,
   forMs: number,
   everyMs: number,
   random: Random,
@@ -57,7 +61,9 @@ export const faultScript = (
     const [from, to] = lasts[kind]
     const lastsMs = Math.round(from + random.next() * (to - from))
     const free = freeAt.flatMap((t, i) => (t <= atMs ? [i] : []))
-    const device = kind === "hub" ? -1 : pick(random, free)
+    const freeHelpers = free.filter((i) => helpers.includes(i))
+    const candidates = kind === "kill" && freeHelpers.length > 0 ? freeHelpers : free
+    const device = kind === "hub" ? -1 : pick(random, candidates)
     if (kind === "hub" || free.length > devices - 2) {
       faults.push({ kind, device, atMs: Math.round(atMs), forMs: lastsMs })
       kinds = kinds.filter((k) => k !== kind)

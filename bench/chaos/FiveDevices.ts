@@ -22,6 +22,8 @@ const team: ReadonlyArray<readonly [name: string, profile: string]> = [
 ]
 export const teamText = "three Raspberry Pi Zero 2 W, a Pi 4 and a Pi 5"
 export const deviceCount = team.length
+/** The fast ones, which compute for the others. */
+export const helpers: ReadonlyArray<number> = [3, 4]
 export const usualLink: Link = { upMbps: 200, downMbps: 200, delayMs: 2 }
 
 const connect = (options: BusOptions) =>
