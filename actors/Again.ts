@@ -3,7 +3,7 @@
  * devices that have it ready, and its objective is the time that is left. Nothing is thought about meanwhile.
  */
 import type { Condition, Slo } from "../policies/Condition.ts"
-import type { Judged, Load, Portfolio } from "./Portfolio.ts"
+import type { KnownStrategy, Load, Portfolio } from "./Portfolio.ts"
 
 /** Of a latency objective: beyond it, the answer comes soon rather than as badly as it can be had a little sooner. */
 const leastShare = 0.25
@@ -15,7 +15,12 @@ export const remaining = (slo: Slo, spentMs: number): Slo =>
     : { kind: "latency", latencyMs: Math.max(leastShare * slo.latencyMs, slo.latencyMs - spentMs) }
 
 /** The best strategy that is ready on all its devices; where none meets the objective, also of those for this one alone. */
-export const readyAtOnce = (known: Portfolio, now: Condition, slo: Slo, load: Load): Judged | undefined => {
+export const readyAtOnce = (
+  known: Portfolio,
+  now: Condition,
+  slo: Slo,
+  load: Load,
+): KnownStrategy | undefined => {
   const ready = known.bestReady(now, slo, load)
   if (ready?.meets === true) return ready
   // A device has the blocks of whole networks at hand: making one ready asks nobody and takes some ms.

@@ -83,6 +83,7 @@ export const replyOf = (self: Self["Service"], job: Job, done: Done, queueMs: nu
     strategyId: prepared.strategyId,
     summary: summarize(prepared),
     origin: replans > 0 && planned.strategy.devices.length === 1 ? "fallback" : planned.origin,
+    ...(planned.foundBy === undefined ? {} : { foundBy: planned.foundBy }),
     replans,
     ...(recovery === undefined ? {} : { recovery }),
     supernet: { name: self.spec.name, version: self.spec.version },

@@ -14,8 +14,10 @@ export const makePlanIdle = (known: Portfolio, thoughts: Thoughts, decisionBudge
   Effect.fnUntraced(function* (now: Condition, slo: Slo) {
     const topic = thoughts.topic(now, slo)
     const decided = thoughts.decided(topic)
-    const again = decided === undefined ? undefined : known.judge(decided, now, slo)
-    if (again?.meets === true) return knownPlan(again)
+    if (decided !== undefined) {
+      const again = known.judge(decided.strategy, now, slo)
+      if (again?.meets === true) return knownPlan({ ...again, foundBy: decided.foundBy })
+    }
     const best = known.best(now, slo)
     if (best !== undefined && thoughts.isFull()) return knownPlan(best)
     const fiber = yield* thoughts.think(topic, "search")

@@ -112,7 +112,7 @@ const make = ({ world, profiles, decisionBudgetMs }: PlannerOptions) =>
       predict: (strategy) => Effect.suspend(() => predict(known, strategy, condition([]))),
       condition,
       expect,
-      suggest: (strategy) => void known.add(strategy),
+      suggest: (strategy) => void known.add(strategy, "shared"),
       observe: (predictedMs, tookMs) => experience.observe(predictedMs, tookMs),
     })
     yield* answer(self, planner)

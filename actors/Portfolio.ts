@@ -6,6 +6,7 @@ import type { Condition, Slo } from "../policies/Condition.ts"
 import { encodeStrategy, type Genome, type Space } from "../policies/Genome.ts"
 import { meetsSlo, type Outcome, score } from "../policies/Objective.ts"
 import { judge, type World } from "../policies/World.ts"
+import type { Finder } from "../subjects/InferMessages.ts"
 import { localStrategy, normalizeStrategy, type Strategy, strategyId } from "../supernet/Strategy.ts"
 import { type Submodel, uniformSubmodel } from "../supernet/Submodel.ts"
 
@@ -15,8 +16,14 @@ export interface Judged {
   readonly meets: boolean
 }
 
+/** One of the strategies known. */
+export interface KnownStrategy extends Judged {
+  readonly foundBy: Finder
+}
+
 interface Entry {
   readonly strategy: Strategy
+  foundBy: Finder
   /** Its genome for one list of devices; another list makes another one. */
   genome: Genome | undefined
   devices: string
@@ -63,12 +70,12 @@ export class Portfolio {
   /** Uniform submodels of every size, whole on the device itself: whatever happens, these can run. */
   addLocal(device: string): void {
     for (const submodel of this.uniform())
-      this.pinned.add(this.add(localStrategy(this.space.spec, submodel, device)))
+      this.pinned.add(this.add(localStrategy(this.space.spec, submodel, device), "built-in"))
   }
 
   /** The same, whole on another device: a busy one hands requests over. */
   addHandOvers(local: string, device: string): void {
-    for (const submodel of this.uniform()) this.pinned.add(this.addWhole(submodel, local, device))
+    for (const submodel of this.uniform()) this.pinned.add(this.addWhole(submodel, local, device, "built-in"))
   }
 
   /** Forgets what was pinned for a device that left; it goes when room is needed. */
@@ -78,11 +85,12 @@ export class Portfolio {
   }
 
   /** A submodel in one piece on one device: the least work that its accuracy can be had for. */
-  addWhole(submodel: Submodel, local: string, device: string): string {
+  addWhole(submodel: Submodel, local: string, device: string, foundBy: Finder): string {
     const whole = localStrategy(this.space.spec, submodel, local)
-    if (device === local) return this.add(whole)
+    if (device === local) return this.add(whole, foundBy)
     const blocks = whole.blocks.map((b) => ({ ...b, placement: [1] }))
-    return this.add(normalizeStrategy(this.space.spec, { ...whole, devices: [local, device], blocks }))
+    const handedOver = { ...whole, devices: [local, device], blocks }
+    return this.add(normalizeStrategy(this.space.spec, handedOver), foundBy)
   }
 
   private uniform(): ReadonlyArray<Submodel> {
@@ -95,9 +103,11 @@ export class Portfolio {
   }
 
   /** Adds or refreshes a strategy; the one not used for longest goes when there are too many. Gives its id. */
-  add(strategy: Strategy): string {
+  add(strategy: Strategy, foundBy: Finder): string {
     const id = strategyId(this.space.spec, strategy)
-    const known = this.entries.get(id) ?? { strategy, genome: undefined, devices: "", accuracy: undefined }
+    const known = this.entries.get(id) ?? this.entry(strategy, foundBy)
+    // That somebody thought of it says more than that it was there from the start.
+    if (known.foundBy === "built-in") known.foundBy = foundBy
     this.entries.delete(id)
     this.entries.set(id, known)
     for (const oldest of this.entries.keys()) {
@@ -105,6 +115,10 @@ export class Portfolio {
       if (!this.pinned.has(oldest)) this.entries.delete(oldest)
     }
     return id
+  }
+
+  private entry(strategy: Strategy, foundBy: Finder): Entry {
+    return { strategy, foundBy, genome: undefined, devices: "", accuracy: undefined }
   }
 
   /** Any strategy, as this condition and objective make it look; none where a device of it is not there. */
@@ -116,7 +130,7 @@ export class Portfolio {
   }
 
   /** The best strategy known for this condition and objective. */
-  best(condition: Condition, slo: Slo): Judged | undefined {
+  best(condition: Condition, slo: Slo): KnownStrategy | undefined {
     return this.choose(
       condition,
       slo,
@@ -130,14 +144,14 @@ export class Portfolio {
     condition: Condition,
     slo: Slo,
     load: Load,
-  ): { readonly all?: Judged; readonly ready?: Judged } {
+  ): { readonly all?: KnownStrategy; readonly ready?: KnownStrategy } {
     const all = this.choose(condition, slo, extraMs(condition, load), () => true)
     const ready = this.bestReady(condition, slo, load)
     return { ...(all === undefined ? {} : { all }), ...(ready === undefined ? {} : { ready }) }
   }
 
   /** Only of those that are ready; no others are looked at. */
-  bestReady(condition: Condition, slo: Slo, load: Load): Judged | undefined {
+  bestReady(condition: Condition, slo: Slo, load: Load): KnownStrategy | undefined {
     return this.choose(condition, slo, extraMs(condition, load), load.isReady)
   }
 
@@ -146,11 +160,11 @@ export class Portfolio {
     slo: Slo,
     extraMs: (strategy: Strategy) => number,
     isCandidate: (id: string, strategy: Strategy) => boolean,
-  ): Judged | undefined {
+  ): KnownStrategy | undefined {
     const ids = condition.devices.map((d) => d.id)
     const devices = ids.join(" ")
     const latencyMs = this.world.latency.at(condition)
-    let best: Judged | undefined
+    let best: KnownStrategy | undefined
     let bestScore = Number.NEGATIVE_INFINITY
     for (const [id, entry] of this.entries) {
       const genome = this.genomeOf(entry, ids, devices)
@@ -160,7 +174,8 @@ export class Portfolio {
       const value = score(slo, { accuracy, latencyMs: outcome.latencyMs + extraMs(entry.strategy) })
       if (value <= bestScore) continue
       bestScore = value
-      best = { strategy: entry.strategy, outcome, meets: meetsSlo(slo, outcome) }
+      const { strategy, foundBy } = entry
+      best = { strategy, foundBy, outcome, meets: meetsSlo(slo, outcome) }
     }
     return best
   }

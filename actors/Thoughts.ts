@@ -6,6 +6,7 @@
 import { Effect, type Fiber, FiberMap, Option } from "effect"
 import type { Condition, Slo } from "../policies/Condition.ts"
 import type { Refusal } from "../subjects/ErrorReply.ts"
+import type { Finder } from "../subjects/InferMessages.ts"
 import type { Strategy } from "../supernet/Strategy.ts"
 import { bucketOf, lru } from "./Decided.ts"
 import { decidedPlan, type Plan } from "./Plan.ts"
@@ -24,7 +25,7 @@ export interface Topic {
 export interface Thoughts {
   readonly topic: (now: Condition, slo: Slo) => Topic
   /** What was decided on it before. */
-  readonly decided: (topic: Topic) => Strategy | undefined
+  readonly decided: (topic: Topic) => Decided | undefined
   /** Joining the fiber waits for the decision. */
   readonly think: (topic: Topic, origin: Origin) => Effect.Effect<Fiber.Fiber<Plan, Refusal>>
   /** Makes a known strategy ready beside the requests: one at a time, and nobody waits for it. */
@@ -33,6 +34,11 @@ export interface Thoughts {
   readonly isIdle: () => boolean
   /** So much is, that what is not urgent will have to come again. */
   readonly isFull: () => boolean
+}
+
+interface Decided {
+  readonly strategy: Strategy
+  readonly foundBy: Finder
 }
 
 /** Who wants to know: a request, or a forecast of what may come. */
@@ -51,7 +57,7 @@ export const makeThoughts = (known: Portfolio, decisionBudgetMs: number) =>
     const { device } = yield* Self
     const reconfig = yield* Reconfig
     const thinker = yield* Thinker
-    const decided = lru<Strategy>(cacheCapacity)
+    const decided = lru<Decided>(cacheCapacity)
     const thinking = yield* FiberMap.make<string, Plan, Refusal>()
     const readying = yield* FiberMap.make<string, void>()
 
@@ -60,11 +66,11 @@ export const makeThoughts = (known: Portfolio, decisionBudgetMs: number) =>
       const near = known.best(now, slo)
       const hints = near === undefined ? [] : [near.strategy]
       const decision = yield* thinker.decide({ condition: now, slo, budgetMs: decisionBudgetMs, hints })
-      const { strategy } = decision
+      const { strategy, source: foundBy } = decision
       const remember = Effect.sync(() => {
-        known.add(strategy)
-        for (const { id } of now.devices) known.addWhole(strategy.submodel, device, id)
-        decided.set(bucket, strategy)
+        known.add(strategy, foundBy)
+        for (const { id } of now.devices) known.addWhole(strategy.submodel, device, id, foundBy)
+        decided.set(bucket, { strategy, foundBy })
       })
       const found = Effect.andThen(activate(strategy), remember)
       yield* FiberMap.run(readying, bucket, found, { onlyIfMissing: true })

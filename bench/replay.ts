@@ -79,7 +79,7 @@ const replay = async (lane: Lane, all: ReadonlyArray<Condition>, forecasts: bool
   const decide = async (c: Condition) => {
     const { ms, evaluations } = lane.budget
     const decision = await lane.decider.decide(c, slo, ms, { maxEvaluations: evaluations })
-    portfolio.add(decision.strategy)
+    portfolio.add(decision.strategy, decision.source)
     return decision.strategy
   }
   const [times, accuracies]: [Array<number>, Array<number>] = [[], []]

@@ -11,7 +11,7 @@ import { Bus } from "../subjects/Bus.ts"
 import { infer } from "../subjects/Client.ts"
 import { DeviceId } from "../subjects/DeviceId.ts"
 import type { Slo } from "../subjects/InferMessages.ts"
-import { answerRow, type DemoAnswer, summaryTable } from "./DemoReport.ts"
+import { answerRow, type DemoAnswer, findersLine, summaryTable } from "./DemoReport.ts"
 import { type DemoImage, demoImages } from "./DemoImages.ts"
 import { type DemoPhase, demoPhases, demoSlos } from "./DemoScript.ts"
 import { bold, dim, warm } from "./Text.ts"
@@ -185,14 +185,14 @@ export const demoCommand = Command.make("demo", flags, (given) =>
     yield* say(
       `Up. Devices are emulated (${profilesOf(given).join(", ")}: real inference, results held to their speed), links are shaped, ${description}.\n` +
         dim(
-          "Each line: what the client asked for, latency at the serving device, the answer, how it was decided, what ran where.\n" +
+          "Each line: what the client asked for, latency at the serving device, the answer, who found the strategy, what ran where.\n" +
             "First a few seconds for measuring links and building sessions ...",
         ),
     )
     const answers = yield* stream(box, images, given).pipe(
       Effect.provide(Layer.fresh(Bus.layer(box.devices[0]?.client ?? box.operator))),
     )
-    yield* say(`\n${summaryTable(answers)}`)
+    yield* say(`\n${summaryTable(answers)}\n\n${findersLine(answers)}`)
     const trained = answers.some((a) => typeof a.reply !== "string" && a.reply.trained)
     if (!trained)
       yield* say(

@@ -1,5 +1,5 @@
 /** How the demo shows what happened: a line per answer, a table at the end. */
-import type { InferReply, Slo } from "../subjects/InferMessages.ts"
+import type { Finder, InferReply, Slo } from "../subjects/InferMessages.ts"
 import { median } from "../supernet/Statistics.ts"
 import type { DemoImage } from "./DemoImages.ts"
 import { bad, bold, columns, dim, good, percent } from "./Text.ts"
@@ -29,9 +29,29 @@ export const answerRow = ({ image, slo, reply }: DemoAnswer): ReadonlyArray<stri
     sloText(slo).padEnd(9),
     (reply.sloMet ? good : bad)(latency.padStart(7)),
     answerText(image, reply).padEnd(28),
-    dim(reply.origin.padEnd(8)),
+    dim((reply.foundBy ?? reply.origin).padEnd(8)),
     reply.summary.text,
   ]
+}
+
+const finders: Readonly<Record<Finder, string>> = {
+  policy: "the policy",
+  repair: "local search from the policy's proposal",
+  search: "search alone",
+  shared: "another device",
+  "built-in": "nobody: whole networks that every device knows",
+}
+
+/** Who found the strategies of the answers, and how many answers waited for that. */
+export const findersLine = (answers: ReadonlyArray<DemoAnswer>): string => {
+  const replies = answers.flatMap((a) => (typeof a.reply === "string" ? [] : [a.reply]))
+  const share = (of: ReadonlyArray<InferReply>) => percent(of.length / Math.max(1, replies.length))
+  const parts = Object.entries(finders).flatMap(([finder, text]) => {
+    const found = replies.filter((r) => r.foundBy === finder)
+    return found.length === 0 ? [] : [`${text} ${share(found)}`]
+  })
+  const waited = replies.filter((r) => r.origin === r.foundBy)
+  return `Strategies were found by: ${parts.join(", ")}. ${share(waited)} of the answers waited for a decision.`
 }
 
 /** Where a strategy computes: only here, only there, or on several. */

@@ -22,6 +22,10 @@ const breakdown = (reply: InferReply): string =>
     .map(([name, ms]) => `${name.replace("Ms", "")} ${ms.toFixed(1)}`)
     .join(", ")
 
+/** Who found a strategy that was known already. */
+const finderOf = ({ origin, foundBy }: InferReply): string =>
+  foundBy === undefined || foundBy === origin ? "" : ` (found by: ${foundBy})`
+
 /** The answer for people: what it is, how long it took against what was asked, where it ran. */
 export const describeReply = (reply: InferReply): string => {
   const [best, ...rest] = reply.classes
@@ -36,7 +40,7 @@ export const describeReply = (reply: InferReply): string => {
     dim(`  ms: ${breakdown(reply)}`),
     `  ${reply.summary.text}`,
     dim(
-      `  strategy ${reply.strategyId}, from ${reply.origin}${reply.replans > 0 ? `, planned anew ${reply.replans} times` : ""}`,
+      `  strategy ${reply.strategyId}, from ${reply.origin}${finderOf(reply)}${reply.replans > 0 ? `, planned anew ${reply.replans} times` : ""}`,
     ),
   ].join("\n")
 }

@@ -82,6 +82,13 @@ export const DecisionOrigin = Schema.Literals([
 ])
 export type DecisionOrigin = typeof DecisionOrigin.Type
 
+/**
+ * Who found a strategy first: the policy, local search from its proposal, search alone, another device (`shared`), or nobody:
+ * the whole networks that every device knows from the start (`built-in`).
+ */
+export const Finder = Schema.Literals(["policy", "repair", "search", "shared", "built-in"])
+export type Finder = typeof Finder.Type
+
 /** A strategy in short: enough for a person to see what ran where. */
 export const StrategySummary = Schema.Struct({
   resolution: Schema.Int,
@@ -144,6 +151,8 @@ export const InferReply = Schema.Struct({
   strategyId: StrategyId,
   summary: StrategySummary,
   origin: DecisionOrigin,
+  /** Absent where the client gave the strategy. */
+  foundBy: Schema.optionalKey(Finder),
   /** How often the request was planned anew because a device or a tile was lost. */
   replans: Schema.Int,
   /** Present when a device was lost or overdue on the way. */

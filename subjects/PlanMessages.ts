@@ -2,7 +2,7 @@
 import { Schema } from "effect"
 import { DeviceId, RequestId, StrategyId, WireStrategy } from "./DeviceId.ts"
 import { ErrorBody } from "./ErrorReply.ts"
-import { DecisionOrigin, Slo, TaskTiming } from "./InferMessages.ts"
+import { DecisionOrigin, Finder, Slo, TaskTiming } from "./InferMessages.ts"
 
 /** Scheduler -> Planner: what to run for this goal, now. */
 export const PlanRequest = Schema.Struct({
@@ -22,6 +22,8 @@ export const PlanReply = Schema.Struct({
   strategy: WireStrategy,
   predicted: Schema.Struct({ latencyMs: Schema.Finite, accuracy: Schema.Finite }),
   origin: DecisionOrigin,
+  /** Absent where the client gave the strategy. */
+  foundBy: Schema.optionalKey(Finder),
   /** False where the planner knows that nothing it has can meet the SLO; the strategy is then the nearest miss. */
   feasible: Schema.Boolean,
   planMs: Schema.Finite,

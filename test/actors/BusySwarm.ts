@@ -50,8 +50,8 @@ export const portfolioOf = (ids: ReadonlyArray<string>, slo: Slo): { known: Port
   const idle = conditionAt(ids, () => 0)
   const found = search(judge(world, idle, slo), { evaluations: 6000 }, seededRandom(1))
   const split = decodeGenome(world.space, found.genome, ids)
-  known.add(split)
-  for (const id of ids) known.addWhole(split.submodel, local, id)
+  known.add(split, "search")
+  for (const id of ids) known.addWhole(split.submodel, local, id, "search")
   return { known, split }
 }
 

@@ -34,6 +34,7 @@ describe("the planner", () => {
         assert.isAtMost(first.predicted.latencyMs, 500)
         const again = yield* device.planner.plan(request)
         assert.strictEqual(again.origin, "cache")
+        assert.isDefined(again.foundBy)
       }),
     ),
   )

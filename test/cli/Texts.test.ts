@@ -1,7 +1,7 @@
 /** What people read in the terminal: answers, the demo's table, the steps after `deploy init`. */
 import { Effect, Option, Result } from "effect"
 import { describe, expect, it } from "vitest"
-import { answerRow, type DemoAnswer, summaryTable } from "../../cli/DemoReport.ts"
+import { answerRow, type DemoAnswer, findersLine, summaryTable } from "../../cli/DemoReport.ts"
 import { nextSteps } from "../../cli/DeployInit.ts"
 import { describeReply } from "../../cli/Infer.ts"
 import { chosenSlo } from "../../cli/SloFlags.ts"
@@ -25,6 +25,7 @@ const reply: InferReply = {
   strategyId: StrategyId.make("0123456789abcdef"),
   summary: { resolution: 128, depths: [2], devices: [pi], tasks: 1, crossings: 0, text: "stem-head on pi-1" },
   origin: "cache",
+  foundBy: "repair",
   replans: 0,
   supernet: { name: "default", version: "3" },
   trained: true,
@@ -37,7 +38,13 @@ const answer = (change: Partial<DemoAnswer>): DemoAnswer => {
 describe("an answer", () => {
   it("says what it is, whether it came in time, and where it ran", () => {
     const text = describeReply(reply)
-    for (const part of ["golf ball 77.7 %", "35.0 ms on pi-1", "latency <= 80 ms: met", "stem-head on pi-1"])
+    for (const part of [
+      "golf ball 77.7 %",
+      "35.0 ms on pi-1",
+      "latency <= 80 ms: met",
+      "stem-head on pi-1",
+      "found by: repair",
+    ])
       expect(text).toContain(part)
     expect(text).not.toContain("untrained")
   })
@@ -58,6 +65,21 @@ describe("the demo's table", () => {
     const [requests, met, right, errors] = [1, 2, 6, 7].map((i) => rows[1]?.[i])
     expect([requests, met, right, errors]).toEqual(["3", "33.3 %", "33.3 %", "1"])
     expect(rows.at(-1)?.[0]).toBe("all")
+  })
+
+  it("tells who found the strategies, and who waited for that", () => {
+    const waited = { ...reply, origin: "policy", foundBy: "policy" } as const
+    const line = findersLine([
+      answer({}),
+      answer({}),
+      answer({}),
+      answer({ reply: waited }),
+      answer({ reply: "nobody listens" }),
+    ])
+    expect(line).toContain("the policy 25.0 %")
+    expect(line).toContain("proposal 75.0 %")
+    expect(line).toContain("25.0 % of the answers waited")
+    expect(line).not.toContain("search alone")
   })
 
   it("has no latency where nothing was answered", () => {
