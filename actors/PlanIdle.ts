@@ -1,29 +1,47 @@
 /**
  * Planning over devices that have nothing to do: first what was decided for this condition, then the best of all strategies
  * known; only where that misses the objective a decision is waited for. A policy would know better within a few ms, but those
- * are missing where the objective is tight: what it finds meanwhile is for the next request.
+ * are missing where the objective is tight: what it finds meanwhile is for the next request. In the same way nobody waits until
+ * a device is made ready (one that just came, or came back) while something that is ready keeps the objective.
  */
 import { Effect, Fiber, Option } from "effect"
 import type { Condition, Slo } from "../policies/Condition.ts"
 import { type Refusal, refusal } from "../subjects/ErrorReply.ts"
 import { knownPlan, type Plan } from "./Plan.ts"
-import type { Portfolio } from "./Portfolio.ts"
-import type { Thoughts } from "./Thoughts.ts"
+import type { KnownStrategy, Load, Portfolio } from "./Portfolio.ts"
+import type { Decided, Thoughts } from "./Thoughts.ts"
 
-export const makePlanIdle = (known: Portfolio, thoughts: Thoughts, decisionBudgetMs: number) =>
-  Effect.fnUntraced(function* (now: Condition, slo: Slo) {
+export const makePlanIdle = (
+  known: Portfolio,
+  thoughts: Thoughts,
+  loadOf: (now: Condition) => Load,
+  decisionBudgetMs: number,
+) => {
+  const judged = (decided: Decided | undefined, now: Condition, slo: Slo): KnownStrategy | undefined => {
+    const again = decided === undefined ? undefined : known.judge(decided.strategy, now, slo)
+    return decided === undefined || again === undefined ? undefined : { ...decided, ...again }
+  }
+  /** This strategy; where it would have to be made ready first, that is done beside, and one that is ready takes its place. */
+  const atOnce = Effect.fnUntraced(function* (wanted: KnownStrategy, now: Condition, slo: Slo) {
+    const load = loadOf(now)
+    if (load.isReady(wanted.id, wanted.strategy)) return knownPlan(wanted)
+    const ready = known.bestReady(now, slo, load)
+    if (ready?.meets !== true) return knownPlan(wanted)
+    yield* thoughts.makeReady(wanted.strategy)
+    return knownPlan(ready)
+  })
+
+  return Effect.fnUntraced(function* (now: Condition, slo: Slo) {
     const topic = thoughts.topic(now, slo)
-    const decided = thoughts.decided(topic)
-    if (decided !== undefined) {
-      const again = known.judge(decided.strategy, now, slo)
-      if (again?.meets === true) return knownPlan({ ...again, foundBy: decided.foundBy })
-    }
+    const decided = judged(thoughts.decided(topic), now, slo)
+    if (decided?.meets === true) return yield* atOnce(decided, now, slo)
     const best = known.best(now, slo)
     if (best !== undefined && thoughts.isFull()) return knownPlan(best)
     const fiber = yield* thoughts.think(topic, "search")
-    if (best?.meets === true) return knownPlan(best)
+    if (best?.meets === true) return yield* atOnce(best, now, slo)
     return yield* waitFor(fiber, 2 * decisionBudgetMs, best === undefined ? undefined : knownPlan(best))
   })
+}
 
 /** Waits for a decision, but not for ever: what is known is better than being late. */
 const waitFor = (fiber: Fiber.Fiber<Plan, Refusal>, timeoutMs: number, otherwise: Plan | undefined) =>

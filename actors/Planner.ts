@@ -87,7 +87,7 @@ const make = ({ world, profiles, decisionBudgetMs }: PlannerOptions) =>
       return best === undefined ? undefined : knownPlan(best)
     }
     const planBusy = makePlanBusy(self.device, known, thoughts, loadOf)
-    const planIdle = makePlanIdle(known, thoughts, decisionBudgetMs)
+    const planIdle = makePlanIdle(known, thoughts, loadOf, decisionBudgetMs)
     const plan: PlannerShape["plan"] = Effect.fnUntraced(function* (request) {
       const now = condition(request.exclude)
       const again = planAgain(now, request)

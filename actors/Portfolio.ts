@@ -18,6 +18,7 @@ export interface Judged {
 
 /** One of the strategies known. */
 export interface KnownStrategy extends Judged {
+  readonly id: string
   readonly foundBy: Finder
 }
 
@@ -175,7 +176,7 @@ export class Portfolio {
       if (value <= bestScore) continue
       bestScore = value
       const { strategy, foundBy } = entry
-      best = { strategy, foundBy, outcome, meets: meetsSlo(slo, outcome) }
+      best = { id, strategy, foundBy, outcome, meets: meetsSlo(slo, outcome) }
     }
     return best
   }

@@ -36,7 +36,8 @@ export interface Thoughts {
   readonly isFull: () => boolean
 }
 
-interface Decided {
+export interface Decided {
+  readonly id: string
   readonly strategy: Strategy
   readonly foundBy: Finder
 }
@@ -68,9 +69,9 @@ export const makeThoughts = (known: Portfolio, decisionBudgetMs: number) =>
       const decision = yield* thinker.decide({ condition: now, slo, budgetMs: decisionBudgetMs, hints })
       const { strategy, source: foundBy } = decision
       const remember = Effect.sync(() => {
-        known.add(strategy, foundBy)
-        for (const { id } of now.devices) known.addWhole(strategy.submodel, device, id, foundBy)
-        decided.set(bucket, { strategy, foundBy })
+        const id = known.add(strategy, foundBy)
+        for (const d of now.devices) known.addWhole(strategy.submodel, device, d.id, foundBy)
+        decided.set(bucket, { id, strategy, foundBy })
       })
       const found = Effect.andThen(activate(strategy), remember)
       yield* FiberMap.run(readying, bucket, found, { onlyIfMissing: true })
