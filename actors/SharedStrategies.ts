@@ -7,14 +7,14 @@
  * Bounded on all sides: a device keeps few records in the bucket, the hub drops what is old, a reader takes so many.
  */
 import { Context, Effect, Layer, Queue, Schedule, Stream } from "effect"
-import { type Change, openBucket } from "../subjects/Buckets.ts"
+import { type Change, openBucket, type TypedBucket } from "../subjects/Buckets.ts"
 import { strategyRecord } from "../subjects/Codecs.ts"
 import type { InferReply } from "../subjects/InferMessages.ts"
 import type { StrategyRecord } from "../subjects/Manifests.ts"
 import { normalizeStrategy, type Strategy, strategyId, strategyProblems } from "../supernet/Strategy.ts"
 import { Planner } from "./Planner.ts"
 import { Self } from "./Self.ts"
-import { Thinker } from "./Thinker.ts"
+import { Thinker, type ThinkerShape } from "./Thinker.ts"
 
 export interface SharedStrategiesShape {
   /** Ids of the records that were taken from the bucket. */
@@ -62,87 +62,100 @@ class Trials {
   }
 }
 
+/** Names and versions of the policies in use: a record counts while they are those that it was found with. */
+const policiesInUse = (thinker: ThinkerShape) => () =>
+  [...thinker.policies().values()]
+    .map(({ manifest: m }) => `${m.name}@${m.version}`)
+    .sort()
+    .join(" ")
+
+type Records = TypedBucket<StrategyRecord>
+
+/** Puts what this device has found, and has proved, into the bucket. */
+const sharing = (bucket: Records, policies: () => string) =>
+  Effect.gen(function* () {
+    const self = yield* Self
+    const proved = yield* Queue.sliding<StrategyRecord>(mostShared)
+    const trials = new Trials()
+    /** Keys of this device's records in the bucket, oldest first. */
+    const mine = new Set<string>()
+    const remove = (id: string) => Effect.andThen(Effect.sync(() => mine.delete(id)), bucket.remove(id))
+
+    const worked: SharedStrategiesShape["worked"] = (strategy, reply) => {
+      const { latencyMs, predicted, slo, sloMet, origin } = reply
+      // Whole on this device: everybody has those already. Asked for by a client: nobody found it good.
+      if (strategy.devices.length < 2 || origin === "request") return
+      const id = strategyId(self.spec, strategy)
+      const proof = trials.answered(id, latencyMs, sloMet)
+      if (proof === undefined || mine.has(id)) return
+      const { accuracy } = predicted
+      const head = { strategyId: id, by: self.device, policies: policies() }
+      Queue.offerUnsafe(proved, { ...head, strategy, slo, accuracy, ...proof })
+    }
+    const share = Effect.fnUntraced(function* (record: StrategyRecord) {
+      yield* bucket.put(record.strategyId, record)
+      mine.add(record.strategyId)
+      for (const oldest of mine) {
+        if (mine.size <= mostShared) break
+        yield* remove(oldest)
+      }
+    })
+    yield* Queue.take(proved).pipe(
+      Effect.flatMap((record) => Effect.ignore(share(record))),
+      Effect.forever,
+      Effect.forkScoped,
+    )
+    return { mine, remove, worked }
+  })
+
+type Sharing = Effect.Success<ReturnType<typeof sharing>>
+
+/** Suggests to the Planner what is in the bucket, as it comes and when the policies have changed; gives what was taken. */
+const taking = (bucket: Records, policies: () => string, { mine, remove }: Sharing) =>
+  Effect.gen(function* () {
+    const self = yield* Self
+    const planner = yield* Planner
+    const taken = new Map<string, StrategyRecord>()
+
+    const suggest = (record: StrategyRecord) => {
+      if (record.policies !== policies()) return
+      planner.suggest(normalizeStrategy(self.spec, asServedBy(self.device, record.strategy)))
+    }
+    const take = (change: Change<StrategyRecord>) => {
+      if (change._tag !== "Put") return void [mine.delete(change.key), taken.delete(change.key)]
+      const { key, value } = change
+      const fits = strategyProblems(self.spec, value.strategy).length === 0
+      if (!fits || strategyId(self.spec, value.strategy) !== key) return
+      if (value.by === self.device) mine.add(key)
+      taken.delete(key)
+      taken.set(key, value)
+      if (taken.size > mostTaken) taken.delete(taken.keys().next().value ?? "")
+      suggest(value)
+    }
+    let policiesBefore = ""
+    const lookAtPolicies = Effect.gen(function* () {
+      const now = policies()
+      if (now === policiesBefore) return
+      policiesBefore = now
+      for (const record of taken.values()) suggest(record)
+      // Found with policies that are no longer used: of no more use to anybody.
+      const isOld = (id: string) => (taken.get(id)?.policies ?? now) !== now
+      yield* Effect.forEach([...mine].filter(isOld), remove, { discard: true })
+    })
+    yield* bucket.changes.pipe(
+      Stream.runForEach((change) => Effect.sync(() => take(change))),
+      Effect.forkScoped,
+    )
+    yield* Effect.ignore(lookAtPolicies).pipe(Effect.repeat(Schedule.spaced(lookEveryMs)), Effect.forkScoped)
+    return taken
+  })
+
 const make = Effect.gen(function* () {
-  const self = yield* Self
-  const planner = yield* Planner
-  const thinker = yield* Thinker
+  const policies = policiesInUse(yield* Thinker)
   const bucket = yield* openBucket("strategies", strategyRecord)
-  const proved = yield* Queue.sliding<StrategyRecord>(mostShared)
-  const trials = new Trials()
-  /** Keys of this device's records in the bucket, oldest first. */
-  const mine = new Set<string>()
-  const theirs = new Map<string, StrategyRecord>()
-
-  const policies = () =>
-    [...thinker.policies().values()]
-      .map(({ manifest: m }) => `${m.name}@${m.version}`)
-      .sort()
-      .join(" ")
-
-  const worked: SharedStrategiesShape["worked"] = (
-    strategy,
-    { latencyMs, predicted, slo, sloMet, origin },
-  ) => {
-    // Whole on this device: everybody has those already. Asked for by a client: nobody found it good.
-    if (strategy.devices.length < 2 || origin === "request") return
-    const id = strategyId(self.spec, strategy)
-    const proof = trials.answered(id, latencyMs, sloMet)
-    if (proof === undefined || mine.has(id)) return
-    const { accuracy } = predicted
-    const head = { strategyId: id, by: self.device, policies: policies() }
-    Queue.offerUnsafe(proved, { ...head, strategy, slo, accuracy, ...proof })
-  }
-  const share = Effect.fnUntraced(function* (record: StrategyRecord) {
-    yield* bucket.put(record.strategyId, record)
-    mine.add(record.strategyId)
-    for (const oldest of mine) {
-      if (mine.size <= mostShared) break
-      mine.delete(oldest)
-      yield* bucket.remove(oldest)
-    }
-  })
-
-  const suggest = (record: StrategyRecord) => {
-    if (record.policies !== policies()) return
-    planner.suggest(normalizeStrategy(self.spec, asServedBy(self.device, record.strategy)))
-  }
-  const take = (change: Change<StrategyRecord>) => {
-    if (change._tag !== "Put") return void [mine.delete(change.key), theirs.delete(change.key)]
-    const { key, value } = change
-    const fits = strategyProblems(self.spec, value.strategy).length === 0
-    if (!fits || strategyId(self.spec, value.strategy) !== key) return
-    if (value.by === self.device) mine.add(key)
-    theirs.delete(key)
-    theirs.set(key, value)
-    if (theirs.size > mostTaken) theirs.delete(theirs.keys().next().value ?? "")
-    suggest(value)
-  }
-  let policiesBefore = ""
-  const lookAtPolicies = Effect.gen(function* () {
-    const now = policies()
-    if (now === policiesBefore) return
-    policiesBefore = now
-    for (const record of theirs.values()) suggest(record)
-    // Found with policies that are no longer used: of no more use to anybody.
-    for (const id of mine) {
-      const record = theirs.get(id)
-      if (record === undefined || record.policies === now) continue
-      mine.delete(id)
-      yield* bucket.remove(id)
-    }
-  })
-
-  yield* bucket.changes.pipe(
-    Stream.runForEach((change) => Effect.sync(() => take(change))),
-    Effect.forkScoped,
-  )
-  yield* Queue.take(proved).pipe(
-    Effect.flatMap((record) => Effect.ignore(share(record))),
-    Effect.forever,
-    Effect.forkScoped,
-  )
-  yield* Effect.ignore(lookAtPolicies).pipe(Effect.repeat(Schedule.spaced(lookEveryMs)), Effect.forkScoped)
-  return SharedStrategies.of({ worked, taken: () => [...theirs.keys()] })
+  const shared = yield* sharing(bucket, policies)
+  const taken = yield* taking(bucket, policies, shared)
+  return SharedStrategies.of({ worked: shared.worked, taken: () => [...taken.keys()] })
 })
 
 export class SharedStrategies extends Context.Service<SharedStrategies, SharedStrategiesShape>()(
