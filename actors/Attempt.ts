@@ -4,7 +4,7 @@
  * patience it is given; the Scheduler decides what happens then.
  */
 import { Deferred, Effect, Fiber } from "effect"
-import type { PreparedStrategy } from "../devices/engine/Engine.ts"
+import type { PreparedStrategy } from "../devices/engine/PreparedStrategies.ts"
 import type { DeviceId, RequestId } from "../subjects/DeviceId.ts"
 import type { Refusal } from "../subjects/ErrorReply.ts"
 import type { TaskTiming } from "../subjects/InferMessages.ts"

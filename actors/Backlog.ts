@@ -4,7 +4,7 @@
  * each peer (from that peer's last beat or result, worked off since then at one millisecond per millisecond).
  */
 import { Context, Effect, Layer } from "effect"
-import type { PreparedStrategy } from "../devices/engine/Engine.ts"
+import type { PreparedStrategy } from "../devices/engine/PreparedStrategies.ts"
 import type { DeviceProfile } from "../devices/profiles/DeviceProfile.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
 import type { Strategy } from "../supernet/Strategy.ts"

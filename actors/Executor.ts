@@ -6,7 +6,8 @@
  * Nothing here knows what a request is for. What it needs to know is in the tile: request, attempt, strategy, edge.
  */
 import { Context, Effect, Layer, Schedule } from "effect"
-import { Engine, type PreparedStrategy } from "../devices/engine/Engine.ts"
+import { Engine } from "../devices/engine/Engine.ts"
+import type { PreparedStrategy } from "../devices/engine/PreparedStrategies.ts"
 import { imagePiece } from "../devices/engine/Pieces.ts"
 import type { RequestId } from "../subjects/DeviceId.ts"
 import type { ResultMessage } from "../subjects/PlanMessages.ts"

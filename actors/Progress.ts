@@ -1,5 +1,5 @@
 /** How far a try has come, as the serving device hears it: which tasks are done, and so whom the others wait for. */
-import type { PreparedStrategy } from "../devices/engine/Engine.ts"
+import type { PreparedStrategy } from "../devices/engine/PreparedStrategies.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
 import type { TaskTiming } from "../subjects/InferMessages.ts"
 import { localDevice, type Strategy } from "../supernet/Strategy.ts"

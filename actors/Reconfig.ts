@@ -4,7 +4,8 @@
  * segments are ready. A strategy that is active everywhere costs no message at all.
  */
 import { Context, Effect, Layer } from "effect"
-import { Engine, type PreparedStrategy } from "../devices/engine/Engine.ts"
+import { Engine } from "../devices/engine/Engine.ts"
+import type { PreparedStrategy } from "../devices/engine/PreparedStrategies.ts"
 import { Bus } from "../subjects/Bus.ts"
 import type { RequestError } from "../subjects/BusErrors.ts"
 import { reconfigAck, reconfigRequest } from "../subjects/Codecs.ts"

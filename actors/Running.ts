@@ -1,5 +1,5 @@
 /** One attempt of one request, as a device that has a part in it sees it. */
-import type { PreparedStrategy } from "../devices/engine/Engine.ts"
+import type { PreparedStrategy } from "../devices/engine/PreparedStrategies.ts"
 import type { Piece } from "../devices/engine/Pieces.ts"
 import type { DeviceId, RequestId } from "../subjects/DeviceId.ts"
 import { type RequestWork, requestWork } from "./RequestWork.ts"

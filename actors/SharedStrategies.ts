@@ -79,7 +79,11 @@ const sharing = (bucket: Records, policies: () => string) =>
     const trials = new Trials()
     /** Keys of this device's records in the bucket, oldest first. */
     const mine = new Set<string>()
-    const remove = (id: string) => Effect.andThen(Effect.sync(() => mine.delete(id)), bucket.remove(id))
+    const remove = (id: string) =>
+      Effect.andThen(
+        Effect.sync(() => mine.delete(id)),
+        bucket.remove(id),
+      )
 
     const worked: SharedStrategiesShape["worked"] = (strategy, reply) => {
       const { latencyMs, predicted, slo, sloMet, origin } = reply

@@ -1,7 +1,7 @@
 /** A strategy in one line for people: `160px d3,3,2,2,2 · stem-b4 2x2 on pi-1,pi-2,pi-1,pi-2 · b5-head on pi-1`. */
 import type { DeviceId } from "../subjects/DeviceId.ts"
 import type { StrategySummary } from "../subjects/InferMessages.ts"
-import type { PreparedStrategy } from "../devices/engine/Engine.ts"
+import type { PreparedStrategy } from "../devices/engine/PreparedStrategies.ts"
 
 type Placed = Pick<PreparedStrategy, "strategy" | "graph">
 

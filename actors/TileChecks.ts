@@ -1,5 +1,5 @@
 /** What an Executor says about tiles and tasks: what is wrong with one that arrives, why one did not get away, how long one took. */
-import type { PreparedStrategy } from "../devices/engine/Engine.ts"
+import type { PreparedStrategy } from "../devices/engine/PreparedStrategies.ts"
 import type { TaskOutcome } from "../devices/engine/EngineProtocol.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
 import { type ErrorBody, errorBodyOf, refusal } from "../subjects/ErrorReply.ts"

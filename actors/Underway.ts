@@ -3,7 +3,8 @@
  * nobody waits for it any more. What is done for other devices is in the books meanwhile.
  */
 import { Effect } from "effect"
-import type { EngineShape, PreparedStrategy } from "../devices/engine/Engine.ts"
+import type { EngineShape } from "../devices/engine/Engine.ts"
+import type { PreparedStrategy } from "../devices/engine/PreparedStrategies.ts"
 import type { DeviceId, RequestId } from "../subjects/DeviceId.ts"
 import type { BacklogShape } from "./Backlog.ts"
 import { lru } from "./Decided.ts"

@@ -16,8 +16,9 @@ import { shareWeights } from "../../supernet/Safetensors.ts"
 import type { Weights } from "../../supernet/Weights.ts"
 import { availableProviders, type RuntimeOptions } from "../../supernet/onnx/Runtime.ts"
 import { EngineFailure, EngineHost, type Reply } from "./EngineHost.ts"
-import type { EngineStats, PrepareTimings, TaskOutcome, TierChoice } from "./EngineProtocol.ts"
+import type { EngineStats, TaskOutcome, TierChoice } from "./EngineProtocol.ts"
 import type { Piece } from "./Pieces.ts"
+import { type PreparedStrategy, PreparedStrategies } from "./PreparedStrategies.ts"
 
 /** The strategy cannot run on this device: invalid for its supernet, or it has no part in it. */
 export class StrategyRefused extends Schema.TaggedError<StrategyRefused>()("StrategyRefused", {
@@ -76,15 +77,6 @@ export interface EngineOptions {
   readonly emulatedMs?: (graph: TaskGraph, task: Task) => number
   /** Emulated time per real time, 1 = as it would be. Default 1. */
   readonly timeDilation?: number
-}
-
-export interface PreparedStrategy {
-  readonly strategyId: string
-  readonly strategy: Strategy
-  readonly graph: TaskGraph
-  /** This device's index in `strategy.devices`. */
-  readonly device: number
-  readonly timings: PrepareTimings
 }
 
 export interface RunTask {
@@ -164,88 +156,69 @@ const call = <A, E>(
     return Effect.sync(() => host.cancel(id))
   })
 
-/** An engine over a host that somebody else stops. */
-export const engineOver = (host: EngineHost, options: EngineOptions): EngineShape => {
-  const known = new Map<string, PreparedStrategy>()
-  /** Of strategies that were prepared, as they were given: plans share them. */
-  const ids = new WeakMap<Strategy, string>()
-  const maxStrategies = options.maxStrategies ?? 256
-  const forget = (id: string) => {
-    known.delete(id)
-    host.forget(id)
-  }
-  const touch = (prepared: PreparedStrategy) => {
-    known.delete(prepared.strategyId)
-    known.set(prepared.strategyId, prepared)
-    for (const oldest of known.keys()) {
-      if (known.size <= maxStrategies) break
-      forget(oldest)
-    }
-    return prepared
-  }
-  const again = (found: PreparedStrategy) => touch({ ...found, timings: { built: 0, elapsedMs: 0 } })
-  const prepare = Effect.fnUntraced(function* (given: Strategy) {
-    const same = known.get(ids.get(given) ?? "")
-    if (same !== undefined) return again(same)
-    const strategy = normalizeStrategy(options.spec, given)
-    const id = normalizedId(options.spec, strategy)
-    const found = known.get(id)
-    if (found !== undefined) {
-      ids.set(given, id)
-      return again(found)
-    }
-    const problems = strategyProblems(options.spec, given)
-    const device = strategy.devices.indexOf(options.deviceId)
+const preparing = (host: EngineHost, { spec, deviceId }: EngineOptions, known: PreparedStrategies) => {
+  const build = (strategyId: string, strategy: Strategy, device: number) =>
+    call(
+      host,
+      () => {
+        const reply = host.prepare({ strategyId, strategy, device })
+        // While the worker does its part.
+        const graph = taskGraph(spec, strategy)
+        return { id: reply.id, promise: reply.promise.then((timings) => ({ graph, timings })) }
+      },
+      unavailable,
+    )
+  return Effect.fnUntraced(function* (given: Strategy) {
+    const same = known.getGiven(given)
+    if (same !== undefined) return known.again(given, same)
+    const strategy = normalizeStrategy(spec, given)
+    const strategyId = normalizedId(spec, strategy)
+    const found = known.get(strategyId)
+    if (found !== undefined) return known.again(given, found)
+    const problems = strategyProblems(spec, given)
+    const device = strategy.devices.indexOf(deviceId)
     if (problems.length > 0 || device < 0) {
-      const notMine = `${options.deviceId} has no part in it`
       return yield* new StrategyRefused({
-        strategyId: id,
-        problems: problems.length > 0 ? problems : [notMine],
+        strategyId,
+        problems: problems.length > 0 ? problems : [`${deviceId} has no part in it`],
         retryable: false,
         hint: "Planner and device may have different supernets.",
       })
     }
-    const ask = () => {
-      const reply = host.prepare({ strategyId: id, strategy, device })
-      // While the worker does its part.
-      const graph = taskGraph(options.spec, strategy)
-      return { id: reply.id, promise: reply.promise.then((timings) => ({ graph, timings })) }
-    }
-    const { graph, timings } = yield* call(host, ask, unavailable).pipe(
-      Effect.tapError(() => Effect.sync(() => forget(id))),
+    const { graph, timings } = yield* build(strategyId, strategy, device).pipe(
+      Effect.tapError(() => Effect.sync(() => known.forget(strategyId))),
     )
-    ids.set(given, id)
-    return touch({ strategyId: id, strategy, graph, device, timings })
+    return known.keep(given, { strategyId, strategy, graph, device, timings })
   })
-  const run = (task: RunTask) => {
-    const prepared = known.get(task.strategyId)
-    const planned = prepared?.graph.tasks[task.task]
-    if (prepared === undefined || planned === undefined) {
-      const failure = new EngineFailure(
-        "StrategyNotPrepared",
-        `strategy ${task.strategyId} is not prepared here`,
-      )
-      return Effect.fail(taskError(task, failure))
-    }
-    touch(prepared)
-    const ms = options.emulatedMs?.(prepared.graph, planned) ?? 0
-    const emulatedMs = ms * (options.timeDilation ?? 1)
-    const { requestId, pieces, priority = 0 } = task
-    const message = { strategyId: task.strategyId, requestId, task: task.task, pieces, emulatedMs, priority }
-    return call(
-      host,
-      () => host.run(message),
-      (failure) => taskError(task, failure),
-    )
+}
+
+const running = (host: EngineHost, options: EngineOptions, known: PreparedStrategies) => (given: RunTask) => {
+  const { strategyId, requestId, task, pieces, priority = 0 } = given
+  const prepared = known.get(strategyId)
+  const planned = prepared?.graph.tasks[task]
+  if (prepared === undefined || planned === undefined) {
+    const failure = new EngineFailure("StrategyNotPrepared", `strategy ${strategyId} is not prepared here`)
+    return Effect.fail(taskError(given, failure))
   }
-  const { deviceId, spec } = options
+  known.touch(prepared)
+  const emulatedMs = (options.emulatedMs?.(prepared.graph, planned) ?? 0) * (options.timeDilation ?? 1)
+  return call(
+    host,
+    () => host.run({ strategyId, requestId, task, pieces, emulatedMs, priority }),
+    (failure) => taskError(given, failure),
+  )
+}
+
+/** An engine over a host that somebody else stops. */
+export const engineOver = (host: EngineHost, options: EngineOptions): EngineShape => {
+  const known = new PreparedStrategies(host, options.maxStrategies ?? 256)
   return {
-    deviceId,
-    spec,
-    prepare,
+    deviceId: options.deviceId,
+    spec: options.spec,
+    prepare: preparing(host, options, known),
     prepared: (id) => known.get(id),
-    release: (id) => Effect.sync(() => forget(id)),
-    run,
+    release: (id) => Effect.sync(() => known.forget(id)),
+    run: running(host, options, known),
     drop: (requestId) => Effect.sync(() => host.drop(requestId)),
     stats: call(host, () => host.stats(), unavailable).pipe(
       Effect.map((stats) => ({ ...stats, restarts: host.restarts })),
