@@ -38,6 +38,17 @@ export interface Running {
   readonly exited: Deferred.Deferred<number>
 }
 
+/**
+ * How a device asks for memory, as in the systemd unit (decision 26): one heap for all threads that keeps what an inference
+ * will ask for again, and small nurseries, so that half of what V8 holds is not garbage.
+ */
+const memory = {
+  MALLOC_ARENA_MAX: "1",
+  MALLOC_MMAP_THRESHOLD_: "16777216",
+  MALLOC_TRIM_THRESHOLD_: "67108864",
+  NODE_OPTIONS: `--max-semi-space-size=2 ${process.env["NODE_OPTIONS"] ?? ""}`.trim(),
+}
+
 /** The user's environment without what says how to get into another swarm: the box has users of its own. */
 const environment = (): NodeJS.ProcessEnv => {
   const { MURMURATION_CREDENTIALS: _, MURMURATION_USER: __, ...rest } = process.env
@@ -69,10 +80,9 @@ const flagsOf = ({ device, nats, supernet }: DeviceStart): ReadonlyArray<string>
 const spawned = (start: DeviceStart) =>
   spawn(process.execPath, ["--disable-warning=ExperimentalWarning", commandLine, "up", ...flagsOf(start)], {
     stdio: ["ignore", "pipe", "pipe"],
-    // As the systemd unit: with more arenas, sessions that come and go leave holes behind, and the process grows for hours.
     env: {
-      MALLOC_ARENA_MAX: "2",
       ...environment(),
+      ...memory,
       MURMURATION_PASSWORD: start.password,
       MURMURATION_STATE: start.state,
     },

@@ -33,8 +33,10 @@ export interface Recipe {
   /** Chance of each resolution in phase 2, as weights. */
   readonly resolutionWeights: Readonly<Record<number, number>>
   readonly largestResolutionWeights: Readonly<Record<number, number>>
-  /** Random submodels per step beside the largest and the smallest. */
+  /** Random submodels per step beside the largest and the smallest: the whole part always, the rest as a chance of one more. */
   readonly randomSubmodels: number
+  /** Chance that a step teaches the smallest. Below 1, more images go by in the same time, and the largest counts for more. */
+  readonly smallestShare: number
   /**
    * Share of the random submodels with one depth, kernel and expand throughout. Block by block these hardly ever come by chance,
    * yet they are what a person asks for, and what devices fall back on.
@@ -62,6 +64,7 @@ export const defaultRecipe: Recipe = {
   resolutionWeights: { 96: 45, 128: 36, 160: 11, 192: 5, 224: 3 },
   largestResolutionWeights: { 96: 75, 128: 25 },
   randomSubmodels: 1,
+  smallestShare: 1,
   uniformShare: 0.3,
   gridShare: 0.5,
   largestGridShare: 0,
@@ -168,13 +171,14 @@ export const stepPlan = (spec: SupernetSpec, recipe: Recipe, step: number): Step
   const cut = !alone && random.next() < recipe.largestGridShare
   const plain = plainPlan(spec, largest)
   const plans = [cut ? { ...plain, grids: sampleGrids(spec, largest, random) } : plain]
-  if (!alone) {
-    for (let i = 0; i < recipe.randomSubmodels; i++)
-      plans.push(samplePlan(spec, recipe, randomSubmodel(spec, recipe, resolution, random), random))
+  if (alone) return { resolution, batch: batchAt(recipe, resolution), plans }
+  const randomCount = Math.floor(recipe.randomSubmodels + random.next())
+  for (let i = 0; i < randomCount; i++)
+    plans.push(samplePlan(spec, recipe, randomSubmodel(spec, recipe, resolution, random), random))
+  if (random.next() < recipe.smallestShare)
     plans.push(
       samplePlan(spec, { ...recipe, gridShare: recipe.gridShare / 2 }, minSubmodel(spec, resolution), random),
     )
-  }
   return { resolution, batch: batchAt(recipe, resolution), plans }
 }
 

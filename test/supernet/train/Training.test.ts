@@ -153,6 +153,15 @@ describe("the recipe", () => {
     expect(plans[2]?.submodel).toEqual(minSubmodel(tinySpec, 64))
   })
 
+  it("teaches random submodels and the smallest as often as it says, beside the largest in every step", () => {
+    const rare = { ...recipe, randomSubmodels: 0.5, smallestShare: 0.25 }
+    const steps = Array.from({ length: 400 }, (_, i) => stepPlan(tinySpec, rare, 10 + i).plans)
+    expect(steps.every(([first]) => first?.submodel.depths.every((d) => d === 2))).toBe(true)
+    const others = steps.reduce((sum, plans) => sum + plans.length - 1, 0) / steps.length
+    expect(others).toBeGreaterThan(0.65)
+    expect(others).toBeLessThan(0.85)
+  })
+
   it("meets every grid and every width of values in training", () => {
     const plans = Array.from({ length: 60 }, (_, i) => stepPlan(tinySpec, recipe, 10 + i).plans).flat()
     expect(new Set(plans.flatMap((p) => p.grids))).toEqual(new Set(["1x1", "1x2", "2x1", "2x2"]))
