@@ -12,6 +12,7 @@ import type { Lane } from "../policies/Crew.ts"
 import { writePolicy } from "../policies/PolicyArtifact.ts"
 import { publishTraining } from "../policies/Publish.ts"
 import { stepUnits } from "../policies/PolicyShape.ts"
+import { supremeDefaults } from "../policies/Supreme.ts"
 import { scenarioNames } from "../policies/Scenario.ts"
 import { loadSetting, type Setting } from "../policies/Setting.ts"
 import { train, trainDefaults, type TrainOptions, type ValidationReport } from "../policies/Train.ts"
@@ -70,6 +71,12 @@ const flags = {
     Flag.withDescription("Trajectories per update; default: the algorithm's own"),
     Flag.optional,
   ),
+  mutations: Flag.Int("mutations").pipe(
+    Flag.withDescription(
+      "SUPREME: strategies made by mutation in an iteration; more find better ones, and hardly take longer",
+    ),
+    Flag.withDefault(supremeDefaults.mutations),
+  ),
   rate: Flag.Finite("rate").pipe(
     Flag.withDescription("Learning rate at the start; default: the algorithm's own"),
     Flag.optional,
@@ -113,6 +120,7 @@ const optionsOf = (given: Given, folder: string): TrainOptions => ({
   ...Option.match(given.batch, { onNone: () => ({}), onSome: (batch) => ({ batch }) }),
   ...Option.match(given.rate, { onNone: () => ({}), onSome: (rate) => ({ rate }) }),
   checkpoint: join(folder, "checkpoint.bin"),
+  supreme: { mutations: given.mutations },
   workers: given.workers,
   ...(given.from === "" ? {} : { startFrom: given.from }),
   onReport: (r) => console.log(progressLine(r, given.iterations)),

@@ -22,7 +22,10 @@ export interface ReplaySettings {
   readonly bucketSize: number
   /** Grid points per link metric; strategies are filed under the first point that they satisfy. */
   readonly points: number
-  /** Grid points of the SLO: finer, since every strategy has its own latency and accuracy. */
+  /**
+   * Grid points of the SLO: finer, since every strategy has its own latency and accuracy, and so that the safety margin of the
+   * examples (`SupremeSettings.safety`) is about a step: a coarser grid rounds it up to a step that costs much more.
+   */
   readonly sloPoints: number
   readonly share: boolean
   readonly prune: boolean
@@ -39,7 +42,7 @@ export interface ReplaySettings {
 export const defaultReplay: ReplaySettings = {
   bucketSize: 4,
   points: 10,
-  sloPoints: 37,
+  sloPoints: 109,
   share: true,
   prune: true,
   margin: 0.004,
