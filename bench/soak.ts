@@ -24,8 +24,8 @@ interface Settings {
   readonly seed: number
 }
 
-/** Five devices are about half busy at this rate in slow motion 1; more slowly, proportionally fewer. */
-const halfLoadPerSecond = 100
+/** The five devices are about half busy at this rate in slow motion 1; more slowly, proportionally fewer. */
+const halfLoadPerSecond = 140
 /** Rows of the picture over time: everything within one is averaged. */
 const slices = 6
 const sampleEveryMs = 5000
@@ -35,10 +35,10 @@ const deadlinePerSlowMs = 2000
 
 const settingsOf = ({ quick, seed, arguments: given }: BenchOptions): Settings => {
   const number = (name: string, otherwise: number) => Number(given.get(name) ?? otherwise)
-  const slow = number("slow", 30)
+  const slow = number("slow", 10)
   return {
     minutes: number("minutes", quick ? 1 : 30),
-    warmUpMinutes: number("warm-up", quick ? 0.5 : 5),
+    warmUpMinutes: number("warm-up", quick ? 0.5 : 8),
     perSecond: number("rate", halfLoadPerSecond / slow),
     slow,
     memoryMb: number("memory-mb", 128),
@@ -243,6 +243,6 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
 export const bench: BenchModule = {
   name: "soak",
   proves: "half an hour at half load leaves memory and latency where they were",
-  takes: "36 minutes (--minutes N)",
+  takes: "40 minutes (--minutes N)",
   run,
 }

@@ -7,7 +7,9 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { createMemoryStream, main as compileAssemblyScript } from "assemblyscript/asc"
-import { depthwiseSource, productSource, type Target } from "./Generate.ts"
+import { depthwiseSource } from "./DepthwiseSource.ts"
+import { productSource } from "./ProductSource.ts"
+import type { Target } from "./Unroll.ts"
 
 const here = dirname(fileURLToPath(import.meta.url))
 const cacheFolder = join(here, "..", "..", ".cache")

@@ -1,7 +1,7 @@
 /**
  * The kernels as typed functions over one WebAssembly memory, and an arena that hands out pieces of that memory.
- * Pointers are bytes; sizes and pitches are elements (float32). What each kernel computes is said in `assembly/` and
- * `Generate.ts`. None of them checks its arguments: `KernelNetwork` and `TfjsKernels` are the guards.
+ * Pointers are bytes; sizes and pitches are elements (float32). What each kernel computes is said in `assembly/`,
+ * `DepthwiseSource.ts` and `ProductSource.ts`. None of them checks its arguments: `KernelNetwork` and `TfjsKernels` are the guards.
  */
 import { compiledKernels } from "./Compile.ts"
 

@@ -1,4 +1,4 @@
-/** Small matrix helpers: weights are a few kilobytes, so these favour clarity; the large products are generated (see Generate.ts). */
+/** Small matrix helpers: weights are a few kilobytes, so these favour clarity; the large products are generated (see ProductSource.ts). */
 
 /** to[c, r] = from[r, c], for pitches (elements per row) of both. */
 export function transpose(from: usize, to: usize, rows: i32, columns: i32, fromPitch: i32, toPitch: i32): void {
