@@ -27,7 +27,7 @@ const stateOf = (peer: DeviceId, path: PathHistory, nowMs: number, source: Sourc
   const { delayMs, mbps, queueDelayMs, confidence, ageMs, bandwidthAgeMs, samples } = known
   const measured = Number.isFinite(mbps)
   const bandwidthMbps = measured ? mbps : assumed.bandwidthMbps
-  const worse = feared(path, nowMs)
+  const worse = feared(path)
   return {
     peer,
     delayMs,

@@ -33,7 +33,7 @@ export const makeLooks = (device: DeviceId, picture: LinkPicture, probes: Probes
           const path = picture.path(peer)
           const plan = probePlan(path, nowMs, picture.witness(peer))
           if (plan !== undefined) yield* probes.bulk(peer, plan.bytes)
-          else if (wantsPing(path, nowMs)) yield* probes.ping(peer)
+          else if (wantsPing(path)) yield* probes.ping(peer)
           else break
           yield* Effect.sleep(againMs)
         }

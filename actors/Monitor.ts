@@ -56,7 +56,7 @@ const make = (options: MonitorOptions) =>
       if (resent || aheadBytes > 0) return
       const sample = { bytes, elapsedMs, remoteMs: processingMs, nowMs: performance.now() }
       picture.learn(peer, "tiles", (path) => observeTransfer(path, sample))
-      if (wantsPing(picture.path(peer), performance.now())) lookNow(peer)
+      if (wantsPing(picture.path(peer))) lookNow(peer)
     })
     const others = () =>
       membership.usable().flatMap((m) => (m.identity.device === device ? [] : [m.identity.device]))

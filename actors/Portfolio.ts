@@ -25,9 +25,8 @@ export interface KnownStrategy extends Judged {
 interface Entry {
   readonly strategy: Strategy
   foundBy: Finder
-  /** Its genome for one list of devices; another list makes another one. */
-  genome: Genome | undefined
-  devices: string
+  /** Its genome by list of devices (`listsRemembered` of them); none where a device of it is not in the list. */
+  readonly genomes: Map<string, Genome | undefined>
   /** Top-1: the devices make no difference to it. */
   accuracy: number | undefined
 }
@@ -39,6 +38,20 @@ export interface Load {
   readonly workOf: (strategy: Strategy) => ReadonlyMap<string, number>
   /** Whether all its devices can run it without preparation. */
   readonly isReady: (id: string, strategy: Strategy) => boolean
+}
+
+/** Lists of devices that conditions name in turn: all, and those that are idle at the moment. */
+const listsRemembered = 8
+
+/** The best of what it was offered. */
+class Leader {
+  best: KnownStrategy | undefined
+  score = Number.NEGATIVE_INFINITY
+
+  offer(score: number, id: string, { strategy, foundBy }: Entry, outcome: Outcome, meets: boolean): void {
+    this.score = score
+    this.best = { id, strategy, foundBy, outcome, meets }
+  }
 }
 
 /** What a strategy costs the others, by the prices of the moment. */
@@ -119,7 +132,7 @@ export class Portfolio {
   }
 
   private entry(strategy: Strategy, foundBy: Finder): Entry {
-    return { strategy, foundBy, genome: undefined, devices: "", accuracy: undefined }
+    return { strategy, foundBy, genomes: new Map(), accuracy: undefined }
   }
 
   /** Any strategy, as this condition and objective make it look; none where a device of it is not there. */
@@ -132,12 +145,16 @@ export class Portfolio {
 
   /** The best strategy known for this condition and objective. */
   best(condition: Condition, slo: Slo): KnownStrategy | undefined {
-    return this.choose(
+    const leader = new Leader()
+    this.each(
       condition,
       slo,
       () => 0,
-      () => true,
+      (score, id, entry, outcome) => {
+        if (score > leader.score) leader.offer(score, id, entry, outcome, meetsSlo(slo, outcome))
+      },
     )
+    return leader.best
   }
 
   /** Under load: the best for all who wait, and the best of those that run without being made ready first. */
@@ -146,47 +163,58 @@ export class Portfolio {
     slo: Slo,
     load: Load,
   ): { readonly all?: KnownStrategy; readonly ready?: KnownStrategy } {
-    const all = this.choose(condition, slo, extraMs(condition, load), () => true)
-    const ready = this.bestReady(condition, slo, load)
-    return { ...(all === undefined ? {} : { all }), ...(ready === undefined ? {} : { ready }) }
+    const [all, ready] = [new Leader(), new Leader()]
+    this.each(condition, slo, extraMs(condition, load), (score, id, entry, outcome) => {
+      if (score > all.score) all.offer(score, id, entry, outcome, meetsSlo(slo, outcome))
+      if (score > ready.score && load.isReady(id, entry.strategy))
+        ready.offer(score, id, entry, outcome, meetsSlo(slo, outcome))
+    })
+    return {
+      ...(all.best === undefined ? {} : { all: all.best }),
+      ...(ready.best === undefined ? {} : { ready: ready.best }),
+    }
   }
 
-  /** Only of those that are ready; no others are looked at. */
+  /** Only of those that are ready. */
   bestReady(condition: Condition, slo: Slo, load: Load): KnownStrategy | undefined {
-    return this.choose(condition, slo, extraMs(condition, load), load.isReady)
+    return this.bestUnderLoad(condition, slo, load).ready
   }
 
-  private choose(
+  /** Every strategy that can run on the condition's devices, with its score; `extraMs` counts as latency. */
+  private each(
     condition: Condition,
     slo: Slo,
     extraMs: (strategy: Strategy) => number,
-    isCandidate: (id: string, strategy: Strategy) => boolean,
-  ): KnownStrategy | undefined {
+    visit: (score: number, id: string, entry: Entry, outcome: Outcome) => void,
+  ): void {
     const ids = condition.devices.map((d) => d.id)
     const devices = ids.join(" ")
     const latencyMs = this.world.latency.at(condition)
-    let best: KnownStrategy | undefined
-    let bestScore = Number.NEGATIVE_INFINITY
     for (const [id, entry] of this.entries) {
       const genome = this.genomeOf(entry, ids, devices)
-      if (genome === undefined || !isCandidate(id, entry.strategy)) continue
+      if (genome === undefined) continue
       const accuracy = (entry.accuracy ??= this.world.accuracy.accuracy(genome))
       const outcome = { latencyMs: latencyMs(genome), accuracy }
-      const value = score(slo, { accuracy, latencyMs: outcome.latencyMs + extraMs(entry.strategy) })
-      if (value <= bestScore) continue
-      bestScore = value
-      const { strategy, foundBy } = entry
-      best = { id, strategy, foundBy, outcome, meets: meetsSlo(slo, outcome) }
+      visit(
+        score(slo, { accuracy, latencyMs: outcome.latencyMs + extraMs(entry.strategy) }),
+        id,
+        entry,
+        outcome,
+      )
     }
-    return best
   }
 
-  private genomeOf(entry: Entry, ids: ReadonlyArray<string>, devices: string): Genome | undefined {
-    if (entry.devices !== devices) {
-      entry.devices = devices
-      const isThere = entry.strategy.devices.every((d) => ids.includes(d))
-      entry.genome = isThere ? encodeStrategy(this.space, entry.strategy, ids) : undefined
-    }
-    return entry.genome
+  private genomeOf(
+    { strategy, genomes }: Entry,
+    ids: ReadonlyArray<string>,
+    list: string,
+  ): Genome | undefined {
+    const known = genomes.get(list)
+    if (known !== undefined || genomes.has(list)) return known
+    if (genomes.size >= listsRemembered) genomes.clear()
+    const isThere = strategy.devices.every((d) => ids.includes(d))
+    const genome = isThere ? encodeStrategy(this.space, strategy, ids) : undefined
+    genomes.set(list, genome)
+    return genome
   }
 }

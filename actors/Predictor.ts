@@ -3,7 +3,7 @@
  * `forecast.<device>`, with a band. The Planner thinks about those conditions before they come (paper, section 5).
  */
 import { Context, Effect, Layer, Schedule } from "effect"
-import { adaptive, type Observation } from "../devices/links/Forecaster.ts"
+import { adaptiveAll, type Observation } from "../devices/links/Forecaster.ts"
 import { Bus } from "../subjects/Bus.ts"
 import { forecastReport } from "../subjects/Codecs.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
@@ -30,11 +30,20 @@ interface Past {
   bandwidth: ReadonlyArray<Observation>
 }
 
-const expected = (peer: DeviceId, past: Past, horizonMs: number): ReadonlyArray<LinkForecast> => {
-  const [delay, bandwidth] = [adaptive(past.delay, horizonMs), adaptive(past.bandwidth, horizonMs)]
-  if (delay === undefined || bandwidth === undefined) return []
-  const { value, low, high } = bandwidth
-  return [{ peer, delayMs: delay.value, bandwidthMbps: value, lowMbps: low, highMbps: high }]
+/** What is expected of a path at each horizon. */
+const expected = (
+  peer: DeviceId,
+  past: Past,
+  horizonsMs: ReadonlyArray<number>,
+): ReadonlyArray<LinkForecast | undefined> => {
+  const delays = adaptiveAll(past.delay, horizonsMs)
+  const bandwidths = adaptiveAll(past.bandwidth, horizonsMs)
+  return horizonsMs.map((_, i) => {
+    const [delay, bandwidth] = [delays?.[i], bandwidths?.[i]]
+    if (delay === undefined || bandwidth === undefined) return undefined
+    const { value, low, high } = bandwidth
+    return { peer, delayMs: delay.value, bandwidthMbps: value, lowMbps: low, highMbps: high }
+  })
 }
 
 const make = (options: PredictorOptions) =>
@@ -58,14 +67,14 @@ const make = (options: PredictorOptions) =>
         })
       }
     }
-    const report = (): ForecastReport => ({
-      device: self.device,
-      seq: seq++,
-      horizons: options.horizonsMs.map((inMs) => ({
+    const report = (): ForecastReport => {
+      const links = [...pasts].map(([peer, past]) => expected(peer, past, options.horizonsMs))
+      const horizons = options.horizonsMs.map((inMs, i) => ({
         inMs,
-        links: [...pasts].flatMap(([peer, past]) => expected(peer, past, inMs)),
-      })),
-    })
+        links: links.flatMap((of) => of[i] ?? []),
+      }))
+      return { device: self.device, seq: seq++, horizons }
+    }
     const step = Effect.suspend(() => {
       remember()
       if (pasts.size === 0) return Effect.void

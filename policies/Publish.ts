@@ -19,6 +19,7 @@ export const publishTraining = (
     `--seed ${options.seed} --iterations ${options.iterations} --hidden ${options.hidden}`,
     ...(options.stepPer === "block" ? [] : [`--step-per ${options.stepPer}`]),
     ...(options.batch === undefined ? [] : [`--batch ${options.batch}`]),
+    ...(options.supreme.mutations === undefined ? [] : [`--mutations ${options.supreme.mutations}`]),
     ...(options.rate === undefined ? [] : [`--rate ${options.rate}`]),
   ]
   return packPolicy({

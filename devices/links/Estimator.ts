@@ -113,7 +113,7 @@ export const estimate = (
   const blind = regressionSlope(transfers)
   const perByte =
     pings.length > 0
-      ? slope(transfers, base, nowMs, settings)
+      ? slope(transfers, base, settings)
       : Math.max(1e-7, (blind ?? Number.NaN) - settings.messageMsPerByte)
   const mbps = mbpsOf(perByte, settings)
   const telling = transfers.filter((t) => t.bytes * perByte >= settings.tellingMs)

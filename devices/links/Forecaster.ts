@@ -92,7 +92,7 @@ export const reverting =
   (values) =>
     (1 - share) * last(values) + share * mean(values.slice(-window))
 
-/** What the default weighs; the last value first. */
+/** What the default weighs; the last value first. None of them looks at how far ahead it is asked about (`adaptiveAll`). */
 const experts: ReadonlyArray<Method> = [
   lastValue,
   reverting(0.2, 20),
@@ -121,15 +121,28 @@ interface Backtest {
   readonly came: ReadonlyArray<number>
 }
 
-const backtest = (values: ReadonlyArray<number>, steps: number, methods: ReadonlyArray<Method>): Backtest => {
-  const said: Array<ReadonlyArray<number>> = []
-  const came: Array<number> = []
-  for (let origin = Math.min(4, values.length); origin + steps < values.length; origin++) {
-    const seen = values.slice(Math.max(0, origin + 1 - memory), origin + 1)
-    said.push(methods.map((m) => m(seen, steps)))
-    came.push(values[origin + steps] ?? 0)
-  }
-  return { said, came }
+/** Values before the first origin. */
+const firstOrigin = (values: ReadonlyArray<number>): number => Math.min(4, values.length)
+
+/** What each method says at each origin, the last value included, about `steps` later. */
+const opinions = (
+  values: ReadonlyArray<number>,
+  steps: number,
+  methods: ReadonlyArray<Method>,
+): ReadonlyArray<ReadonlyArray<number>> =>
+  values.slice(firstOrigin(values)).map((_, i) => {
+    const end = firstOrigin(values) + i + 1
+    const seen = values.slice(Math.max(0, end - memory), end)
+    return methods.map((m) => m(seen, steps))
+  })
+
+const backtest = (
+  values: ReadonlyArray<number>,
+  said: ReadonlyArray<ReadonlyArray<number>>,
+  steps: number,
+): Backtest => {
+  const came = values.slice(firstOrigin(values) + steps)
+  return { said: said.slice(0, came.length), came }
 }
 
 const weightsOf = (test: Backtest, count: number): ReadonlyArray<number> => {
@@ -186,7 +199,7 @@ const band = (
   steps: number,
   floor: number,
 ): Forecast => {
-  const first = Math.min(4, values.length)
+  const first = firstOrigin(values)
   const scales = said.map((_, i) => restless(values.slice(0, first + i + 1), floor))
   const usual = Math.max(1e-6, medianOrZero(scales))
   // Half way: a few values do not tell much about restlessness either.
@@ -213,6 +226,20 @@ const stepsOf = (history: ReadonlyArray<Observation>, horizonMs: number): number
   return Math.max(1, Math.round(horizonMs / Math.max(1, step)))
 }
 
+/** From what was said at the origins so far; `now` is said of the time after the last value. */
+const forecast = (
+  values: ReadonlyArray<number>,
+  said: ReadonlyArray<ReadonlyArray<number>>,
+  now: ReadonlyArray<number>,
+  steps: number,
+): Forecast => {
+  const test = backtest(values, said, steps)
+  const weights = test.came.length < 4 ? now.map((_, k) => (k === 0 ? 1 : 0)) : weightsOf(test, now.length)
+  const floor = 0.03 * medianOrZero(values) + 1e-3
+  const blended = test.said.map((s) => blend(s, weights))
+  return band(blend(now, weights), values, { said: blended, came: test.came }, steps, floor)
+}
+
 const forecasterOf =
   (methods: ReadonlyArray<Method>): Forecaster =>
   (history, horizonMs) => {
@@ -220,13 +247,8 @@ const forecasterOf =
     const recent = history.slice(-lookBack)
     const values = recent.map((o) => o.value)
     const steps = stepsOf(recent, horizonMs)
-    const test = backtest(values, steps, methods)
-    const weights =
-      test.came.length < 4 ? methods.map((_, k) => (k === 0 ? 1 : 0)) : weightsOf(test, methods.length)
     const now = methods.map((m) => m(values.slice(-memory), steps))
-    const floor = 0.03 * medianOrZero(values) + 1e-3
-    const said = test.said.map((s) => blend(s, weights))
-    return band(blend(now, weights), values, { said, came: test.came }, steps, floor)
+    return forecast(values, opinions(values, steps, methods), now, steps)
   }
 
 /** A single method with a band from its own errors. */
@@ -234,6 +256,19 @@ export const single = (method: Method): Forecaster => forecasterOf([method])
 
 /** The default: methods weighed by their errors on this history. */
 export const adaptive: Forecaster = forecasterOf(experts)
+
+/** The same for several horizons at once. The experts say the same of all of them, so that one look at the past serves all. */
+export const adaptiveAll = (
+  history: ReadonlyArray<Observation>,
+  horizonsMs: ReadonlyArray<number>,
+): ReadonlyArray<Forecast> | undefined => {
+  if (history.length === 0) return undefined
+  const recent = history.slice(-lookBack)
+  const values = recent.map((o) => o.value)
+  const said = opinions(values, 1, experts)
+  const now = experts.map((m) => m(values.slice(-memory), 1))
+  return horizonsMs.map((horizonMs) => forecast(values, said, now, stepsOf(recent, horizonMs)))
+}
 
 export const forecasters: Readonly<Record<string, Forecaster>> = {
   "last value": single(lastValue),

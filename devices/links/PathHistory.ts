@@ -98,20 +98,20 @@ export const perByteMs = (t: Transfer, presentMs: number, settings: EstimatorSet
 /**
  * The time per byte that transfers show together, ms. Lower quartile: what disturbs a transfer makes it longer, never
  * shorter. Weights: the square of the time on the wire, as noise is the same for each message, up to `plainMs`; halved
- * with each half-life of age. NaN without a ping.
+ * with each half-life of age (only the ages' differences matter, so that no clock is needed). NaN without a ping.
  */
 export const slope = (
   transfers: ReadonlyArray<Transfer>,
   presentMs: number,
-  nowMs: number,
   settings: EstimatorSettings,
 ): number => {
+  const newestMs = transfers.at(-1)?.atMs ?? 0
   const seen = transfers.map((t) => ({ value: perByteMs(t, presentMs, settings), weight: t.bytes, of: t }))
   const rough = Math.max(weightedQuantile(seen, 0.5), 8 / (settings.fastestMbps * 1000))
   return weightedQuantile(
     seen.map(({ value, of }) => {
       const wireMs = Math.min(settings.plainMs, of.bytes * rough)
-      return { value, weight: wireMs ** 2 * 0.5 ** ((nowMs - of.atMs) / settings.halfLifeMs) }
+      return { value, weight: wireMs ** 2 * 0.5 ** ((newestMs - of.atMs) / settings.halfLifeMs) }
     }),
     0.25,
   )

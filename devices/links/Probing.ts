@@ -44,9 +44,9 @@ const flows = (history: PathHistory, nowMs: number): boolean => {
 }
 
 /** Whether another ping now would settle something: nothing is known yet, or the newest contradict what was believed. */
-export const wantsPing = (history: PathHistory, nowMs: number): boolean => {
+export const wantsPing = (history: PathHistory): boolean => {
   if (history.pings.length < 3) return true
-  const { delay, bandwidth } = doubt(history, nowMs)
+  const { delay, bandwidth } = doubt(history)
   // A transfer that is longer than it should be may have met a longer delay.
   const last = history.transfers.at(-1)?.atMs ?? Number.NEGATIVE_INFINITY
   return delay || (bandwidth && (history.pings.at(-1)?.atMs ?? 0) < last)
@@ -63,7 +63,7 @@ const unsettledMs = (
   wanted: number,
 ): number | undefined => {
   const isFlow = flows(history, nowMs)
-  if (doubt(history, nowMs).bandwidth) return isFlow ? againUnderTrafficMs : againMs
+  if (doubt(history).bandwidth) return isFlow ? againUnderTrafficMs : againMs
   const isThin = history.transfers.every((t) => t.bytes < wanted / 2)
   if (isThin && nowMs - history.steppedMs < 2 * probeEveryMs && !isFlow) return againMs
   return witness.movedMs > lastMs(history) ? againMs : undefined

@@ -33,15 +33,24 @@ const pingNews = (pings: ReadonlyArray<Ping>, settings: EstimatorSettings) => {
   return { count: 0, isStep: false }
 }
 
-/** The same of transfers that tell a bandwidth, by their time per byte; slower, faster or neither. */
-const transferNews = (history: PathHistory, nowMs: number, settings: EstimatorSettings) => {
-  const none = { count: 0, isStep: false, direction: 0, sinceMs: nowMs, slowdown: 1 }
+interface TransferNews {
+  readonly count: number
+  readonly isStep: boolean
+  /** 1 slower, -1 faster, 0 neither. */
+  readonly direction: number
+  readonly sinceMs: number
+  readonly slowdown: number
+}
+
+/** The same of transfers that tell a bandwidth, by their time per byte. */
+const lookForNews = (history: PathHistory, settings: EstimatorSettings): TransferNews => {
+  const none = { count: 0, isStep: false, direction: 0, sinceMs: 0, slowdown: 1 }
   if (history.pings.length === 0) return none
   const { stepSamples, stepShare, transferJitterMs, tellingMs } = settings
   const presentMs = anchorMs(clean(history.pings))
   for (let count = Math.min(stepSamples, history.transfers.length - 1); count > 0; count--) {
     const last = history.transfers.slice(-count)
-    const level = slope(history.transfers.slice(0, -count), presentMs, nowMs, settings)
+    const level = slope(history.transfers.slice(0, -count), presentMs, settings)
     const values = last.map((t) => perByteMs(t, presentMs, settings))
     const direction = side(values, level, stepShare * level)
     // Short ones deviate by what timers do; they say nothing either way.
@@ -54,10 +63,24 @@ const transferNews = (history: PathHistory, nowMs: number, settings: EstimatorSe
     const jitter = (2 * transferJitterMs) / Math.min(...last.map((t) => t.bytes))
     const alike = agree(values, Math.max(jitter, 0.35 * Math.max(...values)))
     const slowdown = Math.max(1, median(values) / Math.max(1e-9, level))
-    const sinceMs = last[0]?.atMs ?? nowMs
+    const sinceMs = last[0]?.atMs ?? 0
     return { count, isStep: count === stepSamples && alike, direction, sinceMs, slowdown }
   }
   return none
+}
+
+/** Each history is asked several times: for steps, for doubts, for fears. */
+const newsOf = new WeakMap<
+  PathHistory,
+  { readonly settings: EstimatorSettings; readonly news: TransferNews }
+>()
+
+const transferNews = (history: PathHistory, settings: EstimatorSettings): TransferNews => {
+  const known = newsOf.get(history)
+  if (known?.settings === settings) return known.news
+  const news = lookForNews(history, settings)
+  newsOf.set(history, { settings, news })
+  return news
 }
 
 /**
@@ -80,7 +103,7 @@ export const afterStep = (history: PathHistory, settings: EstimatorSettings, now
     // The first of them may have taken the old time one way and the new one back, and would be the smallest for long.
     return { ...history, pings: kept.slice(1), transfers, steppedMs: nowMs }
   }
-  const transfer = transferNews(history, nowMs, settings)
+  const transfer = transferNews(history, settings)
   if (!transfer.isStep) return history
   // Slower transfers may also be a longer delay: a ping after the first of them has to show that it is not.
   const presentMs = anchorMs(clean(history.pings))
@@ -93,11 +116,10 @@ export const afterStep = (history: PathHistory, settings: EstimatorSettings, now
 /** What the newest samples put in doubt: they contradict what was believed, and are too few for a step. */
 export const doubt = (
   history: PathHistory,
-  nowMs: number,
   settings: EstimatorSettings = defaultEstimatorSettings,
 ): { readonly delay: boolean; readonly bandwidth: boolean } => {
   const ping = pingNews(history.pings, settings)
-  const transfer = transferNews(history, nowMs, settings)
+  const transfer = transferNews(history, settings)
   return { delay: ping.count > 0, bandwidth: transfer.count > 0 }
 }
 
@@ -107,12 +129,11 @@ export const doubt = (
  */
 export const feared = (
   history: PathHistory,
-  nowMs: number,
   settings: EstimatorSettings = defaultEstimatorSettings,
 ): { readonly delayMs: number; readonly slowdown: number } | undefined => {
   const { count } = pingNews(history.pings, settings)
   const newest = count === 0 ? 0 : anchorMs(clean(history.pings).slice(-count))
-  const { direction, slowdown } = transferNews(history, nowMs, settings)
+  const { direction, slowdown } = transferNews(history, settings)
   if (newest <= anchorMs(clean(history.pings)) && direction <= 0) return undefined
   return {
     delayMs: Math.max(0, newest / 2 - settings.messageMs),

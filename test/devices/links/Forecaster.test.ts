@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import {
   adaptive,
+  adaptiveAll,
   exponentialMean,
   type Forecaster,
   forecasters,
@@ -131,5 +132,17 @@ describe("the default forecast", () => {
     }))
     // Two steps ahead the series repeats itself, so the last value is exact there.
     assert.approximately(adaptive(alternating, 500)?.value ?? 0, 20, 0.5)
+  })
+
+  it("says the same of each horizon whether asked about one or about several", () => {
+    const horizonsMs = [500, 1000, 3000, 20_000]
+    for (const length of [1, 3, 4, 5, 9, 60, 120]) {
+      const history = seconds(walk(length, length))
+      assert.deepStrictEqual(
+        adaptiveAll(history, horizonsMs),
+        horizonsMs.flatMap((h) => adaptive(history, h) ?? []),
+      )
+    }
+    assert.isUndefined(adaptiveAll([], horizonsMs))
   })
 })

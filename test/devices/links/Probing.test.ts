@@ -48,7 +48,7 @@ const play = (
   for (; r.nowMs < until; r.nowMs += 20) {
     const { nowMs } = r
     const sincePing = nowMs - lastPingMs
-    if (sincePing >= 500 || (sincePing >= 60 && wantsPing(r.history, nowMs))) {
+    if (sincePing >= 500 || (sincePing >= 60 && wantsPing(r.history))) {
       r.history = observePing(r.history, { roundTripMs: takes(settings.pingBytes), remoteMs: 0, nowMs })
       lastPingMs = nowMs
       r.pings++
@@ -186,9 +186,9 @@ describe("doubts", () => {
     const random = seededRandom(15)
     const settled = play(start(), link, random, 10_000)
     const odd = observePing(settled.history, { roundTripMs: 90, remoteMs: 0, nowMs: settled.nowMs })
-    assert.isTrue(wantsPing(odd, settled.nowMs))
+    assert.isTrue(wantsPing(odd))
     const later = play({ ...settled, history: odd }, link, random, 200)
-    assert.isFalse(wantsPing(later.history, later.nowMs))
+    assert.isFalse(wantsPing(later.history))
     assert.isTrue(isRight(later, link))
   })
 
