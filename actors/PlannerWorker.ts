@@ -1,5 +1,6 @@
 /** The thread in which a device thinks: decisions by policy and search, one at a time, away from the event loop. */
 import { parentPort, workerData } from "node:worker_threads"
+import { tidyThread } from "../devices/engine/Garbage.ts"
 import type { DeviceProfile } from "../devices/profiles/DeviceProfile.ts"
 import type { Condition, Slo } from "../policies/Condition.ts"
 import { type Decision, makeDecider, type Proposer } from "../policies/Decision.ts"
@@ -98,6 +99,12 @@ const answerTo = async (message: Question | Adopt | Learn): Promise<Answer> => {
 }
 
 let queue = Promise.resolve()
+let waiting = 0
 parentPort?.on("message", (message: Question | Adopt | Learn) => {
-  queue = queue.then(async () => parentPort?.postMessage(await answerTo(message)))
+  waiting++
+  queue = queue.then(async () => {
+    parentPort?.postMessage(await answerTo(message))
+    waiting--
+  })
 })
+tidyThread(() => waiting > 0)

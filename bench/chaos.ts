@@ -229,7 +229,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
       `five emulated devices (${teamText}) in slow motion (all times ${s.slow} times longer), links of 200 Mbps and 2 ms; a client at each leaf, ${s.perSecond} requests/s in all, steady`,
       `faults: ${[...byKind].map(([kind, of]) => `${kind} ${of.length}`).join(", ")}`,
       `${verdict.checked} answers of ${verdict.strategies} strategies checked; those that round nothing are within ${verdict.worstExact.toExponential(1)} of the evaluation in one session (bound 1e-4), the others within 5e-2`,
-      `a client asks again, up to three times, where nobody listens, an error says that it may help, or half of its time passed in silence: the serving device itself may be the one that is killed`,
+      `a client asks up to four times where nobody listens, an error says that it may help, or half of the time that is left passed in silence: the serving device itself may be the one that is killed`,
       `${tooLate} requests got their last reply more than two seconds after it was due: this machine was busy`,
       `kill recovery: ${extras.length} requests under way on ${seen.kills.length} killed devices; joins: ${joined.length}, each measured by asking for a strategy with its middle on the newcomer`,
       `farewells: ${farewell.requests} requests under way; ${farewell.slow} of them got another try because a device was slow (${share(farewell.slow, farewell.requests)}; undisturbed ${share(answersOf(seen.calm).filter(isSecondTry).length, seen.calm.length)}), which is no loss`,

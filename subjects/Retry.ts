@@ -1,7 +1,7 @@
 /**
  * Asking again, within the deadline of a request: after an error that may pass (nobody listens, the connection is being
- * repaired, a refusal that says so), and once beside a message that stays unanswered for half of the time, because the device
- * that took it may have died. The first answer counts; who waits gets one.
+ * repaired, a refusal that says so), and beside messages that stay unanswered for half of the time that is left, because the
+ * device that took one, or a server on its way, may have died. The first answer counts; who waits gets one.
  */
 import { Effect, Fiber, Option } from "effect"
 import type { RequestError } from "./BusErrors.ts"
@@ -34,19 +34,17 @@ export const retried = <A, E extends { readonly _tag: string }>(
   Effect.suspend(() => {
     const endMs = monotonicMs() + deadlineMs
     let asked = 0
-    let mayRepeat = true
     const once = Effect.suspend(() => ask(Math.max(1, endMs - monotonicMs()), asked++ === 0))
 
-    /** One message, and one beside it when nothing comes back. */
+    /** One message, and others beside it when nothing comes back. */
     const patient = Effect.gen(function* () {
       const silenceMs = Math.max(leastSilenceMs, (endMs - monotonicMs()) / 2)
       const hasTime = monotonicMs() + silenceMs < endMs
-      if (!mayRepeat || !hasTime || asked + 1 >= attempts) return yield* once
+      if (!hasTime || asked + 1 >= attempts) return yield* once
       const running = yield* Effect.forkChild(Effect.result(once), { startImmediately: true })
       const early = yield* Effect.timeoutOption(Fiber.join(running), silenceMs)
       if (Option.isSome(early)) return yield* Effect.fromResult(early.value)
-      mayRepeat = false
-      return yield* Effect.race(Effect.flatMap(Fiber.join(running), Effect.fromResult), once)
+      return yield* Effect.race(Effect.flatMap(Fiber.join(running), Effect.fromResult), loop)
     })
     const again = (error: E): Effect.Effect<A, E> => {
       const pauseMs = firstPauseMs * 2 ** (asked - 1) * (0.5 + Math.random())

@@ -1,7 +1,8 @@
 /**
  * Clients of a swarm under test. Each request has its own reply subjects, one per try, so that every reply is seen and
- * counted, wanted or not. A client asks again, up to three times, where that can help (nobody listens, a retryable error,
- * silence for half of its time); what it has in the end is an answer, a typed error, or silence: that is a lost request.
+ * counted, wanted or not. As the project's own client, they ask up to four times where that can help (nobody listens, a retryable
+ * error, silence for half of the time that is left); what there is in the end is an answer, a typed error, or silence: that is
+ * a lost request.
  */
 import { Effect, Result } from "effect"
 import type { BusShape } from "../../subjects/Bus.ts"
@@ -42,7 +43,7 @@ const failed = (tag: string, message: string, retry: boolean): TryEnd => ({
   retry,
 })
 
-const maxTries = 3
+const maxTries = 4
 /** For a typed refusal to be worth another try: the device had time to recover. */
 const pauseMs = 50
 
@@ -95,7 +96,8 @@ export class Client {
         tries++
         const leftMs = endMs - performance.now()
         const isLast = tries === maxTries
-        const { end, retry } = yield* this.once(wish, Math.max(1, isLast ? leftMs : leftMs / 2))
+        const limitMs = Math.max(1, isLast ? leftMs : leftMs / 2)
+        const { end, retry } = yield* this.once(wish, limitMs, limitMs + (isLast ? wayMs : 0))
         const doneMs = performance.now()
         const over = isLast || !retry || endMs - doneMs < 2 * pauseMs
         if (over) return { wish, sentMs, doneMs, tries, end }
@@ -104,7 +106,7 @@ export class Client {
     })
   }
 
-  private once(wish: Wish, limitMs: number): Effect.Effect<TryEnd> {
+  private once(wish: Wish, limitMs: number, patienceMs: number): Effect.Effect<TryEnd> {
     return Effect.callback<TryEnd>((resume) => {
       const { image, slo } = wish
       const body = { image, slo, deadlineMs: limitMs, topK: 1, include: ["logits", "strategy"] as const }
@@ -114,10 +116,9 @@ export class Client {
         this.waiting.delete(reply)
         resume(Effect.succeed(end))
       }
-      // The device gives up at the deadline and says so; that takes a moment.
       const wasAnswered = () => this.replies.has(reply)
       const silence: TryEnd = { end: { kind: "silence", wasAnswered }, retry: true }
-      const timer = setTimeout(() => finish(silence), limitMs + wayMs)
+      const timer = setTimeout(() => finish(silence), patienceMs)
       this.waiting.set(reply, (message) => finish(read(reply, message)))
       if (this.bus.isUp()) {
         this.bus.nats.publish(Subjects.infer, inferRequest.encode(body), { reply })
@@ -128,7 +129,7 @@ export class Client {
   }
 }
 
-/** For the reply's way, and for a busy machine to send it. */
+/** A device gives up at the deadline and says so: for that reply's way, and for a busy machine to send it. */
 const wayMs = 2000
 
 export interface Stream {

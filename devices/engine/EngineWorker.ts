@@ -14,6 +14,7 @@ import {
   WorkerProblem,
   type WorkerSettings,
 } from "./EngineProtocol.ts"
+import { tidyThread } from "./Garbage.ts"
 import { type PreparedStrategy, TaskRunner } from "./TaskRunner.ts"
 
 type RunJob = Extract<ToWorker, { readonly type: "run" }> & { readonly arrived: number }
@@ -101,6 +102,7 @@ const run = async (job: RunJob) => {
       sendOutcome(job.id, { ...outcome, timings: { ...outcome.timings, queueMs, heldMs } })
       holding = false
       void work()
+      tidyThread(() => working || holding || runs.length + prepares.length > 0)
     })
   } catch (cause) {
     fail(job.id, cause)
@@ -190,3 +192,4 @@ port.on("message", (message: ToWorker) => {
   }
 })
 void work()
+tidyThread(() => working || holding || runs.length + prepares.length > 0)

@@ -70,7 +70,7 @@ describe("asking again", () => {
     }),
   )
 
-  it.live("happens once beside a message that stays unanswered, and the first answer counts", () =>
+  it.live("happens beside messages that stay unanswered, and the first answer counts", () =>
     Effect.gen(function* () {
       const dead = answering(Effect.never, Effect.succeed("from another device"))
       const answer = yield* retried(dead.ask, { attempts: 4, deadlineMs: 2500 })
@@ -79,6 +79,15 @@ describe("asking again", () => {
       const slow = answering(Effect.delay(Effect.succeed("slow"), 1300), Effect.never)
       assert.strictEqual(yield* retried(slow.ask, { attempts: 4, deadlineMs: 2400 }), "slow")
       assert.lengthOf(slow.asked, 2)
+    }),
+  )
+
+  it.live("goes on where a second message is lost too", () =>
+    Effect.gen(function* () {
+      const twice = answering(Effect.never, Effect.never, Effect.succeed("at last"))
+      assert.strictEqual(yield* retried(twice.ask, { attempts: 4, deadlineMs: 4500 }), "at last")
+      const refusing = answering(Effect.never, Effect.fail(nobody), Effect.succeed("after a refusal"))
+      assert.strictEqual(yield* retried(refusing.ask, { attempts: 4, deadlineMs: 2500 }), "after a refusal")
     }),
   )
 })

@@ -1,0 +1,47 @@
+/**
+ * Collects a thread's garbage in moments in which it has nothing to do. V8 lets a heap grow to a multiple of what lives before it
+ * collects everything (`actors/Garbage.ts`); in a thread that makes little garbage that takes hours, in which a process only grows.
+ */
+import { getHeapStatistics, setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
+
+/** Garbage that is worth a collection, bytes: below it, one gains less than it costs. */
+const worthBytes = 16e6
+export const lookEveryMs = 1000
+/** A collection stops the thread for 10 to 40 ms: not more often than so many looks. */
+const restLooks = 5
+
+export interface Heap {
+  /** What V8 holds, buffers outside its heap included. */
+  readonly bytes: () => number
+  readonly collect: () => void
+}
+
+/** This thread's own heap. */
+export const ownHeap = (): Heap => {
+  setFlagsFromString("--expose-gc")
+  const collect = runInNewContext("gc") as () => void
+  return {
+    bytes: () => {
+      const { used_heap_size: used, external_memory: external } = getHeapStatistics()
+      return used + external
+    },
+    collect,
+  }
+}
+
+/** Gives what is to be called every `lookEveryMs`. */
+export const tidier = (isBusy: () => boolean, heap: Heap): (() => void) => {
+  let [after, rested] = [heap.bytes(), 0]
+  return () => {
+    if (++rested < restLooks || isBusy() || heap.bytes() - after < worthBytes) return
+    heap.collect()
+    after = heap.bytes()
+    rested = 0
+  }
+}
+
+/** As long as this thread lives, which it does not keep alive. */
+export const tidyThread = (isBusy: () => boolean): void => {
+  setInterval(tidier(isBusy, ownHeap()), lookEveryMs).unref()
+}
