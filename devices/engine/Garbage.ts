@@ -10,6 +10,8 @@ const worthBytes = 16e6
 export const lookEveryMs = 1000
 /** A collection stops the thread for 10 to 40 ms: not more often than so many looks. */
 const restLooks = 5
+/** Threads that compute: it is their time that is scarce, and growth over minutes does no harm. */
+const threadRestLooks = 60
 
 export interface Heap {
   /** What V8 holds, buffers outside its heap included. */
@@ -31,10 +33,10 @@ export const ownHeap = (): Heap => {
 }
 
 /** Gives what is to be called every `lookEveryMs`. */
-export const tidier = (isBusy: () => boolean, heap: Heap): (() => void) => {
+export const tidier = (isBusy: () => boolean, heap: Heap, rest = restLooks): (() => void) => {
   let [after, rested] = [heap.bytes(), 0]
   return () => {
-    if (++rested < restLooks || isBusy() || heap.bytes() - after < worthBytes) return
+    if (++rested < rest || isBusy() || heap.bytes() - after < worthBytes) return
     heap.collect()
     after = heap.bytes()
     rested = 0
@@ -43,5 +45,5 @@ export const tidier = (isBusy: () => boolean, heap: Heap): (() => void) => {
 
 /** As long as this thread lives, which it does not keep alive. */
 export const tidyThread = (isBusy: () => boolean): void => {
-  setInterval(tidier(isBusy, ownHeap()), lookEveryMs).unref()
+  setInterval(tidier(isBusy, ownHeap(), threadRestLooks), lookEveryMs).unref()
 }
