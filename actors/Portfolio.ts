@@ -54,6 +54,8 @@ class Leader {
   }
 }
 
+type Visit = (score: number, id: string, entry: Entry, outcome: Outcome) => void
+
 /** What a strategy costs the others, by the prices of the moment. */
 const extraMs = ({ devices }: Condition, { prices, workOf }: Load) => {
   const ids = devices.map((d) => d.id)
@@ -175,9 +177,14 @@ export class Portfolio {
     }
   }
 
-  /** Only of those that are ready. */
+  /** Only of those that are ready; no others are looked at. */
   bestReady(condition: Condition, slo: Slo, load: Load): KnownStrategy | undefined {
-    return this.bestUnderLoad(condition, slo, load).ready
+    const leader = new Leader()
+    const offer: Visit = (score, id, entry, outcome) => {
+      if (score > leader.score) leader.offer(score, id, entry, outcome, meetsSlo(slo, outcome))
+    }
+    this.each(condition, slo, extraMs(condition, load), offer, load.isReady)
+    return leader.best
   }
 
   /** Every strategy that can run on the condition's devices, with its score; `extraMs` counts as latency. */
@@ -185,12 +192,14 @@ export class Portfolio {
     condition: Condition,
     slo: Slo,
     extraMs: (strategy: Strategy) => number,
-    visit: (score: number, id: string, entry: Entry, outcome: Outcome) => void,
+    visit: Visit,
+    isCandidate: Load["isReady"] = () => true,
   ): void {
     const ids = condition.devices.map((d) => d.id)
     const devices = ids.join(" ")
     const latencyMs = this.world.latency.at(condition)
     for (const [id, entry] of this.entries) {
+      if (!isCandidate(id, entry.strategy)) continue
       const genome = this.genomeOf(entry, ids, devices)
       if (genome === undefined) continue
       const accuracy = (entry.accuracy ??= this.world.accuracy.accuracy(genome))
