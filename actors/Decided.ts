@@ -2,6 +2,10 @@
 import type { Condition, Slo } from "../policies/Condition.ts"
 import type { PolicyArtifact } from "../policies/PolicyArtifact.ts"
 
+/** Which policies are in use. */
+export const versionsOf = (policies: ReadonlyMap<string, PolicyArtifact>): string =>
+  [...policies.values()].map(({ manifest }) => `${manifest.name}@${manifest.version}`).join(" ")
+
 /**
  * Bucket of a condition: links count as the same within a tenth of a decade (26 %), delays within a quarter or half a
  * millisecond; SLOs exactly, because clients repeat them. Another policy starts anew.
@@ -11,12 +15,11 @@ export const bucketOf = (
   slo: Slo,
   policies: ReadonlyMap<string, PolicyArtifact>,
 ): string => {
-  const versions = [...policies.values()].map(({ manifest }) => `${manifest.name}@${manifest.version}`)
   const links = condition.devices.map(
     (d) =>
       `${d.id}:${d.type}:${Math.round(Math.log10(d.bandwidthMbps) * 10)}:${Math.round(Math.log1p(d.delayMs * 2) * 4)}`,
   )
-  return `${slo.kind}:${slo.kind === "latency" ? slo.latencyMs : slo.accuracy}|${links.join("|")}|${versions.join(" ")}`
+  return `${slo.kind}:${slo.kind === "latency" ? slo.latencyMs : slo.accuracy}|${links.join("|")}|${versionsOf(policies)}`
 }
 
 /** A bounded map that forgets what was not used for longest. */
@@ -37,5 +40,6 @@ export const lru = <A>(capacity: number) => {
       if (map.size > capacity) map.delete(map.keys().next().value ?? "")
     },
     values: () => [...map.values()],
+    clear: () => map.clear(),
   }
 }

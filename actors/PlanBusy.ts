@@ -58,7 +58,8 @@ export const makePlanBusy = (
     if (all !== undefined && all.strategy !== best.strategy) yield* thoughts.makeReady(all.strategy)
     const topic = thoughts.topic(idlePart(now), slo)
     const nowMs = performance.now()
-    if (thoughts.decided(topic) === undefined && thoughts.isIdle() && nowMs > thinkAfterMs) {
+    const isNew = thoughts.decided(topic) === undefined && thoughts.isWorthIt(topic)
+    if (isNew && thoughts.isIdle() && nowMs > thinkAfterMs) {
       thinkAfterMs = nowMs + busyThinkEveryMs
       yield* thoughts.think(topic, "search")
     }

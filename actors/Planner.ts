@@ -102,7 +102,8 @@ const make = ({ world, profiles, decisionBudgetMs }: PlannerOptions) =>
         slos.values(),
         (slo) => {
           const topic = thoughts.topic(expected, slo)
-          if (thoughts.decided(topic) !== undefined || thoughts.isFull()) return Effect.void
+          const isKnown = thoughts.decided(topic) !== undefined || !thoughts.isWorthIt(topic)
+          if (isKnown || thoughts.isFull()) return Effect.void
           return thoughts.think(topic, "forecast")
         },
         { discard: true },

@@ -8,7 +8,8 @@ import type { Condition, Slo } from "../policies/Condition.ts"
 import type { Refusal } from "../subjects/ErrorReply.ts"
 import type { Finder } from "../subjects/InferMessages.ts"
 import type { Strategy } from "../supernet/Strategy.ts"
-import { bucketOf, lru } from "./Decided.ts"
+import { Curiosity, isBetter } from "./Curiosity.ts"
+import { bucketOf, lru, versionsOf } from "./Decided.ts"
 import { decidedPlan, type Plan } from "./Plan.ts"
 import type { Portfolio } from "./Portfolio.ts"
 import { Reconfig } from "./Reconfig.ts"
@@ -30,6 +31,8 @@ export interface Thoughts {
   readonly think: (topic: Topic, origin: Origin) => Effect.Effect<Fiber.Fiber<Plan, Refusal>>
   /** Makes a known strategy ready beside the requests: one at a time, and nobody waits for it. */
   readonly makeReady: (strategy: Strategy) => Effect.Effect<void>
+  /** A thought that nobody waits for may find something better than what is known. */
+  readonly isWorthIt: (topic: Topic) => boolean
   /** Nothing is thought about. */
   readonly isIdle: () => boolean
   /** So much is, that what is not urgent will have to come again. */
@@ -59,22 +62,27 @@ export const makeThoughts = (known: Portfolio, decisionBudgetMs: number) =>
     const reconfig = yield* Reconfig
     const thinker = yield* Thinker
     const decided = lru<Decided>(cacheCapacity)
+    const curiosity = new Curiosity()
+    let versions = ""
     const thinking = yield* FiberMap.make<string, Plan, Refusal>()
     const readying = yield* FiberMap.make<string, void>()
 
     const activate = (strategy: Strategy) => Effect.ignore(reconfig.activate(strategy, activateMs))
     const decide = Effect.fnUntraced(function* ({ now, slo, bucket }: Topic, origin: Origin) {
+      curiosity.begin(now, slo)
       const near = known.best(now, slo)
       const hints = near === undefined ? [] : [near.strategy]
       const decision = yield* thinker.decide({ condition: now, slo, budgetMs: decisionBudgetMs, hints })
-      const { strategy, source: foundBy } = decision
+      const { strategy, source: foundBy, predictedAccuracy, predictedLatencyMs } = decision
+      const found = { accuracy: predictedAccuracy, latencyMs: predictedLatencyMs }
+      curiosity.learn(now, slo, isBetter(slo, found, near?.outcome))
       const remember = Effect.sync(() => {
         const id = known.add(strategy, foundBy)
         for (const d of now.devices) known.addWhole(strategy.submodel, device, d.id, foundBy)
         decided.set(bucket, { id, strategy, foundBy })
       })
-      const found = Effect.andThen(activate(strategy), remember)
-      yield* FiberMap.run(readying, bucket, found, { onlyIfMissing: true })
+      const keep = Effect.andThen(activate(strategy), remember)
+      yield* FiberMap.run(readying, bucket, keep, { onlyIfMissing: true })
       const plan = decidedPlan(decision)
       return origin === "forecast" ? { ...plan, origin } : plan
     })
@@ -91,6 +99,12 @@ export const makeThoughts = (known: Portfolio, decisionBudgetMs: number) =>
         }),
       makeReady: (strategy) =>
         Effect.asVoid(FiberMap.run(readying, "better", activate(strategy), { onlyIfMissing: true })),
+      isWorthIt: ({ now, slo }) => {
+        const present = versionsOf(thinker.policies())
+        if (present !== versions) curiosity.forget()
+        versions = present
+        return curiosity.isWorthIt(now, slo)
+      },
       isIdle: () => thinker.pending() === 0,
       isFull: () => thinker.pending() >= maxPending,
     }

@@ -23,6 +23,7 @@ const planWith = (isReady: (strategy: Strategy) => boolean, isDecided: boolean) 
       decided: () => (isDecided ? { id: bestId, strategy: best, foundBy: "policy" } : undefined),
       think: () => Effect.succeed(thinking),
       makeReady: (strategy) => Effect.sync(() => void madeReady.push(strategy)),
+      isWorthIt: () => true,
       isIdle: () => true,
       isFull: () => false,
     }
