@@ -102,7 +102,6 @@ const run = async (job: RunJob) => {
       sendOutcome(job.id, { ...outcome, timings: { ...outcome.timings, queueMs, heldMs } })
       holding = false
       void work()
-      tidyThread(() => working || holding || runs.length + prepares.length > 0)
     })
   } catch (cause) {
     fail(job.id, cause)
