@@ -46,7 +46,7 @@ const memory = {
   MALLOC_ARENA_MAX: "1",
   MALLOC_MMAP_THRESHOLD_: "16777216",
   MALLOC_TRIM_THRESHOLD_: "67108864",
-  NODE_OPTIONS: `--max-semi-space-size=8 ${process.env["NODE_OPTIONS"] ?? ""}`.trim(),
+  NODE_OPTIONS: `--max-semi-space-size=2 ${process.env["NODE_OPTIONS"] ?? ""}`.trim(),
 }
 
 /** The user's environment without what says how to get into another swarm: the box has users of its own. */
