@@ -25,7 +25,7 @@ interface Settings {
 }
 
 /** The five devices are about half busy at this rate in slow motion 1; more slowly, proportionally fewer. */
-const halfLoadPerSecond = 140
+const halfLoadPerSecond = 440
 /** Rows of the picture over time: everything within one is averaged. */
 const slices = 6
 const sampleEveryMs = 5000
@@ -35,10 +35,10 @@ const deadlinePerSlowMs = 2000
 
 const settingsOf = ({ quick, seed, arguments: given }: BenchOptions): Settings => {
   const number = (name: string, otherwise: number) => Number(given.get(name) ?? otherwise)
-  const slow = number("slow", 10)
+  const slow = number("slow", 20)
   return {
     minutes: number("minutes", quick ? 1 : 30),
-    warmUpMinutes: number("warm-up", quick ? 0.5 : 8),
+    warmUpMinutes: number("warm-up", quick ? 0.5 : 10),
     perSecond: number("rate", halfLoadPerSecond / slow),
     slow,
     memoryMb: number("memory-mb", 128),
