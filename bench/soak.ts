@@ -38,7 +38,7 @@ const settingsOf = ({ quick, seed, arguments: given }: BenchOptions): Settings =
   const slow = number("slow", 20)
   return {
     minutes: number("minutes", quick ? 1 : 30),
-    warmUpMinutes: number("warm-up", quick ? 0.5 : 10),
+    warmUpMinutes: number("warm-up", quick ? 0.5 : 12),
     perSecond: number("rate", halfLoadPerSecond / slow),
     slow,
     memoryMb: number("memory-mb", 128),

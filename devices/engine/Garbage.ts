@@ -1,6 +1,7 @@
 /**
- * Collects a thread's garbage in moments in which it has nothing to do. V8 lets a heap grow to a multiple of what lives before it
- * collects everything (`actors/Garbage.ts`); in a thread that makes little garbage that takes hours, in which a process only grows.
+ * Collects a thread's garbage in moments in which it has nothing to do, and every few minutes where there are none. V8 lets a
+ * heap grow to a multiple of what lives before it collects everything (`actors/Garbage.ts`); in a thread that makes little garbage
+ * that takes hours, in which a process only grows.
  */
 import { getHeapStatistics, setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
@@ -12,6 +13,9 @@ export const lookEveryMs = 1000
 const restLooks = 5
 /** Threads that compute: it is their time that is scarce, and growth over minutes does no harm. */
 const threadRestLooks = 60
+/** After so many looks a thread collects though it is never found idle, and though there is little to gain. */
+const overdueLooks = 120
+const overdueBytes = 2e6
 
 export interface Heap {
   /** What V8 holds, buffers outside its heap included. */
@@ -36,7 +40,10 @@ export const ownHeap = (): Heap => {
 export const tidier = (isBusy: () => boolean, heap: Heap, rest = restLooks): (() => void) => {
   let [after, rested] = [heap.bytes(), 0]
   return () => {
-    if (++rested < rest || isBusy() || heap.bytes() - after < worthBytes) return
+    rested++
+    const isOverdue = rested >= overdueLooks
+    if (!isOverdue && (rested < rest || isBusy())) return
+    if (heap.bytes() - after < (isOverdue ? overdueBytes : worthBytes)) return
     heap.collect()
     after = heap.bytes()
     rested = 0

@@ -27,9 +27,13 @@ describe("garbage of a device", () => {
     expect(await simulated(20, 2e6, () => false)).toEqual([9, 17])
   })
 
-  it("waits while anything is under way", async () => {
+  it("waits while anything is under way, but not for ever", async () => {
     expect(await simulated(20, 10e6, (second) => second < 13)).toEqual([13, 18])
-    expect(await simulated(60, 10e6, () => true)).toEqual([])
+    expect(await simulated(300, 10e6, () => true)).toEqual([119, 239])
+  })
+
+  it("is collected every two minutes where it gathers slowly", async () => {
+    expect(await simulated(300, 20e3, () => false)).toEqual([119, 239])
   })
 
   it("stays where nothing is gained", async () => {
