@@ -35,10 +35,22 @@ export const isBetter = (slo: Slo, found: Outcome, known: Outcome | undefined): 
     : found.latencyMs < known.latencyMs * (1 - gain.latency)
 }
 
+/** Beyond these what is known has become so bad that no pause holds: points of top-1, and times the latency. */
+const loss = { accuracy: 0.02, latency: 2 }
+
+const hasWorsened = (slo: Slo, before: Outcome | undefined, now: Outcome | undefined): boolean => {
+  if (before === undefined || now === undefined) return false
+  return slo.kind === "latency"
+    ? now.accuracy < before.accuracy - loss.accuracy
+    : now.latencyMs > before.latencyMs * loss.latency
+}
+
 /** Of one subject. */
 interface Interest {
   /** At the last thought. */
   readonly devices: Condition["devices"]
+  /** The best that was known. */
+  readonly known: Outcome | undefined
   readonly atMs: number
   /** From then on. */
   readonly pauseMs: number
@@ -67,20 +79,21 @@ export class Curiosity {
     this.clock = clock
   }
 
-  /** Whether a thought on this may find something. */
-  isWorthIt(condition: Condition, slo: Slo): boolean {
+  /** Whether a thought on this may find something; `known`: the best that is known now, where the caller has looked. */
+  isWorthIt(condition: Condition, slo: Slo, known?: Outcome): boolean {
     const last = this.interests.get(subjectOf(condition, slo))
     if (last === undefined) return true
+    if (hasWorsened(slo, last.known, known)) return this.clock() - last.atMs >= firstPauseMs
     const share = hasMoved(last.devices, condition.devices) ? movedShare : 1
     return this.clock() - last.atMs >= share * last.pauseMs
   }
 
   /** A thought begins: none on the same subject beside it. */
-  begin(condition: Condition, slo: Slo): void {
+  begin(condition: Condition, slo: Slo, known?: Outcome): void {
     const { devices } = condition
     const subject = subjectOf(condition, slo)
     const { pauseMs } = this.interests.get(subject) ?? { pauseMs: firstPauseMs }
-    this.interests.set(subject, { devices, pauseMs, atMs: this.clock() })
+    this.interests.set(subject, { devices, known, pauseMs, atMs: this.clock() })
   }
 
   /** A thought came to an end. */
@@ -89,7 +102,8 @@ export class Curiosity {
     const subject = subjectOf(condition, slo)
     const last = this.interests.get(subject)
     const longer = Math.min(longestPauseMs, 2 * (last?.pauseMs ?? firstPauseMs))
-    this.interests.set(subject, { devices, pauseMs: foundBetter ? firstPauseMs : longer, atMs: this.clock() })
+    const pauseMs = foundBetter ? firstPauseMs : longer
+    this.interests.set(subject, { devices, known: last?.known, pauseMs, atMs: this.clock() })
   }
 
   /** Other policies, or devices of a type that is new: everything may have better answers now. */

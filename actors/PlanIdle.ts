@@ -37,7 +37,7 @@ export const makePlanIdle = (
     if (decided?.meets === true) return yield* atOnce(decided, now, slo)
     const best = known.best(now, slo)
     if (best !== undefined && thoughts.isFull()) return knownPlan(best)
-    if (best?.meets === true && !thoughts.isWorthIt(topic)) return yield* atOnce(best, now, slo)
+    if (best?.meets === true && !thoughts.isWorthIt(topic, best)) return yield* atOnce(best, now, slo)
     const fiber = yield* thoughts.think(topic, "search")
     if (best?.meets === true) return yield* atOnce(best, now, slo)
     return yield* waitFor(fiber, 2 * decisionBudgetMs, best === undefined ? undefined : knownPlan(best))

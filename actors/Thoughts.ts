@@ -11,7 +11,7 @@ import type { Strategy } from "../supernet/Strategy.ts"
 import { Curiosity, isBetter } from "./Curiosity.ts"
 import { bucketOf, lru, versionsOf } from "./Decided.ts"
 import { decidedPlan, type Plan } from "./Plan.ts"
-import type { Portfolio } from "./Portfolio.ts"
+import type { KnownStrategy, Portfolio } from "./Portfolio.ts"
 import { Reconfig } from "./Reconfig.ts"
 import { Self } from "./Self.ts"
 import { Thinker } from "./Thinker.ts"
@@ -31,8 +31,8 @@ export interface Thoughts {
   readonly think: (topic: Topic, origin: Origin) => Effect.Effect<Fiber.Fiber<Plan, Refusal>>
   /** Makes a known strategy ready beside the requests: one at a time, and nobody waits for it. */
   readonly makeReady: (strategy: Strategy) => Effect.Effect<void>
-  /** A thought that nobody waits for may find something better than what is known. */
-  readonly isWorthIt: (topic: Topic) => boolean
+  /** A thought that nobody waits for may find something better than what is known (`best`, where the caller has looked). */
+  readonly isWorthIt: (topic: Topic, best?: KnownStrategy) => boolean
   /** Nothing is thought about. */
   readonly isIdle: () => boolean
   /** So much is, that what is not urgent will have to come again. */
@@ -69,8 +69,8 @@ export const makeThoughts = (known: Portfolio, decisionBudgetMs: number) =>
 
     const activate = (strategy: Strategy) => Effect.ignore(reconfig.activate(strategy, activateMs))
     const decide = Effect.fnUntraced(function* ({ now, slo, bucket }: Topic, origin: Origin) {
-      curiosity.begin(now, slo)
       const near = known.best(now, slo)
+      curiosity.begin(now, slo, near?.outcome)
       const hints = near === undefined ? [] : [near.strategy]
       const decision = yield* thinker.decide({ condition: now, slo, budgetMs: decisionBudgetMs, hints })
       const { strategy, source: foundBy, predictedAccuracy, predictedLatencyMs } = decision
@@ -99,11 +99,11 @@ export const makeThoughts = (known: Portfolio, decisionBudgetMs: number) =>
         }),
       makeReady: (strategy) =>
         Effect.asVoid(FiberMap.run(readying, "better", activate(strategy), { onlyIfMissing: true })),
-      isWorthIt: ({ now, slo }) => {
+      isWorthIt: ({ now, slo }, best) => {
         const present = versionsOf(thinker.policies())
         if (present !== versions) curiosity.forget()
         versions = present
-        return curiosity.isWorthIt(now, slo)
+        return curiosity.isWorthIt(now, slo, best?.outcome)
       },
       isIdle: () => thinker.pending() === 0,
       isFull: () => thinker.pending() >= maxPending,

@@ -50,6 +50,21 @@ describe("curiosity", () => {
     assert.isBelow(jittering.length, 5 * steady.length)
   })
 
+  it("does not wait when the best that is known has become bad", () => {
+    let atMs = 0
+    const curiosity = new Curiosity(() => atMs)
+    const accurate: Slo = { kind: "accuracy", accuracy: 0.75 }
+    for (let thoughts = 0; thoughts < 9; atMs += 10) {
+      if (!curiosity.isWorthIt(condition(), accurate)) continue
+      thoughts++
+      curiosity.begin(condition(), accurate, { latencyMs: 90, accuracy: 0.8 })
+      curiosity.learn(condition(), accurate, false)
+    }
+    atMs += 200
+    assert.isFalse(curiosity.isWorthIt(condition(1), accurate, { latencyMs: 150, accuracy: 0.8 }))
+    assert.isTrue(curiosity.isWorthIt(condition(1), accurate, { latencyMs: 1500, accuracy: 0.8 }))
+  })
+
   it("has not thought yet about another objective, other devices, or anything once it forgot", () => {
     const curiosity = new Curiosity(() => 0)
     curiosity.begin(condition(), slo)
