@@ -56,12 +56,13 @@ export const makePlanBusy = (
     const best = ready ?? all
     if (best === undefined) return undefined
     if (all !== undefined && all.strategy !== best.strategy) yield* thoughts.makeReady(all.strategy)
-    const topic = thoughts.topic(idlePart(now), slo)
     const nowMs = performance.now()
-    const isNew = thoughts.decided(topic) === undefined && thoughts.isWorthIt(topic)
-    if (isNew && thoughts.isIdle() && nowMs > thinkAfterMs) {
+    if (nowMs > thinkAfterMs && thoughts.isIdle()) {
       thinkAfterMs = nowMs + busyThinkEveryMs
-      yield* thoughts.think(topic, "search")
+      const topic = thoughts.topic(idlePart(now), slo)
+      const isNew = thoughts.decided(topic) === undefined
+      if (isNew && thoughts.isWorthIt(topic, known.best(topic.now, slo)))
+        yield* thoughts.think(topic, "search")
     }
     return knownPlan(best)
   })
