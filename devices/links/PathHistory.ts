@@ -95,6 +95,9 @@ export const anchorMs = (pings: ReadonlyArray<Timed>): number => Math.min(...pin
 export const perByteMs = (t: Transfer, presentMs: number, settings: EstimatorSettings): number =>
   Math.max(0, (t.ms - (t.baseMs ?? presentMs)) / t.bytes - settings.messageMsPerByte)
 
+/** Time per byte of the fastest link that can be told from a faster one, ms: estimates stop there. */
+export const leastPerByteMs = ({ fastestMbps }: EstimatorSettings): number => 8 / (fastestMbps * 1000)
+
 /**
  * The time per byte that transfers show together, ms. Lower quartile: what disturbs a transfer makes it longer, never
  * shorter. Weights: the square of the time on the wire, as noise is the same for each message, up to `plainMs`; halved
@@ -107,7 +110,7 @@ export const slope = (
 ): number => {
   const newestMs = transfers.at(-1)?.atMs ?? 0
   const seen = transfers.map((t) => ({ value: perByteMs(t, presentMs, settings), weight: t.bytes, of: t }))
-  const rough = Math.max(weightedQuantile(seen, 0.5), 8 / (settings.fastestMbps * 1000))
+  const rough = Math.max(weightedQuantile(seen, 0.5), leastPerByteMs(settings))
   return weightedQuantile(
     seen.map(({ value, of }) => {
       const wireMs = Math.min(settings.plainMs, of.bytes * rough)

@@ -8,6 +8,7 @@ import {
   clean,
   defaultEstimatorSettings,
   type EstimatorSettings,
+  leastPerByteMs,
   type PathHistory,
   perByteMs,
   type Ping,
@@ -62,7 +63,8 @@ const lookForNews = (history: PathHistory, settings: EstimatorSettings): Transfe
     if (direction === 0 || !isPlain) continue
     const jitter = (2 * transferJitterMs) / Math.min(...last.map((t) => t.bytes))
     const alike = agree(values, Math.max(jitter, 0.35 * Math.max(...values)))
-    const slowdown = Math.max(1, median(values) / Math.max(1e-9, level))
+    // Of the estimate, which ends at the fastest link: transfers may have shown no time on the wire at all.
+    const slowdown = Math.max(1, median(values) / Math.max(leastPerByteMs(settings), level))
     const sinceMs = last[0]?.atMs ?? 0
     return { count, isStep: count === stepSamples && alike, direction, sinceMs, slowdown }
   }

@@ -127,6 +127,19 @@ describe("a path's estimate", () => {
     assert.isUndefined(feared(again))
   })
 
+  it("fears no less than the newest sample shows, also where those before took no time on the wire", () => {
+    let h: PathHistory = emptyPath
+    for (let i = 0; i < 6; i++) {
+      h = observePing(h, { roundTripMs: 20, remoteMs: 0, nowMs: i * 1000 })
+      h = observeTransfer(h, { bytes: 300, elapsedMs: 12, remoteMs: 0, nowMs: i * 1000 + 500 })
+    }
+    assert.strictEqual(estimate(h, 6000)?.mbps, settings.fastestMbps)
+    const paused = observeTransfer(h, { bytes: 300, elapsedMs: 80, remoteMs: 0, nowMs: 6500 })
+    const mbps = estimate(paused, 6500)?.mbps ?? 0
+    const shown = (300 * 8) / (1000 * (80 - 12))
+    assert.approximately(mbps / (feared(paused)?.slowdown ?? 1), shown, 0.3 * shown)
+  })
+
   it("knows no bandwidth from pings alone, and is sure of nothing old", () => {
     let h: PathHistory = emptyPath
     assert.isUndefined(estimate(h, 0))
