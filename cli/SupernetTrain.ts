@@ -52,27 +52,39 @@ const trainFlags = {
   seed: seedFlag,
 }
 
-/** The fields of a recipe that `--recipe` changes. A misspelt one would train for hours on something else, so it fails. */
-export const recipeChanges = (text: string, fields: Recipe) =>
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** Parts of a recipe whose fields may be given one by one. */
+const recipeParts = ["augment", "optimizer"] as const
+
+/** A recipe with what `--recipe` changes. A misspelt field would train for hours on something else, so it fails. */
+export const changedRecipe = (text: string, recipe: Recipe) =>
   Effect.gen(function* () {
-    const hint = `fields: ${Object.keys(fields).join(", ")}; see supernet/train/Recipe.ts`
-    const changes = yield* Effect.try({
+    const hint = `fields: ${Object.keys(recipe).join(", ")}; see supernet/train/Recipe.ts`
+    const given = yield* Effect.try({
       try: () => JSON.parse(text) as unknown,
       catch: () => badInput(`--recipe is not JSON: ${text}`, hint),
     })
-    if (typeof changes !== "object" || changes === null || Array.isArray(changes))
-      return yield* badInput(`--recipe is not a JSON object: ${text}`, hint)
-    const strangers = Object.keys(changes).filter((name) => !(name in fields))
+    if (!isObject(given)) return yield* badInput(`--recipe is not a JSON object: ${text}`, hint)
+    const changes = { ...given }
+    const strangers = Object.keys(given).filter((name) => !(name in recipe))
+    for (const part of recipeParts) {
+      const fields = given[part] ?? {}
+      if (!isObject(fields)) return yield* badInput(`--recipe: ${part} is not a JSON object`, hint)
+      strangers.push(...Object.keys(fields).flatMap((f) => (f in recipe[part] ? [] : [`${part}.${f}`])))
+      changes[part] = { ...recipe[part], ...fields }
+    }
     if (strangers.length > 0)
       return yield* badInput(`--recipe: a recipe has no ${strangers.join(", ")}`, hint)
-    return changes
+    return { ...recipe, ...changes }
   })
 
 export const trainCommand = Command.make("train", trainFlags, (given) =>
   Effect.gen(function* () {
     // Loaded here: no other command needs the training code.
     const { defaultTrainOptions, train } = yield* Effect.promise(() => import("../supernet/train/Trainer.ts"))
-    const changes = yield* recipeChanges(given.recipe, defaultTrainOptions.recipe)
+    const recipe = yield* changedRecipe(given.recipe, defaultTrainOptions.recipe)
     const data = yield* dataFolder(given.data, ["train", "val"])
     const show = progress()
     const rates = { images: 0, since: 0 }
@@ -88,7 +100,7 @@ export const trainCommand = Command.make("train", trainFlags, (given) =>
           minutes: given.minutes,
           workers: given.workers,
           inStep: !given.free,
-          recipe: { ...defaultTrainOptions.recipe, ...changes, seed: given.seed },
+          recipe: { ...recipe, seed: given.seed },
           onStep: (r) => {
             if (rates.since === 0) Object.assign(rates, { images: r.images, since: performance.now() })
             const rate = (r.images - rates.images) / Math.max(1, (performance.now() - rates.since) / 1000)

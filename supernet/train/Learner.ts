@@ -4,7 +4,7 @@ import { shuffled } from "../Random.ts"
 import type { SupernetSpec } from "../Spec.ts"
 import { maxSubmodel, minSubmodel } from "../Submodel.ts"
 import { batchNorm, type Weights } from "../Weights.ts"
-import { sampleCrop, writeCrop, writeWhole } from "./Augment.ts"
+import { cutMix, sampleCrop, writeCrop, writeWhole } from "./Augment.ts"
 import type { StatisticsSource } from "./Context.ts"
 import { type KernelNetwork, type NetworkPlan, plainPlan } from "./KernelNetwork.ts"
 import { correctCount, crossEntropy, mixTargets, smoothedLabels } from "./Loss.ts"
@@ -63,18 +63,20 @@ export class Learner {
     return this.#order.images[position % count]!
   }
 
-  #batch(plan: StepPlan, firstImage: number): { pixels: Float32Array; labels: ReadonlyArray<number> } {
+  /** Augmented images, their labels, and the share that each kept of itself (see `cutMix`). */
+  #batch(plan: StepPlan, firstImage: number) {
     const { batch, resolution } = plan
+    const { seed, augment } = this.#recipe
     const length = resolution * resolution * 3
     const pixels = new Float32Array(batch * length)
     const labels = Array.from({ length: batch }, (_, i) => {
       const image = this.#imageAt(firstImage + i)
-      const random = streamFor(this.#recipe.seed, 2, firstImage, i)
-      const crop = sampleCrop(random, this.#recipe.augment)
+      const crop = sampleCrop(streamFor(seed, 2, firstImage, i), augment)
       writeCrop(this.#levels, image, crop, resolution, this.spec, pixels, i * length)
       return this.#levels[0]!.labels[image]!
     })
-    return { pixels, labels }
+    const kept = cutMix(streamFor(seed, 3, firstImage), augment, pixels, batch, resolution)
+    return { pixels, labels, kept }
   }
 
   /**
@@ -84,10 +86,10 @@ export class Learner {
   learn(parameters: Float32Array, plan: StepPlan, firstImage: number): LearnResult {
     const { network, spec } = this
     const classes = spec.classes.length
-    const { pixels, labels } = this.#batch(plan, firstImage)
+    const { pixels, labels, kept } = this.#batch(plan, firstImage)
     network.parameters.set(parameters)
     network.zeroGradients()
-    const hard = smoothedLabels(labels, classes, this.#recipe.labelSmoothing)
+    const hard = smoothedLabels(labels, classes, this.#recipe.labelSmoothing, kept)
     let targets = hard
     let correct = 0
     const losses = plan.plans.map((p, i) => {

@@ -12,13 +12,22 @@ export const softmax = (logits: Float32Array, classes: number): Float32Array => 
   return out
 }
 
+/**
+ * One row of targets per image: its label, and where the image kept only a share of itself (`kept`, CutMix) the next image's label
+ * for the rest.
+ */
 export const smoothedLabels = (
   labels: ReadonlyArray<number>,
   classes: number,
   smoothing: number,
+  kept?: ReadonlyArray<number>,
 ): Float32Array => {
   const out = new Float32Array(labels.length * classes).fill(smoothing / classes)
-  for (const [i, label] of labels.entries()) out[i * classes + label]! += 1 - smoothing
+  for (const [i, label] of labels.entries()) {
+    const own = kept?.[i] ?? 1
+    out[i * classes + label]! += (1 - smoothing) * own
+    if (own < 1) out[i * classes + labels[i + 1]!]! += (1 - smoothing) * (1 - own)
+  }
   return out
 }
 

@@ -74,7 +74,7 @@ export const defaultRecipe: Recipe = {
   learningRate: 2e-3,
   finalLearningRate: 2e-5,
   warmUpSteps: 100,
-  augment: { minScale: 0.35, jitter: 0.2 },
+  augment: { minScale: 0.35, jitter: 0.2, saturation: 0, hue: 0, turn: 0, cutMix: 0 },
   optimizer: { beta1: 0.9, beta2: 0.99, epsilon: 1e-6, weightDecay: 0.05, averageDecay: 0.998 },
 }
 

@@ -6,7 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { afterAll } from "vitest"
 import { dataFolder } from "../../cli/SupernetFlags.ts"
-import { recipeChanges } from "../../cli/SupernetTrain.ts"
+import { changedRecipe } from "../../cli/SupernetTrain.ts"
 import { defaultRecipe } from "../../supernet/train/Recipe.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "murmuration-data-"))
@@ -56,16 +56,31 @@ describe("the data folder", () => {
 describe("the recipe", () => {
   it.effect("changes the fields that are named", () =>
     Effect.gen(function* () {
-      assert.deepStrictEqual(yield* recipeChanges('{"batch":24}', defaultRecipe), { batch: 24 })
+      assert.deepStrictEqual(yield* changedRecipe('{"batch":24}', defaultRecipe), {
+        ...defaultRecipe,
+        batch: 24,
+      })
+    }),
+  )
+
+  it.effect("keeps the other fields of a part that is named", () =>
+    Effect.gen(function* () {
+      const { augment, optimizer } = yield* changedRecipe('{"augment":{"cutMix":0.3}}', defaultRecipe)
+      assert.deepStrictEqual(augment, { ...defaultRecipe.augment, cutMix: 0.3 })
+      assert.deepStrictEqual(optimizer, defaultRecipe.optimizer)
+      const error = yield* Effect.flip(changedRecipe('{"augment":{"cutmix":0.3}}', defaultRecipe))
+      assert.include(error.message, "no augment.cutmix")
+      const noObject = yield* Effect.flip(changedRecipe('{"augment":0.3}', defaultRecipe))
+      assert.include(noObject.message, "augment is not a JSON object")
     }),
   )
 
   it.effect("is refused when it is no JSON object, or has a field that no recipe has", () =>
     Effect.gen(function* () {
       for (const text of ["{batch:24}", "[1]", "24", "null"]) {
-        assert.include((yield* Effect.flip(recipeChanges(text, defaultRecipe))).message, text)
+        assert.include((yield* Effect.flip(changedRecipe(text, defaultRecipe))).message, text)
       }
-      const error = yield* Effect.flip(recipeChanges('{"batchSize":24}', defaultRecipe))
+      const error = yield* Effect.flip(changedRecipe('{"batchSize":24}', defaultRecipe))
       assert.include(error.message, "no batchSize")
       assert.include(error.hint, "batch,")
     }),

@@ -2,10 +2,8 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { imageFolder, loadImages } from "../../../supernet/Data.ts"
 import { normal, seededRandom } from "../../../supernet/Random.ts"
 import { maxSubmodel, minSubmodel } from "../../../supernet/Submodel.ts"
-import { sampleCrop, wholeImage, writeCrop, writeWhole } from "../../../supernet/train/Augment.ts"
 import { sortChannels } from "../../../supernet/train/ChannelSort.ts"
 import { readCheckpoint, readState, writeCheckpoint } from "../../../supernet/train/Checkpoint.ts"
 import { KernelNetwork, plainPlan } from "../../../supernet/train/KernelNetwork.ts"
@@ -120,26 +118,6 @@ describe("sorting channels", () => {
     network.parameters.set(sorted)
     expect(largestDifference(network.forward(images, 4, plan).logits, before)).toBeLessThan(1e-3)
     expect(sorted).not.toEqual(packParameters(network.layout, livelyWeights(tinySpec, 2)))
-  })
-})
-
-describe("augmentation", () => {
-  it("without a change equals the whole image", async () => {
-    const images = await loadImages(imageFolder(join(folder, "val")), 32)
-    const [cropped, whole] = [new Float32Array(32 * 32 * 3), new Float32Array(32 * 32 * 3)]
-    writeCrop([images], 5, wholeImage, 32, tinySpec, cropped, 0)
-    writeWhole(images, 5, tinySpec, whole, 0)
-    expect(largestDifference(cropped, whole)).toBeLessThan(1e-5)
-  })
-
-  it("keeps crops inside the image and at the wanted area", () => {
-    const random = seededRandom(7)
-    for (let i = 0; i < 500; i++) {
-      const crop = sampleCrop(random, { minScale: 0.35, jitter: 0.2 })
-      expect(crop.x + crop.width).toBeLessThanOrEqual(1 + 1e-9)
-      expect(crop.y + crop.height).toBeLessThanOrEqual(1 + 1e-9)
-      expect(crop.width * crop.height).toBeGreaterThan(0.3)
-    }
   })
 })
 
