@@ -43,18 +43,33 @@ export interface Load {
 /** Lists of devices that conditions name in turn: all, and those that are idle at the moment. */
 const listsRemembered = 8
 
-/** The best of what it was offered. */
-class Leader {
-  best: KnownStrategy | undefined
-  score = Number.NEGATIVE_INFINITY
-
-  offer(score: number, id: string, { strategy, foundBy }: Entry, outcome: Outcome, meets: boolean): void {
-    this.score = score
-    this.best = { id, strategy, foundBy, outcome, meets }
-  }
+/** A strategy as the condition of the moment makes it look. */
+interface Candidate {
+  readonly id: string
+  readonly entry: Entry
+  readonly outcome: Outcome
+  /** Of the objective, with what the strategy costs the others as latency. */
+  readonly score: number
 }
 
-type Visit = (score: number, id: string, entry: Entry, outcome: Outcome) => void
+/** The best of what it was offered; the first of equals. */
+class Leader {
+  private leading: Candidate | undefined
+
+  leads(score: number): boolean {
+    return score > (this.leading?.score ?? Number.NEGATIVE_INFINITY)
+  }
+
+  readonly offer = (candidate: Candidate): void => {
+    if (this.leads(candidate.score)) this.leading = candidate
+  }
+
+  best(slo: Slo): KnownStrategy | undefined {
+    if (this.leading === undefined) return undefined
+    const { id, entry, outcome } = this.leading
+    return { id, strategy: entry.strategy, foundBy: entry.foundBy, outcome, meets: meetsSlo(slo, outcome) }
+  }
+}
 
 /** What a strategy costs the others, by the prices of the moment. */
 const extraMs = ({ devices }: Condition, { prices, workOf }: Load) => {
@@ -148,15 +163,8 @@ export class Portfolio {
   /** The best strategy known for this condition and objective. */
   best(condition: Condition, slo: Slo): KnownStrategy | undefined {
     const leader = new Leader()
-    this.each(
-      condition,
-      slo,
-      () => 0,
-      (score, id, entry, outcome) => {
-        if (score > leader.score) leader.offer(score, id, entry, outcome, meetsSlo(slo, outcome))
-      },
-    )
-    return leader.best
+    this.each(condition, slo, () => 0, leader.offer)
+    return leader.best(slo)
   }
 
   /** Under load: the best for all who wait, and the best of those that run without being made ready first. */
@@ -165,51 +173,42 @@ export class Portfolio {
     slo: Slo,
     load: Load,
   ): { readonly all?: KnownStrategy; readonly ready?: KnownStrategy } {
-    const [all, ready] = [new Leader(), new Leader()]
-    this.each(condition, slo, extraMs(condition, load), (score, id, entry, outcome) => {
-      if (score > all.score) all.offer(score, id, entry, outcome, meetsSlo(slo, outcome))
-      if (score > ready.score && load.isReady(id, entry.strategy))
-        ready.offer(score, id, entry, outcome, meetsSlo(slo, outcome))
+    const [everything, prepared] = [new Leader(), new Leader()]
+    this.each(condition, slo, extraMs(condition, load), (candidate) => {
+      everything.offer(candidate)
+      const { id, entry, score } = candidate
+      if (prepared.leads(score) && load.isReady(id, entry.strategy)) prepared.offer(candidate)
     })
-    return {
-      ...(all.best === undefined ? {} : { all: all.best }),
-      ...(ready.best === undefined ? {} : { ready: ready.best }),
-    }
+    const [all, ready] = [everything.best(slo), prepared.best(slo)]
+    return { ...(all === undefined ? {} : { all }), ...(ready === undefined ? {} : { ready }) }
   }
 
   /** Only of those that are ready; no others are looked at. */
   bestReady(condition: Condition, slo: Slo, load: Load): KnownStrategy | undefined {
     const leader = new Leader()
-    const offer: Visit = (score, id, entry, outcome) => {
-      if (score > leader.score) leader.offer(score, id, entry, outcome, meetsSlo(slo, outcome))
-    }
-    this.each(condition, slo, extraMs(condition, load), offer, load.isReady)
-    return leader.best
+    this.each(condition, slo, extraMs(condition, load), leader.offer, load.isReady)
+    return leader.best(slo)
   }
 
-  /** Every strategy that can run on the condition's devices, with its score; `extraMs` counts as latency. */
+  /** Every strategy that can run on the condition's devices; `extraMs` counts as latency. */
   private each(
     condition: Condition,
     slo: Slo,
     extraMs: (strategy: Strategy) => number,
-    visit: Visit,
+    visit: (candidate: Candidate) => void,
     isCandidate: Load["isReady"] = () => true,
   ): void {
     const ids = condition.devices.map((d) => d.id)
     const devices = ids.join(" ")
-    const latencyMs = this.world.latency.at(condition)
+    const latencyOf = this.world.latency.at(condition)
     for (const [id, entry] of this.entries) {
       if (!isCandidate(id, entry.strategy)) continue
       const genome = this.genomeOf(entry, ids, devices)
       if (genome === undefined) continue
       const accuracy = (entry.accuracy ??= this.world.accuracy.accuracy(genome))
-      const outcome = { latencyMs: latencyMs(genome), accuracy }
-      visit(
-        score(slo, { accuracy, latencyMs: outcome.latencyMs + extraMs(entry.strategy) }),
-        id,
-        entry,
-        outcome,
-      )
+      const latencyMs = latencyOf(genome)
+      const priced = { accuracy, latencyMs: latencyMs + extraMs(entry.strategy) }
+      visit({ id, entry, outcome: { latencyMs, accuracy }, score: score(slo, priced) })
     }
   }
 
