@@ -5,7 +5,7 @@
  * measurements of a busy link jitter, and are mostly answered by what is known.
  */
 import type { Condition, Slo } from "../policies/Condition.ts"
-import { meetsSlo, type Outcome } from "../policies/Objective.ts"
+import type { Outcome } from "../policies/Objective.ts"
 import { lru } from "./Decided.ts"
 
 /** ms; the pauses after useless thoughts, the first and the longest. */
@@ -21,19 +21,6 @@ const accuracyStep = 0.005
 /** A link is another one beyond these: times as fast or slow, and ms of delay (or half of it). */
 const bandwidthRatio = 1.5
 const delayMs = 2
-
-/** Worth a strategy more: top-1, and share of the latency. */
-const gain = { accuracy: 0.002, latency: 0.05 }
-
-/** Whether what was found serves the objective noticeably better than what was known. */
-export const isBetter = (slo: Slo, found: Outcome, known: Outcome | undefined): boolean => {
-  if (known === undefined) return true
-  if (meetsSlo(slo, found) !== meetsSlo(slo, known)) return meetsSlo(slo, found)
-  const isAboutAccuracy = (slo.kind === "latency") === meetsSlo(slo, found)
-  return isAboutAccuracy
-    ? found.accuracy > known.accuracy + gain.accuracy
-    : found.latencyMs < known.latencyMs * (1 - gain.latency)
-}
 
 /** Beyond these what is known has become so bad that no pause holds: points of top-1, and times the latency. */
 const loss = { accuracy: 0.02, latency: 2 }

@@ -52,10 +52,9 @@ export const makePlanBusy = (
   let thinkAfterMs = 0
   return Effect.fnUntraced(function* (now: Condition, slo: Slo) {
     handOvers.update(now)
-    const { all, ready } = known.bestUnderLoad(now, slo, loadOf(now))
-    const best = ready ?? all
+    const { best, better } = known.bestUnderLoad(now, slo, loadOf(now))
     if (best === undefined) return undefined
-    if (all !== undefined && all.strategy !== best.strategy) yield* thoughts.makeReady(all.strategy)
+    if (better !== undefined) yield* thoughts.makeReady(better.strategy)
     const nowMs = performance.now()
     if (nowMs > thinkAfterMs && thoughts.isIdle()) {
       thinkAfterMs = nowMs + busyThinkEveryMs

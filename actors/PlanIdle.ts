@@ -6,6 +6,7 @@
  */
 import { Effect, Fiber, Option } from "effect"
 import type { Condition, Slo } from "../policies/Condition.ts"
+import { isNoticeablyBetter } from "../policies/Objective.ts"
 import { type Refusal, refusal } from "../subjects/ErrorReply.ts"
 import { knownPlan, type Plan } from "./Plan.ts"
 import type { KnownStrategy, Load, Portfolio } from "./Portfolio.ts"
@@ -21,13 +22,16 @@ export const makePlanIdle = (
     const again = decided === undefined ? undefined : known.judge(decided.strategy, now, slo)
     return decided === undefined || again === undefined ? undefined : { ...decided, ...again }
   }
-  /** This strategy; where it would have to be made ready first, that is done beside, and one that is ready takes its place. */
+  /**
+   * This strategy; where it would have to be made ready first, one that is ready takes its place, and this one is made ready
+   * beside if that is worth it.
+   */
   const atOnce = Effect.fnUntraced(function* (wanted: KnownStrategy, now: Condition, slo: Slo) {
     const load = loadOf(now)
     if (load.isReady(wanted.id, wanted.strategy)) return knownPlan(wanted)
     const ready = known.bestReady(now, slo, load)
     if (ready?.meets !== true) return knownPlan(wanted)
-    yield* thoughts.makeReady(wanted.strategy)
+    if (isNoticeablyBetter(slo, wanted.outcome, ready.outcome)) yield* thoughts.makeReady(wanted.strategy)
     return knownPlan(ready)
   })
 

@@ -4,7 +4,7 @@
  */
 import type { Condition, Slo } from "../policies/Condition.ts"
 import { encodeStrategy, type Genome, type Space } from "../policies/Genome.ts"
-import { meetsSlo, type Outcome, score } from "../policies/Objective.ts"
+import { isNoticeablyBetter, meetsSlo, type Outcome, score } from "../policies/Objective.ts"
 import { judge, type World } from "../policies/World.ts"
 import type { Finder } from "../subjects/InferMessages.ts"
 import { localStrategy, normalizeStrategy, type Strategy, strategyId } from "../supernet/Strategy.ts"
@@ -48,13 +48,14 @@ interface Candidate {
   readonly id: string
   readonly entry: Entry
   readonly outcome: Outcome
-  /** Of the objective, with what the strategy costs the others as latency. */
+  /** With what the strategy costs the others as latency, and the objective's score of that. */
+  readonly priced: Outcome
   readonly score: number
 }
 
 /** The best of what it was offered; the first of equals. */
 class Leader {
-  private leading: Candidate | undefined
+  leading: Candidate | undefined
 
   leads(score: number): boolean {
     return score > (this.leading?.score ?? Number.NEGATIVE_INFINITY)
@@ -167,20 +168,26 @@ export class Portfolio {
     return leader.best(slo)
   }
 
-  /** Under load: the best for all who wait, and the best of those that run without being made ready first. */
+  /**
+   * Under load, with what each costs the others: the best that runs without being made ready first (any, where none does), and
+   * what would be noticeably better.
+   */
   bestUnderLoad(
     condition: Condition,
     slo: Slo,
     load: Load,
-  ): { readonly all?: KnownStrategy; readonly ready?: KnownStrategy } {
-    const [everything, prepared] = [new Leader(), new Leader()]
+  ): { readonly best?: KnownStrategy; readonly better?: KnownStrategy } {
+    const [all, ready] = [new Leader(), new Leader()]
     this.each(condition, slo, extraMs(condition, load), (candidate) => {
-      everything.offer(candidate)
+      all.offer(candidate)
       const { id, entry, score } = candidate
-      if (prepared.leads(score) && load.isReady(id, entry.strategy)) prepared.offer(candidate)
+      if (ready.leads(score) && load.isReady(id, entry.strategy)) ready.offer(candidate)
     })
-    const [all, ready] = [everything.best(slo), prepared.best(slo)]
-    return { ...(all === undefined ? {} : { all }), ...(ready === undefined ? {} : { ready }) }
+    const [best, better] = [ready.best(slo) ?? all.best(slo), all.best(slo)]
+    if (best === undefined || better === undefined) return {}
+    const known = ready.leading?.priced
+    const isBetter = all.leading !== undefined && isNoticeablyBetter(slo, all.leading.priced, known)
+    return isBetter && better.id !== best.id ? { best, better } : { best }
   }
 
   /** Only of those that are ready; no others are looked at. */
@@ -208,7 +215,7 @@ export class Portfolio {
       const accuracy = (entry.accuracy ??= this.world.accuracy.accuracy(genome))
       const latencyMs = latencyOf(genome)
       const priced = { accuracy, latencyMs: latencyMs + extraMs(entry.strategy) }
-      visit({ id, entry, outcome: { latencyMs, accuracy }, score: score(slo, priced) })
+      visit({ id, entry, outcome: { latencyMs, accuracy }, priced, score: score(slo, priced) })
     }
   }
 

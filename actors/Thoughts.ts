@@ -5,10 +5,11 @@
  */
 import { Effect, type Fiber, FiberMap, Option } from "effect"
 import type { Condition, Slo } from "../policies/Condition.ts"
+import { isNoticeablyBetter } from "../policies/Objective.ts"
 import type { Refusal } from "../subjects/ErrorReply.ts"
 import type { Finder } from "../subjects/InferMessages.ts"
 import type { Strategy } from "../supernet/Strategy.ts"
-import { Curiosity, isBetter } from "./Curiosity.ts"
+import { Curiosity } from "./Curiosity.ts"
 import { bucketOf, lru, versionsOf } from "./Decided.ts"
 import { decidedPlan, type Plan } from "./Plan.ts"
 import type { KnownStrategy, Portfolio } from "./Portfolio.ts"
@@ -75,7 +76,7 @@ export const makeThoughts = (known: Portfolio, decisionBudgetMs: number) =>
       const decision = yield* thinker.decide({ condition: now, slo, budgetMs: decisionBudgetMs, hints })
       const { strategy, source: foundBy, predictedAccuracy, predictedLatencyMs } = decision
       const found = { accuracy: predictedAccuracy, latencyMs: predictedLatencyMs }
-      curiosity.learn(now, slo, isBetter(slo, found, near?.outcome))
+      curiosity.learn(now, slo, isNoticeablyBetter(slo, found, near?.outcome))
       const remember = Effect.sync(() => {
         const id = known.add(strategy, foundBy)
         for (const d of now.devices) known.addWhole(strategy.submodel, device, d.id, foundBy)

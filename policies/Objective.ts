@@ -60,3 +60,16 @@ export const score = (slo: Slo, { latencyMs, accuracy }: Outcome): number => {
     ? 1 / (1 + latencyMs) + 1e-9 * accuracy
     : accuracy - slo.accuracy - 1e-6 * (latencyMs / (1 + latencyMs))
 }
+
+/** What is worth making another strategy ready, or thinking on: top-1, and share of the latency. */
+const noticeable = { accuracy: 0.002, latency: 0.05 }
+
+/** Whether what was found serves the objective noticeably better than what is known. */
+export const isNoticeablyBetter = (slo: Slo, found: Outcome, known: Outcome | undefined): boolean => {
+  if (known === undefined) return true
+  if (meetsSlo(slo, found) !== meetsSlo(slo, known)) return meetsSlo(slo, found)
+  const isAboutAccuracy = (slo.kind === "latency") === meetsSlo(slo, found)
+  return isAboutAccuracy
+    ? found.accuracy > known.accuracy + noticeable.accuracy
+    : found.latencyMs < known.latencyMs * (1 - noticeable.latency)
+}

@@ -38,14 +38,15 @@ export class Activations {
     return this.#requests.get(requestId)?.get(task)?.map
   }
 
-  /** One edge has been served. */
-  use(requestId: string, task: number): void {
+  /** One edge has been served. Gives the output back when it was the last: nobody needs it any more. */
+  use(requestId: string, task: number): Map3 | undefined {
     const entries = this.#requests.get(requestId)
     const entry = entries?.get(task)
-    if (entries === undefined || entry === undefined || --entry.uses > 0) return
+    if (entries === undefined || entry === undefined || --entry.uses > 0) return undefined
     entries.delete(task)
     this.#bytes -= entry.map.data.byteLength
     if (entries.size === 0) this.#requests.delete(requestId)
+    return entry.map
   }
 
   /** Forgets what is left of a request. */

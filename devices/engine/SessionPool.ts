@@ -1,12 +1,16 @@
 /**
- * Sessions by what they compute, within a memory budget: the least recently used ones are released first, in each tier.
+ * Sessions by what they compute, within a memory budget: the coldest are released first, in each tier.
  *
  * Two tiers. A *block* session runs one block variant; strategies share them freely. A *fused* session runs a whole
  * segment, 13 to 31 % faster, and is worth building when the segment is run again and again.
+ *
+ * Heat is how often a session was used lately (uses, halved again and again), so that a run of strategies that are used once
+ * does not drive out what is used all the time: they take each other's place.
  */
 import type { ActiveBlock } from "../../supernet/Submodel.ts"
-import { createSession, type RuntimeOptions, type Session } from "../../supernet/onnx/Runtime.ts"
+import { createSession, discard, type RuntimeOptions, type Session } from "../../supernet/onnx/Runtime.ts"
 import type { SegmentBuilder } from "../../supernet/onnx/Segment.ts"
+import { Heats } from "./Heats.ts"
 
 export interface Segment {
   readonly key: string
@@ -19,15 +23,19 @@ export interface Segment {
 interface Entry {
   readonly session: Session
   readonly bytes: number
-  readonly fused: boolean
 }
-
-/** Part of the budget that belongs to block sessions: a run of new fused ones does not drive them out. */
-const blockShare = 0.6
 
 /** What a session holds beside its weights, which it keeps reordered and sometimes twice (docs/engine.md). */
 const bytesPerSession = 300_000
 const bytesPerWeightByte = 1.6
+
+/** Part of the budget that belongs to block sessions; the rest is for fused ones. */
+const blockShare = 0.6
+/** Uses until older ones count half: three hundred runs of segments, of some twenty blocks each. */
+const halfLives = { block: 6000, fused: 300 }
+
+/** So much hotter than the coldest must be what takes its place: two that are used alike do not change places for ever. */
+const margin = 1.5
 
 export interface PoolStats {
   readonly sessions: number
@@ -38,13 +46,44 @@ export interface PoolStats {
   readonly evicted: number
 }
 
+/** The sessions of one tier. */
+class Tier {
+  readonly entries = new Map<string, Entry>()
+  readonly heats: Heats
+  readonly budgetBytes: number
+  bytes = 0
+
+  constructor(budgetBytes: number, halfLife: number) {
+    this.budgetBytes = budgetBytes
+    this.heats = new Heats(halfLife)
+  }
+
+  /** The coldest session but one; of equally cold ones, that which was built first. */
+  coldest(except?: string): string | undefined {
+    const others = [...this.entries.keys()].filter((key) => key !== except)
+    const heat = (key: string) => this.heats.of(key)
+    return others.length === 0 ? undefined : others.reduce((a, b) => (heat(b) < heat(a) ? b : a))
+  }
+
+  add(key: string, entry: Entry): void {
+    this.entries.set(key, entry)
+    this.bytes += entry.bytes
+  }
+
+  remove(key: string): Entry | undefined {
+    const entry = this.entries.get(key)
+    this.entries.delete(key)
+    this.bytes -= entry?.bytes ?? 0
+    return entry
+  }
+}
+
 export class SessionPool {
   readonly builder: SegmentBuilder
   readonly #options: RuntimeOptions
   readonly #budgetBytes: number
-  readonly #entries = new Map<string, Entry>()
-  #bytes = 0
-  #fusedBytes = 0
+  readonly #blocks: Tier
+  readonly #fused: Tier
   #hits = 0
   #built = 0
   #evicted = 0
@@ -53,6 +92,8 @@ export class SessionPool {
     this.builder = builder
     this.#options = options
     this.#budgetBytes = budgetBytes
+    this.#blocks = new Tier(budgetBytes * blockShare, halfLives.block)
+    this.#fused = new Tier(budgetBytes * (1 - blockShare), halfLives.fused)
   }
 
   segment(blocks: ReadonlyArray<ActiveBlock>, resolution: number): Segment {
@@ -61,50 +102,65 @@ export class SessionPool {
   }
 
   has(key: string): boolean {
-    return this.#entries.has(key)
+    return this.#blocks.entries.has(key) || this.#fused.entries.has(key)
   }
 
-  /** Whether there is room for one more block session, without releasing anything. */
+  /** Whether there is room for one more block session of usual size, without releasing anything. */
   get hasRoom(): boolean {
-    const blocks = this.#bytes - this.#fusedBytes
-    return blocks < this.#budgetBytes * blockShare && this.#bytes < this.#budgetBytes
+    const usual = this.#blocks.bytes / Math.max(1, this.#blocks.entries.size)
+    return this.#blocks.bytes + usual <= this.#blocks.budgetBytes && this.#bytes + usual <= this.#budgetBytes
   }
 
-  #cost(modelBytes: number): number {
-    return bytesPerSession + bytesPerWeightByte * modelBytes
+  /** A segment was run, on its fused session or on those of its blocks. */
+  ran(segment: Segment, tier: "block" | "fused"): void {
+    this.#fused.heats.warm(segment.key)
+    if (tier === "block") for (const key of segment.blockKeys) this.#blocks.heats.warm(key)
+  }
+
+  /** How often a segment was run lately. */
+  heat(segment: Segment): number {
+    return this.#fused.heats.of(segment.key)
+  }
+
+  /** Heat from which on a segment finds room for a fused session, if need be in place of the coldest. */
+  get fusedFrom(): number {
+    if (this.#fused.bytes < this.#fused.budgetBytes && this.#bytes < this.#budgetBytes) return 0
+    const coldest = this.#fused.coldest()
+    return coldest === undefined ? 0 : margin * this.#fused.heats.of(coldest)
+  }
+
+  get #bytes(): number {
+    return this.#blocks.bytes + this.#fused.bytes
   }
 
   async #get(key: string, blocks: ReadonlyArray<ActiveBlock>, resolution: number): Promise<Session> {
-    const known = this.#entries.get(key)
+    const tier = blocks.length > 1 ? this.#fused : this.#blocks
+    const known = tier.entries.get(key)
     if (known !== undefined) {
       this.#hits++
-      this.#entries.delete(key)
-      this.#entries.set(key, known)
       return known.session
     }
     const model = this.builder.build(blocks, resolution)
+    const bytes = bytesPerSession + bytesPerWeightByte * model.byteLength
     const session = await createSession(model, this.#options)
+    discard(model)
     this.#built++
-    const bytes = this.#cost(model.byteLength)
-    const fused = blocks.length > 1
-    this.#entries.set(key, { session, bytes, fused })
-    this.#bytes += bytes
-    if (fused) this.#fusedBytes += bytes
-    while (this.#bytes > this.#budgetBytes && this.#entries.size > 1) await this.#releaseOldest(key)
+    tier.add(key, { session, bytes })
+    while (this.#bytes > this.#budgetBytes && (await this.#releaseColdest(key)));
     return session
   }
 
-  /** The least recently used session of the tier that has more than its share. */
-  async #releaseOldest(keep: string): Promise<void> {
-    const fusedFirst = this.#fusedBytes > this.#budgetBytes * (1 - blockShare)
-    const candidates = [...this.#entries].filter(([key]) => key !== keep)
-    const [key, entry] = candidates.find(([, e]) => e.fused === fusedFirst) ?? candidates[0] ?? []
-    if (key === undefined || entry === undefined) return
-    this.#entries.delete(key)
-    this.#bytes -= entry.bytes
-    if (entry.fused) this.#fusedBytes -= entry.bytes
-    this.#evicted++
-    await entry.session.release()
+  /** The coldest session of the tier that has more than its share; false where there is none but the one to keep. */
+  async #releaseColdest(keep: string): Promise<boolean> {
+    const fusedFirst = this.#fused.bytes > this.#fused.budgetBytes
+    for (const tier of fusedFirst ? [this.#fused, this.#blocks] : [this.#blocks, this.#fused]) {
+      const key = tier.coldest(keep)
+      if (key === undefined) continue
+      this.#evicted++
+      await tier.remove(key)?.session.release()
+      return true
+    }
+    return false
   }
 
   block(segment: Segment, i: number): Promise<Session> {
@@ -119,14 +175,12 @@ export class SessionPool {
 
   get stats(): PoolStats {
     const [hits, built, evicted] = [this.#hits, this.#built, this.#evicted]
-    return { sessions: this.#entries.size, bytes: Math.round(this.#bytes), hits, built, evicted }
+    const sessions = this.#blocks.entries.size + this.#fused.entries.size
+    return { sessions, bytes: Math.round(this.#bytes), hits, built, evicted }
   }
 
   async release(): Promise<void> {
-    const entries = [...this.#entries.values()]
-    this.#entries.clear()
-    this.#bytes = 0
-    this.#fusedBytes = 0
-    for (const { session } of entries) await session.release()
+    for (const tier of [this.#blocks, this.#fused])
+      for (const key of tier.entries.keys()) await tier.remove(key)?.session.release()
   }
 }

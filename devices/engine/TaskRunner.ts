@@ -5,7 +5,7 @@ import type { Region } from "../../supernet/Partition.ts"
 import { regionHeight, regionWidth, sameRegion } from "../../supernet/Partition.ts"
 import type { Strategy } from "../../supernet/Strategy.ts"
 import { imageSource, type Task, taskGraph, type TaskGraph } from "../../supernet/TaskGraph.ts"
-import { byteTensor, floats, floatTensor, type OrtTensor } from "../../supernet/onnx/Runtime.ts"
+import { byteTensor, discard, floats, floatTensor, type OrtTensor } from "../../supernet/onnx/Runtime.ts"
 import { Activations } from "./Activations.ts"
 import {
   type PrepareTimings,
@@ -81,14 +81,17 @@ export class TaskRunner {
     const start = performance.now()
     const input = await this.#assemble(graph, task, requestId, pieces)
     const assembled = performance.now()
-    const computed = await this.tiers.compute(segment, input)
+    const computed = await this.tiers.compute(segment, input.tensor)
     const ran = performance.now()
+    if (input.isOwn) discard(input.tensor.data)
     for (const index of task.inputs) {
       const edge = graph.edges[index]
-      if (edge !== undefined && !edge.crosses && edge.from !== imageSource)
-        this.activations.use(requestId, edge.from)
+      if (edge === undefined || edge.crosses || edge.from === imageSource) continue
+      const used = this.activations.use(requestId, edge.from)
+      if (used !== undefined) discard(used.data)
     }
     const sent = await this.#send(graph, task, requestId, computed.result)
+    if (sent.kept.length === 0) discard(computed.result.data)
     const timings = {
       queueMs: 0,
       assembleMs: assembled - start,
@@ -103,12 +106,13 @@ export class TaskRunner {
     return { ...sent, timings }
   }
 
+  /** The input of a task; its own, where it is not an output that other tasks may still need. */
   async #assemble(
     graph: TaskGraph,
     task: Task,
     requestId: string,
     pieces: ReadonlyArray<Piece>,
-  ): Promise<OrtTensor> {
+  ): Promise<{ readonly tensor: OrtTensor; readonly isOwn: boolean }> {
     const channels = graph.blocks[task.first]?.inChannels ?? 0
     const shape = inputShape(graph, task)
     let whole: Map3 | undefined
@@ -118,7 +122,7 @@ export class TaskRunner {
       const { region } = edge
       if (edge.from === imageSource) {
         const { data } = checkedPiece(pieces, index, region, 3, 8)
-        return byteTensor(new Uint8Array(data), shape)
+        return { tensor: byteTensor(new Uint8Array(data), shape), isOwn: true }
       }
       const from = edge.crosses
         ? {
@@ -131,16 +135,18 @@ export class TaskRunner {
             region,
           }
         : this.#local(requestId, edge.from)
-      if (sameRegion(from.region, task.input)) return floatTensor(from.data, shape)
+      if (sameRegion(from.region, task.input))
+        return { tensor: floatTensor(from.data, shape), isOwn: edge.crosses }
       whole ??= {
         data: new Float32Array(channels * regionHeight(task.input) * regionWidth(task.input)),
         channels,
         region: task.input,
       }
       copyRegion(from, whole, region)
+      if (edge.crosses) discard(from.data)
     }
     if (whole === undefined) throw new WorkerProblem("BadPieces", `task ${task.index} has no input`)
-    return floatTensor(whole.data, shape)
+    return { tensor: floatTensor(whole.data, shape), isOwn: true }
   }
 
   #local(requestId: string, from: number): Map3 {

@@ -5,23 +5,23 @@
 import type { SupernetSpec } from "../../supernet/Spec.ts"
 import { type ActiveBlock, activeBlocks, maxSubmodel } from "../../supernet/Submodel.ts"
 import { SegmentBuilder, segmentInput, segmentOutput } from "../../supernet/onnx/Segment.ts"
-import { byteTensor, floatTensor, type OrtTensor, output } from "../../supernet/onnx/Runtime.ts"
+import { byteTensor, discard, floatTensor, type OrtTensor, output } from "../../supernet/onnx/Runtime.ts"
 import type { WorkerSettings } from "./EngineProtocol.ts"
 import { type Segment, SessionPool } from "./SessionPool.ts"
 
 interface ToFuse {
   readonly segment: Segment
   readonly shape: ReadonlyArray<number>
-  runs: number
 }
 
 /**
- * Fusing costs 20 ms for a whole network and gains about 1 ms a run: not for strategies that are used once. A segment is
- * fused in idle time after a few runs on block sessions, and without idle time when it has nearly paid already.
+ * Fusing costs 20 ms for a whole network and gains about 1 ms a run: not for strategies that are used once. A segment that was
+ * run so often lately is fused in idle time, and without idle time when it has nearly paid already; where the budget is full,
+ * only in place of a colder one.
  */
-const fuseIdleAfterRuns = 3
-const fuseBusyAfterRuns = 24
-/** Segments whose runs are counted at once. */
+const fuseIdleFrom = 3
+const fuseBusyFrom = 24
+/** Segments that may be fused, at once. */
 const maxToFuse = 512
 
 interface Variant {
@@ -67,7 +67,7 @@ export class Tiers {
   readonly #settings: WorkerSettings
   /** Segments by key and input size that have run on their present sessions. */
   readonly #warm = new Set<string>()
-  /** Segments to fuse when there is time, with how often they ran on block sessions and the input to warm them with. */
+  /** Segments to fuse when there is time and they are hot enough, with the input to warm them with. */
   readonly #toFuse = new Map<string, ToFuse>()
   /** Block variants still to be looked at in idle time; undefined until that begins for the resolution asked for last. */
   #toPreload: Array<Variant> | undefined
@@ -88,49 +88,57 @@ export class Tiers {
   }
 
   /**
-   * Fusing costs about as much as building the same blocks one by one, so it is done at once where most are missing; where
-   * most are there, the missing ones are built and the fused session follows in idle time.
+   * Where many of the blocks are missing, one fused session is built; where most are there, the missing ones, and the fused session
+   * follows in idle time.
    */
   async makeReady(segment: Segment, shape: ReadonlyArray<number>): Promise<void> {
     if (this.pool.has(segment.key)) {
       await this.pool.fused(segment)
       return
     }
-    const missing = segment.blockKeys.filter((key) => !this.pool.has(key)).length
     const { tier } = this.#settings
-    if (tier === "fused" || (tier === "auto" && missing * 2 > segment.blocks.length)) {
+    if (tier === "fused" || (tier === "auto" && this.#isMuchMissing(segment))) {
       await this.pool.fused(segment)
       return
     }
     for (const i of segment.blocks.keys()) await this.pool.block(segment, i)
-    const counted = segment.blocks.length === 1 || this.#toFuse.has(segment.key)
-    if (tier === "auto" && !counted) this.#remember(segment, shape, 0)
+    if (tier === "auto" && segment.blocks.length > 1) this.#remember(segment, shape)
   }
 
-  #remember(segment: Segment, shape: ReadonlyArray<number>, runs: number): void {
-    this.#toFuse.set(segment.key, { segment, shape, runs })
+  /** A fused session takes as much memory as a third of its blocks one by one, and not longer to build. */
+  #isMuchMissing({ blockKeys }: Segment): boolean {
+    return 3 * blockKeys.filter((key) => !this.pool.has(key)).length > blockKeys.length
+  }
+
+  #remember(segment: Segment, shape: ReadonlyArray<number>): void {
+    if (this.#toFuse.has(segment.key)) return
+    this.#toFuse.set(segment.key, { segment, shape })
     const [oldest] = this.#toFuse.keys()
     if (this.#toFuse.size > maxToFuse && oldest !== undefined) this.#toFuse.delete(oldest)
   }
 
   /** One piece of work for idle time, 1 to 30 ms; false when nothing is left to do. */
   async improve(): Promise<boolean> {
-    for (const [key, { segment, shape, runs }] of this.#toFuse) {
-      if (runs < fuseIdleAfterRuns) continue
-      this.#toFuse.delete(key)
-      if (this.pool.has(key)) continue
-      await this.pool.fused(segment)
-      // The first run on a size costs up to 1.5 ms more; better now than in a request.
-      await this.compute(segment, zeros(segment, shape))
-      return true
-    }
-    return this.#preloadOne()
+    const [next] = this.#hot()
+    if (next === undefined) return this.#preloadOne()
+    const { segment, shape } = next
+    this.#toFuse.delete(segment.key)
+    if (this.pool.has(segment.key)) return true
+    await this.pool.fused(segment)
+    // The first run on a size costs up to 1.5 ms more; better now than in a request.
+    await this.compute(segment, zeros(segment, shape))
+    return true
+  }
+
+  /** Segments that are worth fusing in idle time. */
+  #hot(): ReadonlyArray<ToFuse> {
+    const from = Math.max(fuseIdleFrom, this.pool.fusedFrom)
+    return [...this.#toFuse.values()].filter(({ segment }) => this.pool.heat(segment) >= from)
   }
 
   /** Pieces of work that `improve` may still find. */
   get ahead(): number {
-    const toFuse = [...this.#toFuse.values()].filter((f) => f.runs >= fuseIdleAfterRuns)
-    return toFuse.length + (this.#toPreload?.length ?? 1)
+    return this.#hot().length + (this.#toPreload?.length ?? 1)
   }
 
   /** A block's session where the budget has room, else only its folded weights, which make building it later cheaper. */
@@ -161,9 +169,12 @@ export class Tiers {
     } else {
       for (const i of segment.blocks.keys()) {
         const session = await this.pool.block(segment, i)
-        result = output(await session.run({ [segmentInput]: result }), segmentOutput)
+        const before = result
+        result = output(await session.run({ [segmentInput]: before }), segmentOutput)
+        if (before !== input) discard(before.data)
       }
     }
+    this.pool.ran(segment, tier)
     const built = this.pool.stats.built - builtBefore
     const run = `${tier} ${input.dims.join()} ${segment.key}`
     if (built > 0) this.#warm.delete(run)
@@ -177,13 +188,9 @@ export class Tiers {
     const { tier } = this.#settings
     if (tier === "block" || segment.blocks.length === 1) return "block"
     if (tier === "fused" || this.pool.has(segment.key)) return "fused"
-    const waiting = this.#toFuse.get(segment.key)
-    if (waiting !== undefined && ++waiting.runs > fuseBusyAfterRuns) {
-      this.#toFuse.delete(segment.key)
-      return "fused"
-    }
-    if (!segment.blockKeys.every((key) => this.pool.has(key))) return "fused"
-    if (waiting === undefined) this.#remember(segment, shape, 1)
+    if (this.#isMuchMissing(segment)) return "fused"
+    if (this.pool.heat(segment) >= Math.max(fuseBusyFrom, this.pool.fusedFrom)) return "fused"
+    this.#remember(segment, shape)
     return "block"
   }
 }

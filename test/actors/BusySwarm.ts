@@ -69,7 +69,7 @@ export const chooseBusy = (known: Portfolio, now: Condition, slo: Slo, typicalMs
     prices: prices(now, typicalMs),
     workOf: (s) => workOf(s).byDevice,
     isReady: () => true,
-  }).all
+  }).best
 
 interface Request {
   readonly key: string

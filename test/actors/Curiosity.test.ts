@@ -1,5 +1,5 @@
 import { assert, describe, it } from "vitest"
-import { Curiosity, isBetter } from "../../actors/Curiosity.ts"
+import { Curiosity } from "../../actors/Curiosity.ts"
 import type { Condition, Slo } from "../../policies/Condition.ts"
 
 const condition = (bandwidthMbps = 50, delayMs = 5): Condition => ({
@@ -75,28 +75,5 @@ describe("curiosity", () => {
     assert.isTrue(curiosity.isWorthIt({ devices: condition().devices.slice(0, 1) }, slo))
     curiosity.forget()
     assert.isTrue(curiosity.isWorthIt(condition(), slo))
-  })
-})
-
-describe("better", () => {
-  const known = { latencyMs: 90, accuracy: 0.8 }
-
-  it("is first whether the objective is met, then what it leaves free, by more than noise", () => {
-    assert.isTrue(isBetter(slo, known, undefined))
-    assert.isTrue(isBetter(slo, { latencyMs: 99, accuracy: 0.5 }, { latencyMs: 101, accuracy: 0.9 }))
-    assert.isFalse(isBetter(slo, { latencyMs: 101, accuracy: 0.9 }, known))
-    assert.isTrue(isBetter(slo, { latencyMs: 95, accuracy: 0.81 }, known))
-    assert.isFalse(isBetter(slo, { latencyMs: 10, accuracy: 0.801 }, known))
-  })
-
-  it("is less latency for an accuracy, and more accuracy or less latency where the objective is missed", () => {
-    const accurate: Slo = { kind: "accuracy", accuracy: 0.75 }
-    assert.isTrue(isBetter(accurate, { latencyMs: 80, accuracy: 0.76 }, known))
-    assert.isFalse(isBetter(accurate, { latencyMs: 89, accuracy: 0.99 }, known))
-    const beyond: Slo = { kind: "accuracy", accuracy: 0.95 }
-    assert.isTrue(isBetter(beyond, { latencyMs: 200, accuracy: 0.82 }, known))
-    const tight: Slo = { kind: "latency", latencyMs: 20 }
-    assert.isTrue(isBetter(tight, { latencyMs: 60, accuracy: 0.5 }, known))
-    assert.isFalse(isBetter(tight, { latencyMs: 89, accuracy: 0.9 }, known))
   })
 })

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "vitest"
 import { Portfolio } from "../../actors/Portfolio.ts"
 import type { Slo } from "../../policies/Condition.ts"
-import { conditionAt, portfolioOf, world } from "./BusySwarm.ts"
+import { strategyId } from "../../supernet/Strategy.ts"
+import { conditionAt, portfolioOf, spec, world } from "./BusySwarm.ts"
 
 const ids = ["a", "b", "c"]
 const idle = conditionAt(ids, () => 0)
@@ -28,5 +29,24 @@ describe("the strategies that a device knows", () => {
     known.add(best.strategy, "policy")
     known.add(best.strategy, "shared")
     assert.strictEqual(known.best(alone, slo)?.foundBy, "policy")
+  })
+
+  it("are used as they are ready, and what is worth making ready is noticeably better", () => {
+    const { known, split } = portfolioOf(ids, slo)
+    const found = strategyId(spec, split)
+    const under = (isReady: (id: string) => boolean, objective: Slo = slo) =>
+      known.bestUnderLoad(idle, objective, { prices: [0, 0, 0], workOf: () => new Map(), isReady })
+    const without = under((id) => id !== found)
+    assert.notDeepEqual(without.best?.strategy, split)
+    assert.isTrue(without.best?.meets)
+    assert.deepStrictEqual(without.better?.strategy, split)
+    assert.deepStrictEqual(under(() => true).best?.strategy, split)
+    assert.isUndefined(under(() => true).better)
+    // Nothing is ready: the best of all has to be made ready anyway.
+    assert.deepStrictEqual(under(() => false).best?.strategy, split)
+    assert.isUndefined(under(() => false).better)
+    // With time enough the largest network is as accurate as anything.
+    const loose: Slo = { kind: "latency", latencyMs: 10_000 }
+    assert.isUndefined(under((id) => id !== found, loose).better)
   })
 })

@@ -146,7 +146,25 @@ it.live("with resident blocks a new strategy needs no session, and is fused when
   }),
 )
 
-it.live("a small session budget is kept by releasing the oldest, and answers stay right", () =>
+it.live("strategies that run once take each other's place, not that of one that runs all the time", () =>
+  Effect.gen(function* () {
+    const budget = { tier: "fused" as const, preload: false, sessionBudgetBytes: 2_500_000 }
+    const { engine } = yield* start(budget)
+    const often = yield* engine.prepare(local)
+    for (let i = 0; i < 5; i++) yield* engine.run(imageTask(often.strategyId, "often"))
+    const random = seededRandom(9)
+    for (let i = 0; i < 12; i++) {
+      const submodel = { ...sampleSubmodel(tinySpec, random), resolution: 64 }
+      const { strategyId } = yield* engine.prepare(localStrategy(tinySpec, submodel, "a"))
+      yield* engine.run(imageTask(strategyId, `once ${i}`))
+    }
+    const { evicted } = yield* engine.stats
+    assert.isAbove(evicted, 3)
+    assert.strictEqual((yield* engine.run(imageTask(often.strategyId, "often"))).timings.built, 0)
+  }),
+)
+
+it.live("a small session budget is kept by releasing the coldest, and answers stay right", () =>
   Effect.gen(function* () {
     const { engine } = yield* start({ preload: false, sessionBudgetBytes: 700_000 })
     const random = seededRandom(21)
