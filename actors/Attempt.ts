@@ -82,9 +82,13 @@ const awaitLogits = <E>(actors: AttemptActors, prepared: PreparedStrategy, o: At
       e.error.tag === "Leaving" ? actors.membership.left(e.blame) : Effect.void,
     ),
     Effect.mapError((e: AttemptFailed) => {
-      if (e.error.tag === "UnknownStrategy") actors.reconfig.deactivate(e.blame, prepared.strategyId)
-      const blame = remotes.includes(e.blame) ? [e.blame] : remotes
-      return lost(blame, `${e.blame}: ${e.error.tag}: ${e.error.message}`)
+      const reason = `${e.blame}: ${e.error.tag}: ${e.error.message}`
+      if (e.error.tag === "UnknownStrategy") {
+        // It made room for other strategies there, and can be made ready again: nobody's fault.
+        actors.reconfig.deactivate(e.blame, prepared.strategyId)
+        return lost([], reason)
+      }
+      return lost(remotes.includes(e.blame) ? [e.blame] : remotes, reason)
     }),
   )
   // Without other devices there is nobody to give up on: a slow try is still the fastest way to an answer.
@@ -145,6 +149,8 @@ const wholeAttempt = <E>(
         (e) => e._tag === "NotReady",
         (e) => Effect.fail(lost([e.device], `${e.device} is not ready: ${e.message}`, e.tag === "Late")),
       ),
+      // This device itself could not make it ready, and may another time: its engine was just starting again.
+      Effect.mapError((e) => (e._tag === "Refusal" && e.retryable ? lost([], e.message) : e)),
     )
     const [decoded, ready] = yield* Effect.all(
       [timed(o.image(o.strategy.submodel.resolution)), timed(activate)],

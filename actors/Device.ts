@@ -83,8 +83,13 @@ const drainMs = 5000
 const helloAndFarewell = Layer.effectDiscard(
   Effect.gen(function* () {
     const membership = yield* Membership
-    // Its worker has started once it tells about itself.
-    yield* Effect.ignore((yield* Engine).stats)
+    // Its worker has started once it tells about itself; one that crashes is started again a few times.
+    const engine = yield* Engine
+    const started = Effect.retry(engine.stats, {
+      schedule: Schedule.spaced("50 millis"),
+      while: (e) => e.retryable,
+    })
+    yield* started
     yield* membership.join
     yield* Effect.addFinalizer(() => membership.leave("shutting down", drainMs))
   }),

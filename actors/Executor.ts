@@ -63,7 +63,11 @@ const make = Effect.gen(function* () {
   const stop = (r: Running | undefined) => (r === undefined ? Effect.void : tasks.stop(r))
   const cancel: ExecutorShape["cancel"] = (requestId, attempt, { strategy }) =>
     Effect.suspend(() =>
-      Effect.andThen(stop(underway.get(requestId, attempt)), reports.givenUp(requestId, attempt, strategy)),
+      // Marked as given up here too: a tile that comes late must not open it again.
+      Effect.andThen(
+        stop(underway.giveUp(requestId, attempt, self.device)),
+        reports.givenUp(requestId, attempt, strategy),
+      ),
     )
   const abandon: ExecutorShape["abandon"] = ({ requestId, attempt, device }) =>
     Effect.suspend(() => stop(underway.giveUp(requestId, attempt, device)))

@@ -67,7 +67,8 @@ export const makeFarewells = ({
         const farewell = { _tag: "Farewell", device: self.device, nonce, reason, drainMs } as const
         return Effect.ignore(bus.publish(Subjects.swarm(self.device), swarmMessage.encode(farewell), inbox))
       })
-    const isHeld = () => !over && performance.now() < untilMs && waiting().some((d) => !answered.has(d))
+    const isHeld = () =>
+      leaving && !over && performance.now() < untilMs && waiting().some((d) => !answered.has(d))
     const sayAgain = (reason: string) =>
       Effect.suspend(() => (isHeld() ? say(reason, untilMs - performance.now()) : Effect.void)).pipe(
         Effect.repeat({ schedule: Schedule.spaced(beatEveryMs), while: isHeld }),

@@ -38,8 +38,13 @@ export interface ReconfigShape {
   readonly deactivate: (device: DeviceId, strategyId: string) => void
 }
 
-/** Strategies per device that are remembered as active. Fewer than an engine keeps, so that nobody forgets before us. */
+/**
+ * Strategies per device that are remembered as active. Fewer than an engine keeps; it may still forget one earlier, where several
+ * devices ask it, and then refuses the first tile as `UnknownStrategy`.
+ */
 const remembered = 200
+/** Sessions that are remembered: devices that are here, and some that were. */
+const maxSessions = 256
 
 /** Sessions of a device's nonce that know a strategy; a restarted device has another nonce and knows nothing. */
 const activeSet = () => {
@@ -51,7 +56,9 @@ const activeSet = () => {
       ids.delete(id)
       ids.add(id)
       if (ids.size > remembered) ids.delete(ids.values().next().value ?? "")
+      active.delete(session)
       active.set(session, ids)
+      if (active.size > maxSessions) active.delete(active.keys().next().value ?? "")
     },
     remove: (session: string, id: string) => void active.get(session)?.delete(id),
   }

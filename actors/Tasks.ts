@@ -3,10 +3,15 @@
  * completes start, its pieces go to the devices that need them, and the device that serves the request hears of it.
  */
 import { Effect, FiberMap } from "effect"
-import { Engine, type EngineShape } from "../devices/engine/Engine.ts"
+import {
+  Engine,
+  type EngineShape,
+  type EngineUnavailable,
+  type TaskFailed,
+} from "../devices/engine/Engine.ts"
 import type { Piece } from "../devices/engine/Pieces.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
-import { type ErrorBody, errorBody } from "../subjects/ErrorReply.ts"
+import { type ErrorBody, errorBody, errorBodyOf, refusal } from "../subjects/ErrorReply.ts"
 import { sendPieces } from "./Outgoing.ts"
 import type { Reports } from "./Reports.ts"
 import { type Running, takeIn, takeOut } from "./Running.ts"
@@ -47,6 +52,12 @@ const compute = (
       )
   })
 
+/** A strategy that the engine lost is said to be unknown: it can be made ready again. */
+const bodyOf = (failure: TaskFailed | EngineUnavailable): ErrorBody =>
+  failure._tag === "TaskFailed" && failure.problem === "StrategyNotPrepared"
+    ? errorBodyOf(refusal("UnknownStrategy", failure.found, failure.hint, true))
+    : errorBody(failure)
+
 export const makeTasks = (underway: Underway, reports: Reports) =>
   Effect.gen(function* () {
     const { device: me, counters } = yield* Self
@@ -67,7 +78,7 @@ export const makeTasks = (underway: Underway, reports: Reports) =>
     const run = Effect.fnUntraced(function* (r: Running, task: number) {
       const { inputs, gathered } = takeOut(r, task)
       const exit = yield* compute(engine, counters, r, task, inputs)
-      if (exit._tag === "Failure") return yield* fail(r, task, errorBody(exit.failure))
+      if (exit._tag === "Failure") return yield* fail(r, task, bodyOf(exit.failure))
       if (exit.success._tag === "None") {
         // Nobody waits for it any more; the worker was told to skip it.
         counters.dropped++

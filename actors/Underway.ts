@@ -13,7 +13,7 @@ import { originOf, type Running, startRunning } from "./Running.ts"
 
 /** Attempts that a device works on at once; tiles of further ones are refused as Overloaded. */
 const maxRunning = 512
-/** Attempts given up by others that are remembered: their tiles may still be on their way. */
+/** Attempts given up that are remembered: their tiles may still be on their way. */
 const maxGivenUp = 512
 
 export class Underway {
@@ -79,7 +79,7 @@ export class Underway {
     })
   }
 
-  /** Another device gives an attempt up; gives what is under way of it. */
+  /** The device that serves an attempt gives it up; gives what is under way of it here. */
   giveUp(requestId: RequestId, attempt: number, by: DeviceId): Running | undefined {
     this.givenUp.set(attemptKey(requestId, attempt), by)
     const r = this.get(requestId, attempt)

@@ -5,6 +5,7 @@ import { deviceOptions } from "../actors/Configuration.ts"
 import { deviceLayer } from "../actors/Device.ts"
 import { collectRarely, collectWhenIdle } from "../actors/Garbage.ts"
 import { Membership } from "../actors/Membership.ts"
+import { Engine } from "../devices/engine/Engine.ts"
 import { Self } from "../actors/Self.ts"
 import { connectionFlags } from "./Connection.ts"
 
@@ -114,7 +115,11 @@ export const upCommand = Command.make("up", flags, (given) =>
     const tidy = Effect.flatMap(Self, ({ counters: c }) =>
       collectWhenIdle(() => c.requests + c.tasksQueued + c.tasksRunning > 0),
     )
-    const running = announce.pipe(Effect.andThen(Effect.forkScoped(tidy)), Effect.andThen(refuseSecond))
+    const engineFails = Effect.flatMap(Engine, ({ failed }) => failed)
+    const running = announce.pipe(
+      Effect.andThen(Effect.forkScoped(tidy)),
+      Effect.andThen(Effect.raceFirst(refuseSecond, engineFails)),
+    )
     return yield* Effect.scoped(Effect.provide(running, deviceLayer(options)))
   }).pipe(
     Effect.provide(

@@ -2,7 +2,7 @@
  * The loops behind subjects. `serve` answers requests, `listen` takes one-way messages. Both keep running whatever
  * arrives: bytes that do not decode, handlers that fail, die or interrupt themselves. Both drain when their scope closes.
  */
-import { Cause, Duration, Effect, Exit, Fiber, type Scope, Stream } from "effect"
+import { Cause, Deferred, Duration, Effect, Exit, Fiber, Option, type Scope, Stream } from "effect"
 import { headers, type Msg } from "nats"
 import { Bus, type Inbox, type Incoming } from "./Bus.ts"
 import { type BadMessage, type Codec, formatOf, type WireFormat } from "./Codec.ts"
@@ -11,8 +11,9 @@ import { monotonicMs } from "./Connection.ts"
 import { type EndpointStats, endpointStats, tracked } from "./EndpointStats.ts"
 import { type ErrorBody, errorBody, errorBodyOf, errorHeader, type Refusal, refusal } from "./ErrorReply.ts"
 
-/** How long handlers may go on after their scope began to close. */
 const drainLimit = Duration.seconds(5)
+/** For those refusals. */
+const refuseLimit = Duration.seconds(1)
 
 export interface Arrival {
   readonly subject: string
@@ -28,6 +29,15 @@ export interface Arrival {
 /** `_INBOX.<connection>.<request>`: what comes before the last dot. */
 const clientOf = (reply: string): string => reply.slice(0, Math.max(0, reply.lastIndexOf(".")))
 
+const arrivalOf = ({ subject, data, arrivedMs, reply }: Incoming): Arrival => ({
+  subject,
+  arrivedMs,
+  bytes: data.length,
+  format: formatOf(data),
+  reply,
+  client: clientOf(reply),
+})
+
 export interface ServeOptions<In, Out, E, R> {
   /** Endpoint name in the services API. Default: the subject's first word. */
   readonly name?: string
@@ -39,6 +49,8 @@ export interface ServeOptions<In, Out, E, R> {
   readonly concurrency?: number
   /** Requests that may wait beside those that run; further ones are refused as Overloaded at once. Default 256. */
   readonly capacity?: number
+  /** How long handlers may go on after the scope began to close; what is not done then is refused. Default: 5 s. */
+  readonly drain?: Duration.Duration
   /** How undecodable input is refused. Default: BadRequest. */
   readonly refuse?: (bad: BadMessage) => Refusal
   /** Fails with a `Refusal` to choose the error reply; any other failure or defect is answered as Internal. */
@@ -74,28 +86,24 @@ export const serve = <In, Out, E, R>(
         respondError(message, errorBodyOf(full), formatOf(message.data))
       },
     })
+    const outOfTime = yield* Deferred.make<never, Refusal>()
     const answer = (incoming: Incoming) => {
-      const format = formatOf(incoming.data)
-      const arrival = {
-        subject: incoming.subject,
-        arrivedMs: incoming.arrivedMs,
-        bytes: incoming.data.length,
-        format,
-        reply: incoming.reply,
-        client: clientOf(incoming.reply),
-      }
+      const arrival = arrivalOf(incoming)
+      const { format } = arrival
       return Effect.fromResult(o.input.decode(incoming.subject, incoming.data)).pipe(
         Effect.mapError((bad) => {
           stats.bad++
           return (o.refuse ?? badRequest)(bad)
         }),
-        Effect.flatMap((input) => o.handle(input, arrival)),
+        Effect.flatMap((input) => Effect.raceFirst(o.handle(input, arrival), Deferred.await(outOfTime))),
         Effect.map((out) => o.output.encode(out, format)),
         Effect.exit,
         Effect.flatMap((exit) => reply(bus.payloadLimitBytes(), incoming, format, exit, stats)),
       )
     }
-    yield* run(inbox, answer, o.concurrency ?? 1)
+    const leaving = refusal("Leaving", "the device is shutting down", "send the request again", true)
+    const giveUp = Deferred.fail(outOfTime, leaving)
+    yield* run(inbox, answer, o.concurrency ?? 1, { limit: o.drain ?? drainLimit, giveUp })
     return stats
   })
 
@@ -146,7 +154,8 @@ export const listen = <In, E, R>(
     const onDrop = () => stats.dropped++
     const whenFull = o.whenFull ?? "drop-oldest"
     const inbox = yield* bus.inbox(o.subject, { capacity: o.capacity ?? 1024, whenFull, onDrop })
-    const take = ({ subject, data, arrivedMs, reply: to }: Incoming) => {
+    const take = (incoming: Incoming) => {
+      const { subject, data, arrivedMs } = incoming
       stats.requests++
       return Effect.fromResult(o.input.decode(subject, data)).pipe(
         Effect.tapError((bad) =>
@@ -155,16 +164,7 @@ export const listen = <In, E, R>(
             stats.lastError = bad.message
           }),
         ),
-        Effect.flatMap((input) =>
-          o.handle(input, {
-            subject,
-            arrivedMs,
-            bytes: data.length,
-            format: formatOf(data),
-            reply: to,
-            client: clientOf(to),
-          }),
-        ),
+        Effect.flatMap((input) => o.handle(input, arrivalOf(incoming))),
         Effect.exit,
         Effect.flatMap((exit) => {
           stats.processingNs += Math.round((monotonicMs() - arrivedMs) * 1e6)
@@ -177,18 +177,20 @@ export const listen = <In, E, R>(
         }),
       )
     }
-    yield* run(inbox, take, o.concurrency ?? 1)
+    yield* run(inbox, take, o.concurrency ?? 1, { limit: drainLimit, giveUp: Effect.void })
     return stats
   })
 
 /**
- * Runs `each` for every message until the scope closes; then stops the intake and finishes what is queued and running.
+ * Runs `each` for every message until the scope closes; then stops the intake and finishes what is queued and running, for as
+ * long as the limit allows. What is left then is told so (`giveUp`), and interrupted if that does not end it.
  * A handler that interrupts itself ends in a failed exit above, never here.
  */
 const run = <R>(
   inbox: Inbox,
   each: (incoming: Incoming) => Effect.Effect<void, never, R>,
   concurrency: number,
+  { limit, giveUp }: { readonly limit: Duration.Duration; readonly giveUp: Effect.Effect<unknown> },
 ) =>
   Effect.gen(function* () {
     const loop = inbox.messages.pipe(
@@ -196,12 +198,14 @@ const run = <R>(
       Stream.runDrain,
     )
     const fiber = yield* Effect.forkScoped(loop)
+    const done = (within: Duration.Duration) =>
+      Fiber.await(fiber).pipe(Effect.interruptible, Effect.timeoutOption(within))
     yield* Effect.addFinalizer(() =>
-      inbox.close.pipe(
-        Effect.andThen(Fiber.await(fiber)),
-        Effect.interruptible,
-        Effect.timeoutOption(drainLimit),
-        Effect.asVoid,
-      ),
+      Effect.gen(function* () {
+        yield* inbox.close
+        if (Option.isSome(yield* done(limit))) return
+        yield* giveUp
+        yield* done(refuseLimit)
+      }),
     )
   })

@@ -106,6 +106,8 @@ export interface EngineShape {
   readonly run: (task: RunTask) => Effect.Effect<TaskOutcome, TaskFailed | EngineUnavailable>
   readonly drop: (requestId: string) => Effect.Effect<void>
   readonly stats: Effect.Effect<EngineStats & { readonly restarts: number }, EngineUnavailable>
+  /** Fails when the worker has crashed so often that it is not started again: the device is of no use any more. */
+  readonly failed: Effect.Effect<never, EngineUnavailable>
 }
 
 const unavailable = (failure: EngineFailure) =>
@@ -157,17 +159,33 @@ const call = <A, E>(
   })
 
 const preparing = (host: EngineHost, { spec, deviceId }: EngineOptions, known: PreparedStrategies) => {
+  /** How many prepare a strategy at the moment. */
+  const pending = new Map<string, number>()
+  const count = (id: string, change: number) => pending.set(id, (pending.get(id) ?? 0) + change)
+  /** Failed, or interrupted: unless another one wants it, the worker forgets it too. */
+  const letGo = (id: string) =>
+    Effect.sync(() => {
+      if (known.get(id) === undefined && pending.get(id) === 1) known.forget(id)
+    })
   const build = (strategyId: string, strategy: Strategy, device: number) =>
-    call(
-      host,
-      () => {
+    Effect.suspend(() => {
+      count(strategyId, 1)
+      const start = () => {
         const reply = host.prepare({ strategyId, strategy, device })
         // While the worker does its part.
         const graph = taskGraph(spec, strategy)
         return { id: reply.id, promise: reply.promise.then((timings) => ({ graph, timings })) }
-      },
-      unavailable,
-    )
+      }
+      return call(host, start, unavailable).pipe(
+        Effect.onError(() => letGo(strategyId)),
+        Effect.ensuring(
+          Effect.sync(() => {
+            count(strategyId, -1)
+            if (pending.get(strategyId) === 0) pending.delete(strategyId)
+          }),
+        ),
+      )
+    })
   return Effect.fnUntraced(function* (given: Strategy) {
     const same = known.getGiven(given)
     if (same !== undefined) return known.again(given, same)
@@ -185,9 +203,7 @@ const preparing = (host: EngineHost, { spec, deviceId }: EngineOptions, known: P
         hint: "Planner and device may have different supernets.",
       })
     }
-    const { graph, timings } = yield* build(strategyId, strategy, device).pipe(
-      Effect.tapError(() => Effect.sync(() => known.forget(strategyId))),
-    )
+    const { graph, timings } = yield* build(strategyId, strategy, device)
     return known.keep(given, { strategyId, strategy, graph, device, timings })
   })
 }
@@ -205,7 +221,11 @@ const running = (host: EngineHost, options: EngineOptions, known: PreparedStrate
   return call(
     host,
     () => host.run({ strategyId, requestId, task, pieces, emulatedMs, priority }),
-    (failure) => taskError(given, failure),
+    (failure) => {
+      // The worker could not prepare it again after a crash: whoever wants it prepares it anew.
+      if (failure.problem === "StrategyNotPrepared") known.forget(strategyId)
+      return taskError(given, failure)
+    },
   )
 }
 
@@ -222,6 +242,10 @@ export const engineOver = (host: EngineHost, options: EngineOptions): EngineShap
     drop: (requestId) => Effect.sync(() => host.drop(requestId)),
     stats: call(host, () => host.stats(), unavailable).pipe(
       Effect.map((stats) => ({ ...stats, restarts: host.restarts })),
+    ),
+    failed: Effect.flatMap(
+      Effect.promise(() => host.givenUp),
+      (failure) => Effect.fail(unavailable(failure)),
     ),
   }
 }

@@ -55,6 +55,8 @@ export class EngineHost {
   #restarts = 0
   #stopped: string | undefined
   #lastError: string | undefined
+  #exited: Promise<void> = Promise.resolve()
+  readonly #givenUp = Promise.withResolvers<EngineFailure>()
 
   constructor(settings: WorkerSettings) {
     this.#settings = settings
@@ -67,8 +69,11 @@ export class EngineHost {
     worker.on("error", (error) => {
       this.#lastError = errorText(error)
     })
-    worker.on("exit", () => {
-      if (this.#stopped === undefined && worker === this.#worker) this.#restart()
+    this.#exited = new Promise((resolve) => {
+      worker.on("exit", () => {
+        if (this.#stopped === undefined && worker === this.#worker) this.#restart()
+        resolve()
+      })
     })
     // A device lives as long as its actors; the engine alone does not keep the process up.
     worker.unref()
@@ -93,12 +98,13 @@ export class EngineHost {
     this.#pending.clear()
     if (this.#crashes.length > crashesPerMinute) {
       this.#stopped = `${this.#crashes.length} crashes within a minute, the last: ${reason}`
+      this.#givenUp.resolve(new EngineFailure("EngineStopped", this.#stopped))
     } else {
       this.#restarts++
       this.#lastError = undefined
       this.#worker = this.#start()
       for (const [strategyId, prepared] of this.#prepared) {
-        this.#post({ type: "prepare", id: 0, strategyId, ...prepared })
+        this.#post({ type: "prepare", id: 0, strategyId, ...prepared, lazy: true })
       }
     }
     for (const { reject } of pending) reject(new EngineFailure("EngineCrashed", reason))
@@ -176,6 +182,11 @@ export class EngineHost {
     )
   }
 
+  /** Resolves when the worker has crashed so often that it is not started again. */
+  get givenUp(): Promise<EngineFailure> {
+    return this.#givenUp.promise
+  }
+
   get restarts(): number {
     return this.#restarts
   }
@@ -191,10 +202,8 @@ export class EngineHost {
     this.#pending.clear()
     for (const { reject } of pending) reject(new EngineFailure("EngineStopped", this.#stopped))
     // Not `terminate`: ending the thread inside a call of ONNX Runtime would abort the process.
-    const worker = this.#worker
-    worker.ref()
-    const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()))
+    this.#worker.ref()
     this.#post({ type: "stop" })
-    await ended
+    await this.#exited
   }
 }

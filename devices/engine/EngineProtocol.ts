@@ -31,6 +31,8 @@ export type ToWorker =
       readonly strategy: Strategy
       /** Which of the strategy's devices this one is. */
       readonly device: number
+      /** Sessions are built when a task needs them, not now. */
+      readonly lazy?: boolean
     }
   | { readonly type: "forget"; readonly strategyId: string }
   | {

@@ -15,7 +15,7 @@ import {
   type WorkerSettings,
 } from "./EngineProtocol.ts"
 import { tidyThread } from "./Garbage.ts"
-import { type PreparedStrategy, TaskRunner } from "./TaskRunner.ts"
+import { type RunnableStrategy, TaskRunner } from "./TaskRunner.ts"
 
 type RunJob = Extract<ToWorker, { readonly type: "run" }> & { readonly arrived: number }
 type PrepareJob = Extract<ToWorker, { readonly type: "prepare" }>
@@ -26,7 +26,7 @@ const idleAfterMs = 4
 const port = parentPort
 if (port === null) throw new Error("EngineWorker runs as a worker thread; see Engine.ts")
 const runner = new TaskRunner(workerData as WorkerSettings)
-const strategies = new Map<string, PreparedStrategy>()
+const strategies = new Map<string, RunnableStrategy>()
 const prepares: Array<PrepareJob> = []
 const runs: Array<RunJob> = []
 let working = false
@@ -49,9 +49,9 @@ const fail = (id: number, cause: unknown) => {
   })
 }
 
-const prepare = async ({ id, strategyId, strategy, device }: PrepareJob) => {
+const prepare = async ({ id, strategyId, strategy, device, lazy }: PrepareJob) => {
   try {
-    const [prepared, timings] = await runner.prepare(strategy, device)
+    const [prepared, timings] = await runner.prepare(strategy, device, lazy)
     strategies.set(strategyId, prepared)
     send({ type: "prepared", id, timings })
   } catch (cause) {
@@ -135,8 +135,12 @@ const work = async (): Promise<void> => {
   if (working) return
   working = true
   clearTimeout(idleTimer)
+  let hasPrepared = false
   for (;;) {
-    const prepareJob = prepares.shift()
+    // Where both wait they take turns: many new strategies do not hold up what runs.
+    const runsFirst: boolean = hasPrepared && !holding && runs.length > 0
+    const prepareJob: PrepareJob | undefined = runsFirst ? undefined : prepares.shift()
+    hasPrepared = prepareJob !== undefined
     const runJob = prepareJob === undefined && !holding ? nextRun() : undefined
     if (stopping) return leave()
     if (prepareJob !== undefined) await prepare(prepareJob)
@@ -168,6 +172,14 @@ const drop = (requestId: string) => {
   }
 }
 
+const forget = (strategyId: string) => {
+  strategies.delete(strategyId)
+  for (const job of prepares.filter((p) => p.strategyId === strategyId)) {
+    prepares.splice(prepares.indexOf(job), 1)
+    fail(job.id, new WorkerProblem("StrategyNotPrepared", `strategy ${strategyId} was forgotten`))
+  }
+}
+
 const stats = (id: number) => {
   const { requests, bytes, evicted } = runner.activations.stats
   const queued = runs.length + prepares.length
@@ -179,7 +191,7 @@ const stats = (id: number) => {
 await runner.warmUp()
 send({ type: "started", providers: availableProviders() })
 port.on("message", (message: ToWorker) => {
-  if (message.type === "forget") strategies.delete(message.strategyId)
+  if (message.type === "forget") forget(message.strategyId)
   else if (message.type === "cancel") cancel(message.id)
   else if (message.type === "drop") drop(message.requestId)
   else if (message.type === "stats") stats(message.id)

@@ -17,7 +17,8 @@ import { Boundary, copyRegion, type Map3, type Piece, pieceBytes } from "./Piece
 import type { Segment } from "./SessionPool.ts"
 import { Tiers } from "./Tiers.ts"
 
-export interface PreparedStrategy {
+/** A strategy as the worker knows it. */
+export interface RunnableStrategy {
   readonly graph: TaskGraph
   /** By task index; only this device's tasks. */
   readonly segments: ReadonlyMap<number, Segment>
@@ -46,8 +47,12 @@ export class TaskRunner {
     return this.#boundary.warmUp()
   }
 
-  /** Makes this device's segments of a strategy runnable. */
-  async prepare(strategy: Strategy, device: number): Promise<readonly [PreparedStrategy, PrepareTimings]> {
+  /** Makes this device's segments of a strategy runnable; `lazy`: their sessions are built when a task needs them. */
+  async prepare(
+    strategy: Strategy,
+    device: number,
+    lazy = false,
+  ): Promise<readonly [RunnableStrategy, PrepareTimings]> {
     const start = performance.now()
     const builtBefore = this.tiers.pool.stats.built
     const graph = taskGraph(this.#settings.spec, strategy)
@@ -57,7 +62,7 @@ export class TaskRunner {
       const blocks = graph.blocks.slice(task.first, task.last + 1)
       const segment = this.tiers.pool.segment(blocks, strategy.submodel.resolution)
       segments.set(task.index, segment)
-      await this.tiers.makeReady(segment, inputShape(graph, task))
+      if (!lazy) await this.tiers.makeReady(segment, inputShape(graph, task))
     }
     this.tiers.plan(strategy.submodel.resolution)
     const timings = {
@@ -68,7 +73,7 @@ export class TaskRunner {
   }
 
   async run(
-    prepared: PreparedStrategy,
+    prepared: RunnableStrategy,
     requestId: string,
     taskIndex: number,
     pieces: ReadonlyArray<Piece>,

@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, Schema, Scope, Stream, SubscriptionRef } from "effect"
+import { Deferred, Duration, Effect, Fiber, Layer, Schema, Scope, Stream, SubscriptionRef } from "effect"
 import { describe } from "vitest"
 import { Bus, type BusState } from "../../subjects/Bus.ts"
 import { codec } from "../../subjects/Codec.ts"
@@ -175,6 +175,40 @@ describe("serving", () => {
         yield* Fiber.join(closing)
       }),
     ),
+  )
+
+  it.live(
+    "refuses what it cannot finish in time when its scope closes, so that nobody is left without a reply",
+    () =>
+      onBus(() =>
+        Effect.gen(function* () {
+          const bus = yield* Bus
+          const scope = yield* Scope.make()
+          let running = 0
+          const stats = yield* serve({
+            subject: "stuck",
+            input: Number_,
+            output: Number_,
+            drain: Duration.millis(50),
+            handle: () =>
+              Effect.andThen(
+                Effect.sync(() => running++),
+                Effect.never,
+              ),
+          }).pipe(Scope.provide(scope))
+          const ask = Effect.flip(bus.request("stuck", one, { timeoutMs: 5000 }))
+          const requests = yield* Effect.forEach([1, 2, 3], () => Effect.forkChild(ask))
+          yield* waitUntil("handler to run", () => running === 1)
+          // The other two wait in the inbox.
+          yield* Effect.promise(() => bus.nats.flush())
+          yield* Scope.close(scope, yield* Effect.exit(Effect.void))
+          for (const request of requests) {
+            const refused = yield* Fiber.join(request)
+            assert.strictEqual(refused._tag === "Refused" && refused.tag, "Leaving")
+          }
+          assert.strictEqual(stats.errors, 3)
+        }),
+      ),
   )
 
   it.live("spreads a queue group over its members, each request to one", () =>
