@@ -65,6 +65,11 @@ class Tier {
     return others.length === 0 ? undefined : others.reduce((a, b) => (heat(b) < heat(a) ? b : a))
   }
 
+  /** Of a session as they are here, bytes. */
+  get usual(): number {
+    return this.bytes / Math.max(1, this.entries.size)
+  }
+
   add(key: string, entry: Entry): void {
     this.entries.set(key, entry)
     this.bytes += entry.bytes
@@ -107,8 +112,11 @@ export class SessionPool {
 
   /** Whether there is room for one more block session of usual size, without releasing anything. */
   get hasRoom(): boolean {
-    const usual = this.#blocks.bytes / Math.max(1, this.#blocks.entries.size)
-    return this.#blocks.bytes + usual <= this.#blocks.budgetBytes && this.#bytes + usual <= this.#budgetBytes
+    return this.#fits(this.#blocks)
+  }
+
+  #fits({ bytes, usual, budgetBytes }: Tier): boolean {
+    return bytes + usual <= budgetBytes && this.#bytes + usual <= this.#budgetBytes
   }
 
   /** A segment was run, on its fused session or on those of its blocks. */
@@ -124,7 +132,7 @@ export class SessionPool {
 
   /** Heat from which on a segment finds room for a fused session, if need be in place of the coldest. */
   get fusedFrom(): number {
-    if (this.#fused.bytes < this.#fused.budgetBytes && this.#bytes < this.#budgetBytes) return 0
+    if (this.#fits(this.#fused)) return 0
     const coldest = this.#fused.coldest()
     return coldest === undefined ? 0 : margin * this.#fused.heats.of(coldest)
   }
