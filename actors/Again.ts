@@ -14,6 +14,13 @@ export const remaining = (slo: Slo, spentMs: number): Slo =>
     ? slo
     : { kind: "latency", latencyMs: Math.max(leastShare * slo.latencyMs, slo.latencyMs - spentMs) }
 
+/** Waiting less than this share of the objective is what every request does: it changes nothing. */
+const usualWait = 0.05
+
+/** The objective of a request that waited for its turn. */
+export const leftAfter = (slo: Slo, waitedMs: number): Slo =>
+  slo.kind === "latency" && waitedMs > usualWait * slo.latencyMs ? remaining(slo, waitedMs) : slo
+
 /** The best strategy that is ready on all its devices; where none meets the objective, also of those for this one alone. */
 export const readyAtOnce = (
   known: Portfolio,

@@ -163,7 +163,10 @@ export const deviceLayer = (o: DeviceOptions) => {
     Layer.provideMerge(finishLast),
     // Looks after the others until then: one that dies meanwhile need not be waited for.
     Layer.provideMerge(watchLayer(times)),
-    Layer.provideMerge(Layer.mergeAll(policies, Profiles.layer(profiles), SharedStrategies.layer)),
+    // Shared strategies after the policies: those found with a policy that is not there yet would be taken for old.
+    Layer.provideMerge(
+      Layer.mergeAll(Profiles.layer(profiles), SharedStrategies.layer.pipe(Layer.provideMerge(policies))),
+    ),
     Layer.provideMerge(
       planner.pipe(
         Layer.provideMerge(Thinker.layer({ spec, profiles: profiles.all(), artifact: o.artifact })),

@@ -1,6 +1,7 @@
 /** Tiles of other devices on their way in: taken for the attempt that they belong to, or refused in words. */
 import { Effect } from "effect"
 import { Engine } from "../devices/engine/Engine.ts"
+import type { DeviceId } from "../subjects/DeviceId.ts"
 import { type ErrorBody, errorBodyOf, type ErrorTag, refusal } from "../subjects/ErrorReply.ts"
 import type { Tile } from "../subjects/TileCodec.ts"
 import { makeTileReceiver } from "../subjects/TileReceiver.ts"
@@ -24,7 +25,7 @@ export const makeIntake = (underway: Underway, tasks: Pick<Tasks, "take">) =>
       return errorBodyOf(refusal(tag, detail, hint, retryable))
     }
     /** Taken (undefined), or refused. */
-    const accept = (tile: Tile): ErrorBody | undefined => {
+    const accept = (tile: Tile, from: DeviceId): ErrorBody | undefined => {
       if (!membership.takesWork())
         return refuse("Leaving", `${device} is shutting down`, "plan without it", true)
       const prepared = engine.prepared(tile.strategyId)
@@ -32,7 +33,7 @@ export const makeIntake = (underway: Underway, tasks: Pick<Tasks, "take">) =>
         const hint = "send reconfig.<device> with the strategy first"
         return refuse("UnknownStrategy", `strategy ${tile.strategyId} is not known here`, hint, true)
       }
-      const problem = tileProblem(prepared, tile)
+      const problem = tileProblem(prepared, tile, from)
       if (problem !== "") return refuse("BadTile", problem, "both devices must hold the same strategy")
       const { requestId, attempt, edge, bits, scale, zeroPoint } = tile
       if (underway.wasGivenUp(requestId, attempt, prepared)) {

@@ -80,7 +80,13 @@ const make = (times: MembershipTimes) =>
     const beat = Effect.suspend(() => (isLeaving() ? Effect.void : say({ _tag: "Beat", ...describe() })))
     const checkOwnId = ownIdCheck({ self, beat, tell: live.tell })
 
-    const take = Effect.fnUntraced(function* (message: SwarmMessage, { reply, arrivedMs: now }: Arrival) {
+    const take = Effect.fnUntraced(function* (
+      message: SwarmMessage,
+      { subject, reply, arrivedMs: now }: Arrival,
+    ) {
+      // The bus vouches for the sender in the subject; a message that claims to come from another one is a lie.
+      if (subject !== Subjects.swarm(message._tag === "Farewell" ? message.device : message.identity.device))
+        return void self.counters.dropped++
       if (message._tag !== "Farewell" && message.identity.device === me) return yield* checkOwnId(message)
       if (message._tag === "Farewell") backlog.forget(message.device)
       else {

@@ -79,7 +79,11 @@ const make = (options: MonitorOptions) =>
     yield* listen({
       subject: Subjects.link(Subjects.anyDevice),
       input: linkReport,
-      handle: (said) => Effect.sync(() => (said.device === device ? undefined : picture.hear(said))),
+      handle: (said, { subject }) =>
+        Effect.sync(() => {
+          const isOthers = said.device !== device && subject === Subjects.link(said.device)
+          if (isOthers) picture.hear(said)
+        }),
     })
     yield* Effect.forkScoped(round.pipe(Effect.repeat(Schedule.spaced(options.lookEveryMs))))
     yield* Effect.forkScoped(reportNews(news, options.reportEveryMs, nextSeq))

@@ -48,9 +48,10 @@ export const makePlanIdle = (
   })
 }
 
-/** Waits for a decision, but not for ever: what is known is better than being late. */
+/** Waits for a decision, but not for ever, nor for one that fails: what is known is better than no answer. */
 const waitFor = (fiber: Fiber.Fiber<Plan, Refusal>, timeoutMs: number, otherwise: Plan | undefined) =>
   Fiber.join(fiber).pipe(
+    Effect.catch((e) => (otherwise === undefined ? Effect.fail(e) : Effect.succeed(otherwise))),
     Effect.timeoutOption(timeoutMs),
     Effect.flatMap(
       Option.match({

@@ -20,7 +20,7 @@ import type { PlanRequest } from "../subjects/PlanMessages.ts"
 import { listen, serve } from "../subjects/Serve.ts"
 import * as Subjects from "../subjects/Subjects.ts"
 import { type Strategy, strategyId } from "../supernet/Strategy.ts"
-import { readyAtOnce, remaining } from "./Again.ts"
+import { leftAfter, readyAtOnce, remaining } from "./Again.ts"
 import { Backlog } from "./Backlog.ts"
 import { conditionOf, expectedCondition } from "./ConditionOf.ts"
 import { idlePart, isBusy, prices } from "./Congestion.ts"
@@ -92,8 +92,9 @@ const make = ({ world, profiles, decisionBudgetMs }: PlannerOptions) =>
       const now = condition(request.exclude)
       const again = planAgain(now, request)
       if (again !== undefined) return again
-      const slo = experience.aim(requestedSlo(request.slo))
-      slos.set(JSON.stringify(slo), slo)
+      const wished = experience.aim(requestedSlo(request.slo))
+      slos.set(JSON.stringify(wished), wished)
+      const slo = experience.aim(leftAfter(requestedSlo(request.slo), request.waitedMs ?? 0))
       const busy = isBusy(now) ? yield* planBusy(now, slo) : undefined
       return busy ?? (yield* planIdle(idlePart(now), slo))
     })

@@ -1,9 +1,10 @@
 /**
  * Keeps this device's policies current. It starts with the last good ones on disk, else with those that come with the
  * project; then it watches the bucket: a policy that is put active is fetched, checked, tried in the planning thread, used
- * from the next decision on, and written to disk. One that does not fit is refused and reported, and the old one stays.
+ * from the next decision on, and written to disk. One that does not fit is refused and reported, and the old one stays. Those
+ * that come with the project are not written: they would hide those of the project's next version.
  */
-import { existsSync, readdirSync } from "node:fs"
+import { readdirSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { Context, Effect, Layer, Schedule, Stream } from "effect"
 import {
@@ -19,6 +20,7 @@ import { type Change, openBucket } from "../subjects/Buckets.ts"
 import { Bus } from "../subjects/Bus.ts"
 import { policyManifest } from "../subjects/Codecs.ts"
 import { policyKeys, type PolicyManifest } from "../subjects/Manifests.ts"
+import { errorText } from "../supernet/ErrorText.ts"
 import { Self } from "./Self.ts"
 import { Thinker } from "./Thinker.ts"
 
@@ -37,7 +39,7 @@ export interface PoliciesShape {
 }
 
 const subdirectories = (path: string | undefined): ReadonlyArray<string> =>
-  path === undefined || !existsSync(path)
+  path === undefined || statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true
     ? []
     : readdirSync(path, { withFileTypes: true }).flatMap((e) => (e.isDirectory() ? [join(path, e.name)] : []))
 
@@ -60,8 +62,20 @@ const fetch = (manifest: PolicyManifest) =>
     Effect.catchTag("BlobUnavailable", (e) => Effect.fail(refusedFor(manifest, e.message))),
   )
 
-/** Uses policies in the planning thread, after a check, and remembers the good ones on disk. */
-const adopting = ({ kept }: PoliciesOptions) =>
+/** Keeps a policy for a start without the hub. A full disk costs nothing but that. */
+const keep = ({ kept }: PoliciesOptions, artifact: PolicyArtifact) =>
+  kept === undefined
+    ? Effect.void
+    : Effect.try(() => writePolicy(join(kept, artifact.manifest.name), artifact)).pipe(
+        Effect.catch((e) => {
+          const { name, version } = artifact.manifest
+          const why = `policy ${name} ${version} is in use, but could not be kept in ${kept}`
+          return Effect.logWarning(`${why}: ${errorText(e.cause)}`)
+        }),
+      )
+
+/** Uses policies in the planning thread, after a check. */
+const adopting = () =>
   Effect.gen(function* () {
     const self = yield* Self
     const thinker = yield* Thinker
@@ -76,7 +90,6 @@ const adopting = ({ kept }: PoliciesOptions) =>
       if (problems.length > 0) return yield* refusedFor(artifact.manifest, ...problems)
       yield* thinker.adopt(artifact)
       note()
-      if (kept !== undefined) writePolicy(join(kept, artifact.manifest.name), artifact)
     })
   })
 
@@ -99,7 +112,7 @@ const make = (options: PoliciesOptions) =>
     const thinker = yield* Thinker
     const bus = yield* Bus
     const bucket = yield* openBucket("policies", policyManifest)
-    const adopt = yield* adopting(options)
+    const adopt = yield* adopting()
     /** Names that this device is pinned to another version of. */
     const pinned = new Set<string>()
 
@@ -116,7 +129,8 @@ const make = (options: PoliciesOptions) =>
       isCurrent(manifest)
         ? Effect.void
         : fetch(manifest).pipe(
-            Effect.flatMap(adopt),
+            Effect.tap(adopt),
+            Effect.flatMap((artifact) => keep(options, artifact)),
             Effect.andThen(Effect.logInfo(`policy ${manifest.name} ${manifest.version} is in use`)),
             Effect.catchTag("PolicyRefused", report),
           )

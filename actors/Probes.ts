@@ -2,6 +2,7 @@
  * Probes of the path between two devices, asked and answered: a small ping, or bulk data. Of a pair the lower id pings and
  * tells the other what it found.
  */
+import { randomBytes } from "node:crypto"
 import { Effect } from "effect"
 import { observePing, observeTransfer } from "../devices/links/Estimator.ts"
 import { Bus } from "../subjects/Bus.ts"
@@ -28,6 +29,13 @@ export interface Probes {
 const probeTimeoutMs = 2000
 /** Tiles ahead of a ping that cost it less do not count as a queue. */
 const leastQueueMs = 1
+
+let random = randomBytes(65_536)
+/** Nothing on its way can compress it: newer servers do where a link is slow, and zeros would make every link look fast. */
+const noise = (bytes: number): Uint8Array => {
+  if (random.length < bytes) random = randomBytes(bytes)
+  return random.subarray(0, bytes)
+}
 
 export const isPinger = (device: DeviceId, peer: DeviceId): boolean => device < peer
 
@@ -72,7 +80,7 @@ export const makeProbes = (picture: LinkPicture, nextSeq: () => number) =>
     })
     const bulk = Effect.fnUntraced(function* (peer: DeviceId, bytes: number) {
       if (tiles.outstanding(peer).bytes > 0) return
-      const { nowMs, elapsedMs, remoteMs } = yield* ask(peer, { payload: new Uint8Array(bytes) })
+      const { nowMs, elapsedMs, remoteMs } = yield* ask(peer, { payload: noise(bytes) })
       picture.learn(peer, "probe", (p) =>
         observeTransfer(p, { bytes, elapsedMs, remoteMs, nowMs, probe: true }),
       )

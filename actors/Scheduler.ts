@@ -106,8 +106,9 @@ const answering = (options: SchedulerOptions) =>
       admitted.observe(predicted.latencyMs, breakdown.executeMs)
       if (reply.replans > 0) return
       shared.worked(strategy, reply)
-      // Deciding and making ready are for the first request of a kind.
-      planner.observe(predicted.latencyMs, latencyMs - breakdown.planMs - breakdown.reconfigMs)
+      // Deciding and making ready are for the first request of a kind; waiting for a turn says nothing about the models.
+      const { queueMs, planMs, reconfigMs } = breakdown
+      planner.observe(predicted.latencyMs, latencyMs - queueMs - planMs - reconfigMs)
     }
     const refused = ({ tag, detail }: Refusal) => {
       self.counters.refused++
@@ -117,10 +118,14 @@ const answering = (options: SchedulerOptions) =>
       Effect.gen(function* () {
         const { defaultDeadlineMs } = options
         const job = jobOf(self, request, arrival, { number: number++, defaultDeadlineMs })
-        const startedMs = performance.now()
+        let startedMs = performance.now()
+        const begin = Effect.suspend(() => {
+          startedMs = performance.now()
+          return answer(job)
+        })
         const client = arrival.client === "" ? job.key : arrival.client
         yield* refuseIfLate(job, admitted, admitted.predictedWaitMs(turns.ahead(client)))
-        const done = yield* admitted.run(turns.run(client, full, answer(job))).pipe(
+        const done = yield* admitted.run(turns.run(client, full, begin)).pipe(
           Effect.timeoutOrElse({
             duration: Math.max(1, job.deadlineMs - performance.now()),
             orElse: () => Effect.fail(deadlineExpired(job)),

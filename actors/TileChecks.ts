@@ -9,11 +9,17 @@ import type { TileSendError } from "../subjects/Outbox.ts"
 import { regionHeight, regionWidth } from "../supernet/Partition.ts"
 
 /** How a tile contradicts the strategy that it names; empty when it does not. */
-export const tileProblem = ({ graph, device }: PreparedStrategy, tile: Tile): string => {
+export const tileProblem = (
+  { graph, strategy, device }: PreparedStrategy,
+  tile: Tile,
+  from: DeviceId,
+): string => {
   const edge = graph.edges[tile.edge]
   if (edge === undefined) return `edge ${tile.edge} of a strategy with ${graph.edges.length} edges`
   if (edge.toDevice !== device || !edge.crosses)
     return `edge ${edge.index} does not lead from another device to this one`
+  const sender = strategy.devices[edge.fromDevice]
+  if (sender !== from) return `edge ${edge.index} from ${from}, which comes from ${sender}`
   const [height, width] = [regionHeight(edge.region), regionWidth(edge.region)]
   const [c, h, w] = tile.shape
   if (c !== edge.channels || h !== height || w !== width) {

@@ -33,9 +33,8 @@ interface LinkLike {
   readonly delayMs: number
 }
 
-/** Tiles to one peer that are not acknowledged in full, and their bytes that are not acknowledged. */
-interface Queue {
-  readonly tiles: number
+/** A tile that is not acknowledged in full, and how much of it is not. */
+interface Waiting {
   bytes: number
 }
 
@@ -49,28 +48,43 @@ const wireMs = (bytes: number, mbps: number): number => (bytes * 8) / (mbps * 10
 const make = Effect.gen(function* () {
   const self = yield* Self
   const membership = yield* Membership
-  const queues = new Map<DeviceId, Queue>()
+  const queues = new Map<DeviceId, Set<Waiting>>()
+  /** Acknowledged bytes belong to the oldest tile that has some left. */
+  const acknowledged = (to: DeviceId, bytes: number) => {
+    let rest = bytes
+    for (const tile of queues.get(to) ?? []) {
+      const taken = Math.min(tile.bytes, rest)
+      tile.bytes -= taken
+      rest -= taken
+    }
+  }
   const listeners: Array<(transfer: Transfer) => void> = []
   const sender = yield* makeTileSender({
     device: self.device,
     onTransfer: (transfer) => {
       membership.heard(transfer.peer)
-      const queue = queues.get(transfer.peer)
-      if (queue !== undefined && !transfer.abandoned) queue.bytes = Math.max(0, queue.bytes - transfer.bytes)
+      if (!transfer.abandoned) acknowledged(transfer.peer, transfer.bytes)
       for (const listener of listeners) listener(transfer)
     },
   })
   const queued = (to: DeviceId, bytes: number) =>
-    Effect.sync(() => {
-      const queue = queues.get(to) ?? { tiles: 0, bytes: 0 }
-      queues.set(to, { tiles: queue.tiles + 1, bytes: queue.bytes + bytes })
+    Effect.sync((): Waiting => {
+      const tile = { bytes }
+      queues.set(to, (queues.get(to) ?? new Set()).add(tile))
+      return tile
     })
-  const sent = (to: DeviceId) =>
+  /** Sent, or given up: what is under way of it then counts as abandoned. */
+  const over = (to: DeviceId, tile: Waiting) =>
     Effect.sync(() => {
-      const { tiles, bytes } = queues.get(to) ?? { tiles: 0, bytes: 0 }
-      if (tiles <= 1) queues.delete(to)
-      else queues.set(to, { tiles: tiles - 1, bytes })
+      const queue = queues.get(to)
+      queue?.delete(tile)
+      if (queue?.size === 0) queues.delete(to)
     })
+  const queuedBytes = (to: DeviceId): number => {
+    let bytes = sender.outstanding(to).abandonedBytes
+    for (const tile of queues.get(to) ?? []) bytes += tile.bytes
+    return bytes
+  }
   return Tiles.of({
     send: (to, tile) =>
       sender.send(to, tile, { timeoutMs: tile.budgetMs > 0 ? tile.budgetMs : defaultTimeoutMs }).pipe(
@@ -79,11 +93,10 @@ const make = Effect.gen(function* () {
           Effect.acquireUseRelease(
             queued(to, tile.bytes.length),
             () => sending,
-            () => sent(to),
+            (waiting) => over(to, waiting),
           ),
       ),
-    queuedMs: (to, mbps) =>
-      wireMs((queues.get(to)?.bytes ?? 0) + sender.outstanding(to).abandonedBytes, mbps),
+    queuedMs: (to, mbps) => wireMs(queuedBytes(to), mbps),
     lateMs: (to, { bandwidthMbps, delayMs }) => {
       const { bytes, firstSentMs } = sender.outstanding(to)
       if (firstSentMs === undefined) return 0

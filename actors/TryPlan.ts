@@ -68,9 +68,10 @@ const planning = ({ self, planner }: PlanningActors) => {
   return (job: Job, exclude: ReadonlyArray<DeviceId> | undefined): Effect.Effect<Plan, Refusal> => {
     const { strategy, slo } = job.request
     if (strategy !== undefined) return given(strategy)
-    const spentMs = performance.now() - job.arrivedMs
+    const underWayMs = performance.now() - job.arrivedMs
     const request = { requestId: job.key, slo, exclude: [...(exclude ?? [])] }
-    return planner.plan(exclude === undefined ? request : { ...request, spentMs })
+    const time = exclude === undefined ? { waitedMs: underWayMs } : { spentMs: underWayMs }
+    return planner.plan({ ...request, ...time })
   }
 }
 

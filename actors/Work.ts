@@ -23,15 +23,25 @@ export const sum = (values: Iterable<number>): number => {
   return total
 }
 
-/** Work of any strategy; remembered per strategy object, which plans share. Devices of unknown profile count nothing. */
+/** What was reckoned, and with which profiles of the strategy's devices. */
+interface Reckoned {
+  readonly work: Work
+  readonly profiles: ReadonlyArray<DeviceProfile | undefined>
+}
+
+/**
+ * Work of any strategy; remembered per strategy object, which plans share, for as long as its devices have the same profiles.
+ * Devices of unknown profile count nothing.
+ */
 export const makeWorkOf = (
   spec: SupernetSpec,
   profileOf: (device: string) => DeviceProfile | undefined,
 ): ((strategy: Strategy) => Work) => {
-  const known = new WeakMap<Strategy, Work>()
+  const known = new WeakMap<Strategy, Reckoned>()
   return (strategy) => {
     const found = known.get(strategy)
-    if (found !== undefined) return found
+    const isSame = found?.profiles.every((p, i) => p === profileOf(strategy.devices[i] ?? ""))
+    if (found !== undefined && isSame === true) return found.work
     const normal = normalizeStrategy(spec, strategy)
     const graph = taskGraph(spec, normal)
     const items = graph.tasks.map((task): Item => {
@@ -44,8 +54,7 @@ export const makeWorkOf = (
     const byDevice = new Map<string, number>()
     for (const { account, ms } of items) byDevice.set(account, (byDevice.get(account) ?? 0) + ms)
     const work = { items, byDevice, totalMs: sum(byDevice.values()) }
-    // A profile may still be learned.
-    if (normal.devices.every((d) => profileOf(d) !== undefined)) known.set(strategy, work)
+    known.set(strategy, { work, profiles: strategy.devices.map(profileOf) })
     return work
   }
 }

@@ -8,10 +8,10 @@ import { DecisionOrigin, Finder, Slo, TaskTiming } from "./InferMessages.ts"
 export const PlanRequest = Schema.Struct({
   requestId: RequestId,
   slo: Slo,
-  /** Time left to the request's deadline. */
-  budgetMs: Schema.optionalKey(Schema.Finite),
   /** Devices that must not be used: they failed this request already. */
   exclude: Schema.Array(DeviceId),
+  /** How long the request waited for its turn: a latency objective is for what is left. */
+  waitedMs: Schema.optionalKey(Schema.Finite),
   /** How long the request has been under way, where a try was lost or is overdue: what is planned now must begin at once. */
   spentMs: Schema.optionalKey(Schema.Finite),
 })

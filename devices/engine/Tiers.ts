@@ -88,8 +88,8 @@ export class Tiers {
   }
 
   /**
-   * Where many of the blocks are missing, one fused session is built; where most are there, the missing ones, and the fused session
-   * follows in idle time.
+   * Where many of the blocks are missing, and a fused session finds room, it is built at once; else the missing blocks, which other
+   * strategies share, and the fused session follows in idle time.
    */
   async makeReady(segment: Segment, shape: ReadonlyArray<number>): Promise<void> {
     if (this.pool.has(segment.key)) {
@@ -97,7 +97,7 @@ export class Tiers {
       return
     }
     const { tier } = this.#settings
-    if (tier === "fused" || (tier === "auto" && this.#isMuchMissing(segment))) {
+    if (tier === "fused" || (tier === "auto" && this.#fusesAtOnce(segment))) {
       await this.pool.fused(segment)
       return
     }
@@ -106,8 +106,9 @@ export class Tiers {
   }
 
   /** A fused session takes as much memory as a third of its blocks one by one, and not longer to build. */
-  #isMuchMissing({ blockKeys }: Segment): boolean {
-    return 3 * blockKeys.filter((key) => !this.pool.has(key)).length > blockKeys.length
+  #fusesAtOnce(segment: Segment): boolean {
+    const missing = segment.blockKeys.filter((key) => !this.pool.has(key)).length
+    return 3 * missing > segment.blocks.length && this.pool.heat(segment) >= this.pool.fusedFrom
   }
 
   #remember(segment: Segment, shape: ReadonlyArray<number>): void {
@@ -188,7 +189,7 @@ export class Tiers {
     const { tier } = this.#settings
     if (tier === "block" || segment.blocks.length === 1) return "block"
     if (tier === "fused" || this.pool.has(segment.key)) return "fused"
-    if (this.#isMuchMissing(segment)) return "fused"
+    if (this.#fusesAtOnce(segment)) return "fused"
     if (this.pool.heat(segment) >= Math.max(fuseBusyFrom, this.pool.fusedFrom)) return "fused"
     this.#remember(segment, shape)
     return "block"

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "vitest"
-import { readyAtOnce, remaining } from "../../actors/Again.ts"
+import { leftAfter, readyAtOnce, remaining } from "../../actors/Again.ts"
 import type { Load } from "../../actors/Portfolio.ts"
 import type { Slo } from "../../policies/Condition.ts"
 import { strategyId } from "../../supernet/Strategy.ts"
@@ -21,6 +21,13 @@ describe("a request whose try was lost", () => {
     assert.deepStrictEqual(remaining(slo, 500), { kind: "latency", latencyMs: 15 })
     const accuracy: Slo = { kind: "accuracy", accuracy: 0.7 }
     assert.deepStrictEqual(remaining(accuracy, 500), accuracy)
+  })
+
+  it("aims for what is left of its objective where it waited for its turn", () => {
+    assert.deepStrictEqual(leftAfter(slo, 2), slo)
+    assert.deepStrictEqual(leftAfter(slo, 20), { kind: "latency", latencyMs: 40 })
+    const accuracy: Slo = { kind: "accuracy", accuracy: 0.7 }
+    assert.deepStrictEqual(leftAfter(accuracy, 500), accuracy)
   })
 
   it("takes what is ready on its devices where that meets the objective", () => {

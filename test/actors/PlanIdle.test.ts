@@ -4,6 +4,7 @@ import { makePlanIdle } from "../../actors/PlanIdle.ts"
 import type { Load } from "../../actors/Portfolio.ts"
 import type { Thoughts } from "../../actors/Thoughts.ts"
 import type { Slo } from "../../policies/Condition.ts"
+import { type Refusal, refusal } from "../../subjects/ErrorReply.ts"
 import { type Strategy, strategyId } from "../../supernet/Strategy.ts"
 import { conditionAt, portfolioOf, spec } from "./BusySwarm.ts"
 
@@ -14,10 +15,15 @@ const { known, split: best } = portfolioOf(ids, slo)
 const bestId = strategyId(spec, best)
 
 /** Plans once; `isDecided`: the best is what was decided for this condition. Gives the plan and what was made ready for later. */
-const planWith = (isReady: (strategy: Strategy) => boolean, isDecided: boolean) =>
+const planWith = (
+  isReady: (strategy: Strategy) => boolean,
+  isDecided: boolean,
+  wished: Slo = slo,
+  thought: Effect.Effect<never, Refusal> = Effect.never,
+) =>
   Effect.gen(function* () {
     const madeReady: Array<Strategy> = []
-    const thinking = yield* Effect.forkChild(Effect.never)
+    const thinking = yield* Effect.forkChild(thought)
     const thoughts: Thoughts = {
       topic: (now, wanted) => ({ now, slo: wanted, bucket: "" }),
       decided: () => (isDecided ? { id: bestId, strategy: best, foundBy: "policy" } : undefined),
@@ -32,11 +38,20 @@ const planWith = (isReady: (strategy: Strategy) => boolean, isDecided: boolean) 
       workOf: () => new Map(),
       isReady: (_, strategy) => isReady(strategy),
     })
-    const plan = yield* makePlanIdle(known, thoughts, loadOf, 10)(idle, slo)
+    const plan = yield* makePlanIdle(known, thoughts, loadOf, 10)(idle, wished)
     return { plan, madeReady }
   })
 
 describe("planning over devices that have nothing to do", () => {
+  it.effect("uses what is known where no decision can be had, though it misses the objective", () =>
+    Effect.gen(function* () {
+      const failing = Effect.fail(refusal("Internal", "the thread died", "", true))
+      const { plan } = yield* planWith(() => true, false, { kind: "latency", latencyMs: 1 }, failing)
+      assert.deepStrictEqual(plan.strategy.devices, ["a"])
+      assert.isAbove(plan.predicted.latencyMs, 1)
+    }),
+  )
+
   for (const isDecided of [true, false]) {
     const what = isDecided ? "what was decided" : "the best that is known"
 

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -99,6 +99,28 @@ describe("policies at run time", () => {
         yield* uses(held, "second")
       }),
     ),
+  )
+
+  it.live("a device that cannot keep a policy uses it all the same, and the next one too", () =>
+    Effect.gen(function* () {
+      const state = yield* temporary
+      // A file where the directory of kept policies should be.
+      writeFileSync(join(state, "policies"), "")
+      yield* withDevices(
+        1,
+        (swarm) =>
+          Effect.gen(function* () {
+            const bus = yield* operator(swarm)
+            const [device] = swarm.devices
+            assert(device !== undefined)
+            for (const version of ["one", "second"]) {
+              yield* on(bus)(pushPolicy(yield* policy(version)))
+              yield* uses(device, version)
+            }
+          }),
+        { device: { state } },
+      )
+    }),
   )
 
   it.live(

@@ -207,6 +207,39 @@ it.live("a crashed worker fails the calls in flight, comes back, and knows its s
 )
 
 it.live(
+  "a worker that crashes again and again is not started for ever: the engine says so, and can be closed",
+  () =>
+    Effect.gen(function* () {
+      const { engine, host } = yield* start({ preload: false })
+      const failed = yield* Effect.forkChild(Effect.flip(engine.failed), { startImmediately: true })
+      for (let crash = 0; crash < 6; crash++) {
+        const { worker } = host
+        // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+        worker.postMessage(undefined)
+        yield* Effect.promise(() => new Promise((resolve) => worker.once("exit", resolve)))
+      }
+      const error = yield* Fiber.join(failed)
+      assert.isFalse(error.retryable)
+      assert.include(error.message, "6 crashes within a minute")
+      assert.isFalse((yield* Effect.flip(engine.prepare(local))).retryable)
+      yield* Effect.promise(() => host.stop()).pipe(Effect.timeout("2 seconds"))
+    }),
+)
+
+it.live("a strategy whose preparation nobody waits for any more is forgotten by the worker too", () =>
+  Effect.gen(function* () {
+    const { engine } = yield* start({ preload: false })
+    yield* engine.prepare(local)
+    const preparing = yield* Effect.forkChild(engine.prepare(there), { startImmediately: true })
+    yield* Fiber.interrupt(preparing)
+    const stats = yield* engine.stats
+    assert.strictEqual(stats.strategies, 1)
+    assert.strictEqual((yield* engine.prepare(there)).graph.tasks.length, 3)
+    assert.strictEqual((yield* engine.stats).strategies, 2)
+  }),
+)
+
+it.live(
   "an emulated device takes the time that it is told, one task after the other, and answers meanwhile",
   () =>
     Effect.gen(function* () {
