@@ -41,6 +41,8 @@ export const tidier = (isBusy: () => boolean, heap: Heap, rest = restLooks): (()
   let [after, rested] = [heap.bytes(), 0]
   return () => {
     rested++
+    // V8 collects by itself too.
+    after = Math.min(after, heap.bytes())
     const isOverdue = rested >= overdueLooks
     if (!isOverdue && (rested < rest || isBusy())) return
     if (heap.bytes() - after < (isOverdue ? overdueBytes : worthBytes)) return

@@ -18,6 +18,8 @@ interface Parcel {
 }
 
 export class Pipe {
+  /** What came, and has no place on the link yet: a rate that changes holds for it. */
+  private unscheduled: Array<Buffer> = []
   private readonly queue: Array<Parcel> = []
   private head = 0
   private timer: NodeJS.Timeout | undefined
@@ -67,28 +69,38 @@ export class Pipe {
   }
 
   private accept(data: Buffer) {
-    const chunk = this.direction.chunkBytes()
     if (data.length < largestChunk / 2) this.direction.waived()
-    for (let at = 0; at < data.length; at += chunk) {
-      const bytes = data.subarray(at, at + chunk)
-      this.queue.push({ dueMs: this.direction.schedule(bytes.length), bytes })
-    }
+    this.unscheduled.push(data)
+    this.schedule()
     if (this.direction.backlogMs() > pauseAtMs) {
       this.source.pause()
-      this.resumeLater()
+      if (this.resumeTimer === undefined) this.resumeLater()
     }
     this.wake()
+  }
+
+  /** Gives what came its place on the link, as far as that is not too far behind. */
+  private schedule() {
+    for (let data = this.unscheduled.shift(); data !== undefined; data = this.unscheduled.shift()) {
+      const bytes = data.subarray(0, this.direction.chunkBytes())
+      this.queue.push({ dueMs: this.direction.schedule(bytes.length), bytes })
+      if (bytes.length < data.length) this.unscheduled.unshift(data.subarray(bytes.length))
+      if (this.direction.backlogMs() > pauseAtMs) return
+    }
   }
 
   private resumeLater() {
     this.resumeTimer = setTimeout(
       () => {
         this.resumeTimer = undefined
-        if (this.direction.backlogMs() > resumeAtMs + 1) this.resumeLater()
-        else if (!this.isFrozen && !this.isClosed) {
+        if (this.isClosed) return
+        if (this.direction.backlogMs() <= resumeAtMs + 1) {
           this.direction.resumed()
-          this.source.resume()
+          this.schedule()
+          this.wake()
         }
+        if (this.unscheduled.length > 0 || this.direction.backlogMs() > resumeAtMs + 1) this.resumeLater()
+        else if (!this.isFrozen) this.source.resume()
       },
       Math.max(1, this.direction.backlogMs() - resumeAtMs),
     )
@@ -107,7 +119,7 @@ export class Pipe {
     if (this.timer !== undefined || this.immediate !== undefined) return
     const next = this.queue[this.head]
     if (next === undefined) {
-      if (this.hasEnded) this.sink.end()
+      if (this.hasEnded && this.unscheduled.length === 0) this.sink.end()
       return
     }
     const waitMs = next.dueMs - performance.now()

@@ -118,9 +118,10 @@ export const parseJellyfish = (name: string, text: string): Trace => ({
   values: text.trim().split(/\r?\n/).map(Number),
 })
 
-/** Steps for a shaper that makes its link follow a trace of bandwidths. Rates below 0.1 Mbps are kept at that. */
+/** Steps for a shaper that makes its link follow a trace of bandwidths. Rates below 0.1 Mbps are kept at that; a value that is none throws. */
 export const traceScript = (trace: Trace, speed = 1): ReadonlyArray<ScriptStep> =>
   trace.values.map((value, i) => {
+    if (!Number.isFinite(value)) throw new RangeError(`trace ${trace.name}: value ${i + 1} is not a number`)
     const atMs = (i * trace.stepMs) / speed
     const mbps = Math.max(0.1, value)
     return trace.unit === "ms"

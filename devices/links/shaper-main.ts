@@ -97,10 +97,16 @@ const obey = async (command: ShaperCommand): Promise<ShaperAnswer> => {
 
 const answer = (value: ShaperAnswer) => process.stdout.write(`${JSON.stringify(value)}\n`)
 
+/** Of a command that is none, so that whoever waits for its answer hears of it. */
+const idOf = (line: string): { readonly id?: number } => {
+  const id = Number(/"id":(\d+)/.exec(line)?.[1])
+  return Number.isInteger(id) ? { id } : {}
+}
+
 const onLine = async (line: string) => {
   const decoded = decode(line)
   if (Result.isFailure(decoded)) {
-    answer({ ok: false, error: decoded.failure.message })
+    answer({ ...idOf(line), ok: false, error: decoded.failure.message })
     return
   }
   const id = decoded.success.id === undefined ? {} : { id: decoded.success.id }

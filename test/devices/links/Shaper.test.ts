@@ -64,6 +64,19 @@ describe("a shaped link in this process", () => {
     await shaper.close()
   })
 
+  it("holds only what is next at the rate of before: a link that recovers is fast at once", async () => {
+    const slowly = { mbps: 0.1, delayMs: 0, jitterMs: 0 }
+    const shaper = new LinkShaper({ target, settings: { up: slowly, down: unlimited } })
+    const socket = await open(await shaper.listen())
+    // Five seconds' worth.
+    const done = roundTrip(socket, Buffer.alloc(64_000, 7))
+    shaper.set({ up: { mbps: 100 } })
+    const { ms, bytes } = await done
+    assert.isBelow(ms, 2000)
+    assert.isTrue(bytes.every((b) => b === 7))
+    await shaper.close()
+  })
+
   it("takes the time that rate and delay say, and new settings at once", async () => {
     const shaper = new LinkShaper({
       target,
@@ -184,6 +197,10 @@ describe("a shaper process", () => {
       (e: unknown) => e,
     )
     assert.include(String(error), "open already")
+    const wrong: unknown = await shaper
+      .open({ name: "backwards", target, set: { up: { delayMs: -1 } } })
+      .catch((e: unknown) => e)
+    assert.include(String(wrong), "delayMs")
   })
 })
 
