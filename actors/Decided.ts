@@ -2,9 +2,12 @@
 import type { Condition, Slo } from "../policies/Condition.ts"
 import type { PolicyArtifact } from "../policies/PolicyArtifact.ts"
 
-/** Which policies are in use. */
+/** Which policies are in use; the same text on every device that uses the same. */
 export const versionsOf = (policies: ReadonlyMap<string, PolicyArtifact>): string =>
-  [...policies.values()].map(({ manifest }) => `${manifest.name}@${manifest.version}`).join(" ")
+  [...policies.values()]
+    .map(({ manifest }) => `${manifest.name}@${manifest.version}`)
+    .sort()
+    .join(" ")
 
 /**
  * Bucket of a condition: links count as the same within a tenth of a decade (26 %), delays within a quarter or half a

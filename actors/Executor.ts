@@ -77,7 +77,10 @@ const make = Effect.gen(function* () {
     self.counters.dropped += late.length
     return Effect.forEach(late, (r) => underway.forget(r), { discard: true })
   })
-  const count = Effect.map(engine.stats, ({ sessions }) => void (self.counters.sessions = sessions))
+  const count = Effect.map(
+    engine.stats,
+    ({ sessions, built }) => void Object.assign(self.counters, { sessions, built }),
+  )
 
   yield* makeIntake(underway, tasks)
   yield* Effect.forkScoped(sweep.pipe(Effect.repeat(Schedule.spaced("1 second"))))

@@ -1,6 +1,6 @@
 /**
- * What one device currently knows about its paths to others: the latest state per peer, from its own Monitor, from other
- * devices' reports, and from the Predictor. Shared by the actors of a device; a snapshot is what a plan is made from.
+ * What one device currently knows about its paths to others: the latest state per peer. Written by its Monitor, which
+ * also hears what other devices report; shared by the actors of a device. A snapshot is what a plan is made from.
  */
 import { Context, Layer } from "effect"
 import type { DeviceId } from "../subjects/DeviceId.ts"

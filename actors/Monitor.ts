@@ -105,10 +105,10 @@ const whoeverComes = ({ events, usable }: MembershipShape, welcome: (peer: Devic
 const reportNews = (news: Queue.Dequeue<void>, reportEveryMs: number, nextSeq: () => number) =>
   Effect.gen(function* () {
     const bus = yield* Bus
-    const { device, identity } = yield* Self
+    const { device } = yield* Self
     const table = yield* LinkTable
     const report = Effect.suspend(() => {
-      const links = { device, nonce: identity.nonce, seq: nextSeq(), links: table.all() }
+      const links = { device, seq: nextSeq(), links: table.all() }
       return bus.publish(Subjects.link(device), linkReport.encode(links)).pipe(Effect.ignore)
     })
     return yield* Queue.take(news).pipe(

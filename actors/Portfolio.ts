@@ -134,7 +134,7 @@ export class Portfolio {
     )
   }
 
-  /** Adds or refreshes a strategy; the one not used for longest goes when there are too many. Gives its id. */
+  /** Adds or refreshes a strategy; the one that was added longest ago goes when there are too many. Gives its id. */
   add(strategy: Strategy, foundBy: Finder): string {
     const id = strategyId(this.space.spec, strategy)
     const known = this.entries.get(id) ?? this.entry(strategy, foundBy)

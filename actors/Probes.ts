@@ -91,7 +91,7 @@ export const makeProbes = (picture: LinkPicture, nextSeq: () => number) =>
 
 export const answerProbes = (picture: LinkPicture) =>
   Effect.gen(function* () {
-    const { device, identity } = yield* Self
+    const { device } = yield* Self
     const membership = yield* Membership
     const links = yield* LinkTable
     const tiles = yield* Tiles
@@ -104,7 +104,6 @@ export const answerProbes = (picture: LinkPicture) =>
         picture.learn(from, "probe", (p) => observePing(p, { roundTripMs, remoteMs: 0, nowMs }))
       return {
         device,
-        nonce: identity.nonce,
         seq,
         ...(aheadMs === 0 ? {} : { queuedMs: aheadMs }),
         processingMs: performance.now() - arrivedMs,

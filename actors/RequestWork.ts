@@ -16,8 +16,6 @@ export interface RequestWork {
   readonly arrive: (edge: number) => Arrival
   /** Marks a task as done; its local outputs count as arrived. Tasks that became ready through it. */
   readonly done: (task: number) => ReadonlyArray<number>
-  /** Edges that start at the image and lead to this device. */
-  readonly imageEdges: ReadonlyArray<number>
   readonly tasks: ReadonlyArray<number>
   readonly remaining: () => number
   /** Edges that tasks of this device still wait for: what is late when a request stalls. */
@@ -42,9 +40,6 @@ export const requestWork = (graph: TaskGraph, device: number): RequestWork => {
       const local = graph.tasks[task]?.outputs.filter((e) => graph.edges[e]?.crosses === false) ?? []
       return local.flatMap((e) => arrive(e).ready)
     },
-    imageEdges: graph.edges.flatMap((e) =>
-      e.from === imageSource && e.toDevice === device ? [e.index] : [],
-    ),
     tasks: tasks.map((t) => t.index),
     remaining: () => open.size,
     missing: () => [...open].flatMap((t) => [...(waiting.get(t) ?? [])]),

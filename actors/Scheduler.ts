@@ -121,6 +121,7 @@ const answering = (options: SchedulerOptions) =>
         let startedMs = performance.now()
         const begin = Effect.suspend(() => {
           startedMs = performance.now()
+          self.counters.requests = admitted.inFlight()
           return answer(job)
         })
         const client = arrival.client === "" ? job.key : arrival.client

@@ -27,7 +27,6 @@ export interface SelfOptions {
 export interface Counters {
   requests: number
   tasksQueued: number
-  tasksRunning: number
   answered: number
   refused: number
   dropped: number
@@ -38,7 +37,9 @@ export interface Counters {
   /** Computation time of this session, ms: the difference of two readings is the load between them. */
   computeMs: number
   strategies: number
+  /** Resident, and built since the start. */
   sessions: number
+  built: number
   policy: { readonly name: string; readonly version: string } | undefined
   lastError: { readonly tag: string; readonly message: string; readonly atMs: number } | undefined
 }
@@ -89,7 +90,6 @@ const makeSelf = (options: SelfOptions): SelfShape => {
   const counters: Counters = {
     requests: 0,
     tasksQueued: 0,
-    tasksRunning: 0,
     answered: 0,
     refused: 0,
     dropped: 0,
@@ -99,6 +99,7 @@ const makeSelf = (options: SelfOptions): SelfShape => {
     computeMs: 0,
     strategies: 0,
     sessions: 0,
+    built: 0,
     policy: undefined,
     lastError: undefined,
   }
@@ -117,27 +118,17 @@ const makeSelf = (options: SelfOptions): SelfShape => {
       counters.lastError = { tag, message, atMs: performance.now() }
     },
     status: (peers, busy, eventLoopLagMs, backlogMs) => {
-      const {
-        requests,
-        tasksQueued,
-        tasksRunning,
-        answered,
-        refused,
-        dropped,
-        tasks,
-        replans,
-        hedges,
-        lastError,
-        policy,
-      } = counters
+      const { requests, tasksQueued, answered, refused, dropped, tasks, replans, hedges, lastError, policy } =
+        counters
       const rssMb = process.memoryUsage.rss() / 1e6
       return {
         upMs: performance.now() - startedMs,
         supernet,
         ...(policy === undefined ? {} : { policy }),
-        load: { requests, tasksQueued, tasksRunning, busy, rssMb, eventLoopLagMs, backlogMs },
+        load: { requests, tasksQueued, busy, rssMb, eventLoopLagMs, backlogMs },
         strategies: counters.strategies,
         sessions: counters.sessions,
+        built: counters.built,
         counts: { answered, refused, dropped, tasks, replans, hedges },
         ...(lastError === undefined
           ? {}

@@ -14,7 +14,8 @@ import type { StrategyRecord } from "../subjects/Manifests.ts"
 import { normalizeStrategy, type Strategy, strategyId, strategyProblems } from "../supernet/Strategy.ts"
 import { Planner } from "./Planner.ts"
 import { Self } from "./Self.ts"
-import { Thinker, type ThinkerShape } from "./Thinker.ts"
+import { Thinker } from "./Thinker.ts"
+import { versionsOf } from "./Decided.ts"
 
 export interface SharedStrategiesShape {
   /** Ids of the records that were taken from the bucket. */
@@ -63,12 +64,6 @@ class Trials {
 }
 
 /** Names and versions of the policies in use: a record counts while they are those that it was found with. */
-const policiesInUse = (thinker: ThinkerShape) => () =>
-  [...thinker.policies().values()]
-    .map(({ manifest: m }) => `${m.name}@${m.version}`)
-    .sort()
-    .join(" ")
-
 type Records = TypedBucket<StrategyRecord>
 
 /** Puts what this device has found, and has proved, into the bucket. */
@@ -155,7 +150,8 @@ const taking = (bucket: Records, policies: () => string, { mine, remove }: Shari
   })
 
 const make = Effect.gen(function* () {
-  const policies = policiesInUse(yield* Thinker)
+  const thinker = yield* Thinker
+  const policies = () => versionsOf(thinker.policies())
   const bucket = yield* openBucket("strategies", strategyRecord)
   const shared = yield* sharing(bucket, policies)
   const taken = yield* taking(bucket, policies, shared)

@@ -59,6 +59,8 @@ interface Sample {
 
 interface Grown extends Process {
   readonly samples: ReadonlyArray<Sample>
+  /** Sessions built in the judged time; of devices only. */
+  readonly built: number | undefined
   /** Share of one core over the judged time. */
   readonly cpuShare: number
 }
@@ -106,10 +108,13 @@ interface Seen {
 
 /** Looks at every process and every beat while it runs. */
 const observing = (swarm: FiveDevices, startMs: number, minutes: number) => {
+  const builtBy = (name: string): number | undefined =>
+    [...swarm.heard.last].find(([id]) => name === `device ${id}`)?.[1].status.built
   const all = processesOf(swarm.box).map((p) => ({
     ...p,
     samples: new Array<Sample>(),
     from: cpuSeconds(p.pid),
+    builtFrom: builtBy(p.name),
   }))
   const busy: Array<number> = []
   const cpus: Array<number> = []
@@ -138,9 +143,16 @@ const observing = (swarm: FiveDevices, startMs: number, minutes: number) => {
   })
   const seen = (): Omit<Seen, "outcomes" | "minutes"> => ({
     startMs,
-    processes: all.map(({ name, pid, samples, from }) => {
+    processes: all.map(({ name, pid, samples, from, builtFrom }) => {
       const seconds = (performance.now() - startMs) / 1000
-      return { name, pid, samples, cpuShare: ((cpuSeconds(pid) ?? 0) - (from ?? 0)) / seconds }
+      const built = builtBy(name)
+      return {
+        name,
+        pid,
+        samples,
+        cpuShare: ((cpuSeconds(pid) ?? 0) - (from ?? 0)) / seconds,
+        built: built === undefined ? undefined : built - (builtFrom ?? 0),
+      }
     }),
     busy: mean(busy),
     cpu: mean(cpus),
@@ -188,7 +200,7 @@ const sliceRows = ({ outcomes, startMs, minutes, processes }: Seen): ReadonlyArr
 }
 
 const processRows = (processes: ReadonlyArray<Grown>): ReadonlyArray<Row> =>
-  processes.map(({ name, samples, cpuShare }) => {
+  processes.map(({ name, samples, cpuShare, built }) => {
     const lowest = floors(samples)
     const { slope, error } = slopePerHour(lowest.map((x) => [x.atMs, x.rssMb] as const))
     return {
@@ -199,6 +211,7 @@ const processRows = (processes: ReadonlyArray<Grown>): ReadonlyArray<Row> =>
       "MB per hour": slope,
       "+-": error,
       "share of a core": cpuShare,
+      ...(built === undefined ? {} : { "sessions built": built }),
     }
   })
 

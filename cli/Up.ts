@@ -113,7 +113,7 @@ export const upCommand = Command.make("up", flags, (given) =>
     collectRarely()
     const options = yield* deviceOptions(given)
     const tidy = Effect.flatMap(Self, ({ counters: c }) =>
-      collectWhenIdle(() => c.requests + c.tasksQueued + c.tasksRunning > 0),
+      collectWhenIdle(() => c.requests + c.tasksQueued > 0),
     )
     const engineFails = Effect.flatMap(Engine, ({ failed }) => failed)
     const running = announce.pipe(

@@ -15,8 +15,6 @@ export type ProbeRequest = typeof ProbeRequest.Type
 
 export const ProbeReply = Schema.Struct({
   device: DeviceId,
-  /** Session nonce: a restarted peer has another, and its old link state is void. */
-  nonce: Schema.String,
   seq: Schema.Int,
   /** From arrival to reply at the peer; subtract it from the round trip. */
   processingMs: Schema.Finite,
@@ -45,22 +43,10 @@ export const LinkState = Schema.Struct({
 })
 export type LinkState = typeof LinkState.Type
 
-/** A device's own access link to the hub; a path is the up-link of one device and the down-link of the other. */
-export const AccessLink = Schema.Struct({
-  upMbps: Schema.Finite,
-  downMbps: Schema.Finite,
-  delayMs: Schema.Finite,
-  confidence: Schema.Finite,
-  ageMs: Schema.Finite,
-})
-export type AccessLink = typeof AccessLink.Type
-
 /** `link.<device>`: all paths that this device sees. */
 export const LinkReport = Schema.Struct({
   device: DeviceId,
-  nonce: Schema.String,
   seq: Schema.Int,
-  access: Schema.optionalKey(AccessLink),
   links: Schema.Array(LinkState),
 })
 export type LinkReport = typeof LinkReport.Type

@@ -24,7 +24,7 @@ export const inferQueue = "scheduler"
 /** `infer.<device>.request` · any client -> that device's Scheduler · request, as `infer.request`. */
 export const inferAt = (device: DeviceId): string => `infer.${device}.request`
 
-/** `plan.<device>` · operators and other devices -> Planner · request. A device's own Scheduler asks without a message. */
+/** `plan.<device>` · operators -> Planner · request. A device's own Scheduler asks without a message. */
 export const plan = (device: DeviceId): string => `plan.${device}`
 
 /** `reconfig.<device>` · Reconfig of a serving device -> Executor · request; the ack says that the segments are ready. */

@@ -43,7 +43,6 @@ export const DeviceStatus = Schema.Struct({
     /** Requests that this device serves, and tasks that wait for or occupy its engine. */
     requests: Schema.Int,
     tasksQueued: Schema.Int,
-    tasksRunning: Schema.Int,
     /** Share of the last seconds in which the engine computed, 0..1. */
     busy: Schema.Finite,
     rssMb: Schema.Finite,
@@ -54,6 +53,8 @@ export const DeviceStatus = Schema.Struct({
   /** Strategies that are ready to run without preparation, and sessions resident for them. */
   strategies: Schema.Int,
   sessions: Schema.Int,
+  /** Sessions built since the start: much more than are resident, and the device has too little memory for what it is asked. */
+  built: Schema.Int,
   /** Since the start: requests answered, refused with a typed error, messages dropped because they were bad or late. */
   counts: Schema.Struct({
     answered: Schema.Int,

@@ -153,14 +153,3 @@ export const chunksOf = (tile: Tile, limit: number): ReadonlyArray<TileChunk> =>
   }
   return chunks
 }
-
-/** Values of a tile as a typed array: a view where the alignment allows it, else a copy. float16 as raw uint16. */
-export const tileValues = (tile: Tile): Uint8Array | Uint16Array | Float32Array => {
-  if (tile.bits === 8) return tile.bytes
-  const unit = tile.bits / 8
-  const aligned = tile.bytes.byteOffset % unit === 0 ? tile.bytes : new Uint8Array(tile.bytes)
-  const length = aligned.byteLength / unit
-  return tile.bits === 16
-    ? new Uint16Array(aligned.buffer, aligned.byteOffset, length)
-    : new Float32Array(aligned.buffer, aligned.byteOffset, length)
-}

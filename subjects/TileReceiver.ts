@@ -26,10 +26,6 @@ export interface TileReceiverOptions {
 
 export interface TileReceiver {
   readonly stats: EndpointStats
-  /** Regions of which some chunks have arrived. */
-  readonly openRegions: () => number
-  /** Regions that were given up because their sender stopped. */
-  readonly stalled: () => number
 }
 
 /** Resolves once the server knows the subscription. */
@@ -41,7 +37,6 @@ export const makeTileReceiver = (
     const subject = Subjects.tile(options.device, Subjects.anyDevice)
     const stats = yield* tracked(bus.endpoints, endpointStats("tile", subject))
     const assembly = new TileAssembly(options.limits)
-    let stalled = 0
     const take = (message: Msg) => onMessage(options, assembly, stats, message)
     yield* Effect.acquireRelease(
       Effect.sync(() =>
@@ -50,11 +45,11 @@ export const makeTileReceiver = (
       (subscription) => Effect.sync(() => subscription.unsubscribe()),
     )
     yield* Effect.promise(() => bus.nats.flush().catch(() => undefined))
-    yield* Effect.sync(() => (stalled += assembly.sweep(monotonicMs()))).pipe(
+    yield* Effect.sync(() => assembly.sweep(monotonicMs())).pipe(
       Effect.repeat(Schedule.spaced("1 second")),
       Effect.forkScoped,
     )
-    return { stats, openRegions: () => assembly.openRegions, stalled: () => stalled }
+    return { stats }
   })
 
 const full = errorBodyOf(

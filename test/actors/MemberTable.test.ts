@@ -35,9 +35,9 @@ const message = (kind: "Hello" | "Beat", who: Who = {}): SwarmMessage => {
     cpus: 4,
     memoryMb: 4096,
   }
-  const load = { requests: 0, tasksQueued: 0, tasksRunning: 0, busy: 0, rssMb: 100, eventLoopLagMs: 0 }
+  const load = { requests: 0, tasksQueued: 0, busy: 0, rssMb: 100, eventLoopLagMs: 0 }
   const counts = { answered: 0, refused: 0, dropped: 0, tasks: 0, replans: 0 }
-  const status = { upMs: 0, load, strategies: 0, sessions: 0, counts, peers: [] }
+  const status = { upMs: 0, load, strategies: 0, sessions: 0, built: 0, counts, peers: [] }
   const described = { seq: who.seq ?? 1, identity, status }
   return kind === "Hello" ? { _tag: "Hello", ...described, reply: false } : { _tag: "Beat", ...described }
 }

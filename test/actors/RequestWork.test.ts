@@ -17,7 +17,11 @@ describe("the work of a request", () => {
     for (const { devices, graph } of graphs) {
       const works = Array.from({ length: devices }, (_, d) => requestWork(graph, d))
       const ran: Array<number> = []
-      const queue = works.flatMap((w) => w.imageEdges.flatMap((e) => w.arrive(e).ready))
+      const queue = works.flatMap((w, d) =>
+        graph.edges.flatMap((e) =>
+          e.from === imageSource && e.toDevice === d ? w.arrive(e.index).ready : [],
+        ),
+      )
       for (let task = queue.shift(); task !== undefined; task = queue.shift()) {
         const t = graph.tasks[task]
         assert(t !== undefined)

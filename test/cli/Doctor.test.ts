@@ -44,9 +44,10 @@ const beat = (
   },
   status: {
     upMs: 1000,
-    load: { requests: 0, tasksQueued: 0, tasksRunning: 0, busy: 0, rssMb: 100, eventLoopLagMs: 0 },
+    load: { requests: 0, tasksQueued: 0, busy: 0, rssMb: 100, eventLoopLagMs: 0 },
     strategies: 0,
     sessions: 0,
+    built: 0,
     counts: { answered: 0, refused: 0, dropped: 0, tasks: 0, replans: 0 },
     peers: [],
   },
