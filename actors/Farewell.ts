@@ -33,23 +33,13 @@ interface Needs {
   readonly beatEveryMs: number
 }
 
-export const makeFarewells = ({
-  bus,
-  self,
-  backlog,
-  waiting,
-  beatEveryMs,
-}: Needs): Effect.Effect<Farewells, never, Scope.Scope> =>
+/** Answers the farewells of other devices. */
+const letting = ({ bus, self, backlog }: Pick<Needs, "bus" | "self" | "backlog">) =>
   Effect.gen(function* () {
     const scope = yield* Effect.scope
-    const inbox = createInbox()
-    const answered = new Set<DeviceId>()
     /** Farewells, by where they are answered, that have no answer yet. */
     const open = new Set<string>()
-    let untilMs = Number.POSITIVE_INFINITY
-    let [leaving, over] = [false, false]
-
-    const letGo = (device: DeviceId, drainMs: number, reply: string) =>
+    return (device: DeviceId, drainMs: number, reply: string) =>
       Effect.suspend(() => {
         if (reply === "" || open.has(reply)) return Effect.void
         open.add(reply)
@@ -61,6 +51,22 @@ export const makeFarewells = ({
         )
         return Effect.asVoid(Effect.forkIn(Effect.ignore(both), scope))
       })
+  })
+
+export const makeFarewells = ({
+  bus,
+  self,
+  backlog,
+  waiting,
+  beatEveryMs,
+}: Needs): Effect.Effect<Farewells, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const scope = yield* Effect.scope
+    const inbox = createInbox()
+    const answered = new Set<DeviceId>()
+    let untilMs = Number.POSITIVE_INFINITY
+    let [leaving, over] = [false, false]
+
     const say = (reason: string, drainMs: number) =>
       Effect.suspend(() => {
         const { nonce } = self.identity
@@ -90,7 +96,7 @@ export const makeFarewells = ({
     return {
       isLeaving: () => leaving,
       leave,
-      letGo,
+      letGo: yield* letting({ bus, self, backlog }),
       released: Effect.repeat(isWaitedFor, { schedule: lookEvery, while: (w: boolean) => w }).pipe(
         Effect.ensuring(Effect.sync(() => void (over = true))),
         Effect.asVoid,

@@ -23,7 +23,7 @@ import {
   suspected,
 } from "./MemberTable.ts"
 import { Backlog, type BacklogShape } from "./Backlog.ts"
-import { makeFarewells } from "./Farewell.ts"
+import { type Farewells, makeFarewells } from "./Farewell.ts"
 import { type LiveTable, makeLiveTable } from "./LiveTable.ts"
 import { busyMeter, lagMeter } from "./Meters.ts"
 import { ownIdCheck } from "./OwnId.ts"
@@ -80,29 +80,11 @@ const make = (times: MembershipTimes) =>
     const beat = Effect.suspend(() => (isLeaving() ? Effect.void : say({ _tag: "Beat", ...describe() })))
     const checkOwnId = ownIdCheck({ self, beat, tell: live.tell })
 
-    const take = Effect.fnUntraced(function* (
-      message: SwarmMessage,
-      { subject, reply, arrivedMs: now }: Arrival,
-    ) {
-      // The bus vouches for the sender in the subject; a message that claims to come from another one is a lie.
-      if (subject !== Subjects.swarm(message._tag === "Farewell" ? message.device : message.identity.device))
-        return void self.counters.dropped++
-      if (message._tag !== "Farewell" && message.identity.device === me) return yield* checkOwnId(message)
-      if (message._tag === "Farewell") backlog.forget(message.device)
-      else {
-        const { identity, status } = message
-        backlog.heard(identity.device, identity.profile, status.load.backlogMs ?? {})
-      }
-      yield* live.apply(received(table(), message, now, times, self.identity.protocol))
-      if (message._tag === "Farewell" && message.device !== me)
-        yield* farewells.letGo(message.device, message.drainMs, reply)
-      if (message._tag === "Hello" && !message.reply && !isLeaving())
-        yield* say({ _tag: "Hello", ...describe(), reply: true })
-    })
+    const greet = (reply: boolean) => Effect.suspend(() => say({ _tag: "Hello", ...describe(), reply }))
+    const take = hearing({ self, backlog, live, farewells, times, checkOwnId, greet })
     yield* listen({ subject: Subjects.swarm(Subjects.anyDevice), input: swarmMessage, handle: take })
     const scope = yield* Effect.scope
     const beats = beat.pipe(Effect.repeat(Schedule.spaced(beatEveryMs)), Effect.ignore)
-    const hello = Effect.suspend(() => say({ _tag: "Hello", ...describe(), reply: false }))
     yield* watchSilence(live, times)
     yield* Effect.addFinalizer(() => farewells.leave("shut down", 0))
 
@@ -115,7 +97,7 @@ const make = (times: MembershipTimes) =>
       suspect: (device) => Effect.suspend(() => live.apply(suspected(table(), device, performance.now()))),
       events: live.events,
       awaitLoss: live.awaitLoss,
-      join: Effect.asVoid(Effect.andThen(hello, Effect.forkIn(beats, scope))),
+      join: Effect.asVoid(Effect.andThen(greet(false), Effect.forkIn(beats, scope))),
       left: (device) =>
         Effect.suspend(() => {
           const nonce = table().get(device)?.identity.nonce ?? ""
@@ -126,6 +108,38 @@ const make = (times: MembershipTimes) =>
       released: farewells.released,
       takesWork: farewells.takesWork,
     })
+  })
+
+interface Hearing {
+  readonly self: SelfShape
+  readonly backlog: BacklogShape
+  readonly live: LiveTable
+  readonly farewells: Farewells
+  readonly times: MembershipTimes
+  readonly checkOwnId: ReturnType<typeof ownIdCheck>
+  /** Says hello, or answers one. */
+  readonly greet: (reply: boolean) => Effect.Effect<void>
+}
+
+/** The device that a message speaks of, which is the one that sent it. */
+const speaker = (message: SwarmMessage): DeviceId =>
+  message._tag === "Farewell" ? message.device : message.identity.device
+
+/** Takes what devices say about themselves. */
+const hearing = ({ self, backlog, live, farewells, times, checkOwnId, greet }: Hearing) =>
+  Effect.fnUntraced(function* (message: SwarmMessage, { subject, reply, arrivedMs }: Arrival) {
+    const isOwn = speaker(message) === self.device
+    // The bus vouches for the sender in the subject; a message that claims to come from another one is a lie.
+    if (subject !== Subjects.swarm(speaker(message))) return void self.counters.dropped++
+    if (message._tag !== "Farewell" && isOwn) return yield* checkOwnId(message)
+    if (message._tag === "Farewell") backlog.forget(message.device)
+    else {
+      const { identity, status } = message
+      backlog.heard(identity.device, identity.profile, status.load.backlogMs ?? {})
+    }
+    yield* live.apply(received(live.now(), message, arrivedMs, times, self.identity.protocol))
+    if (message._tag === "Farewell" && !isOwn) yield* farewells.letGo(message.device, message.drainMs, reply)
+    if (message._tag === "Hello" && !message.reply && !farewells.isLeaving()) yield* greet(true)
   })
 
 interface Described {

@@ -3,7 +3,6 @@
  * arrived. Plain bookkeeping; the Executor acts on what it says.
  */
 import type { TaskGraph } from "../supernet/TaskGraph.ts"
-import { imageSource } from "../supernet/TaskGraph.ts"
 
 /** `ready`: tasks whose last input this was. `duplicate`: it had arrived before. `foreign`: not an input of this device. */
 export interface Arrival {
