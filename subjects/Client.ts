@@ -2,9 +2,11 @@
  * The client: one call per image, one answer or one typed error per call. `infer` is for programs in Effect;
  * `MurmurationClient` for everyone else.
  *
- *   const client = await MurmurationClient.connect({ servers: "nats://127.0.0.1:4222" })
+ *   const { servers, user, password } = JSON.parse(await readFile("client.json", "utf8")) // from `deploy init`
+ *   const client = await MurmurationClient.connect({ servers, user, password })
  *   const answer = await client.infer({ image: await readFile("cat.jpg"), slo: { latencyMs: 140 } })
  *   console.log(answer.classes[0]?.name, answer.latencyMs)
+ *   await client.close()
  */
 import { randomUUID } from "node:crypto"
 import { Effect, Layer, ManagedRuntime } from "effect"
