@@ -1,6 +1,6 @@
 /**
- * The tables of numbers that people read, made from docs/results alone: README's headlines, and docs/results/README.md with
- * every check of every bench. Written after each bench; a test holds them to the results.
+ * The tables of numbers that people read, made from docs/results alone: README's headlines and all misses, and
+ * docs/results/README.md with every check of every bench. Written after each bench; a test holds them to the results.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -58,7 +58,7 @@ const headlines: ReadonlyArray<Headline> = [
     unit: " ms",
   },
   {
-    what: "requests per second, 5 devices against one",
+    what: "requests per second of five devices against one, each asked device answering alone",
     bench: "throughput",
     checks: ["rps_gain_5_devices"],
     unit: " x",
@@ -161,6 +161,21 @@ export const headlineTable = (results: ReadonlyMap<string, StoredResult>): strin
     ...headlines.flatMap((h) => headlineRow(h, results)),
   ].join("\n")
 
+const withBench = (results: ReadonlyMap<string, StoredResult>) =>
+  [...results.values()].flatMap(({ bench, checks }) => checks.map((check) => ({ bench, check })))
+
+/** How many checks are met, and each one that is missed, whether or not it is among the headlines. */
+export const missesText = (results: ReadonlyMap<string, StoredResult>): string => {
+  const all = withBench(results)
+  const missed = all.filter(({ check }) => !passes(check))
+  const counted = `${all.length - missed.length} of ${all.length} checks are met`
+  if (missed.length === 0) return `${counted}.`
+  const lines = missed.map(
+    ({ bench, check }) => `- \`${bench}\`: \`${check.name}\` ${number(check.value)} (${boundText(check, 1)})`,
+  )
+  return [`${counted}. Missed:`, "", ...lines].join("\n")
+}
+
 export const overview = (results: ReadonlyMap<string, StoredResult>): string => {
   const rows = [...results.values()].flatMap((r) =>
     r.checks.map((c) => {
@@ -170,7 +185,7 @@ export const overview = (results: ReadonlyMap<string, StoredResult>): string => 
       return `| [${r.bench}](${r.bench}.json) | ${[...cells, r.kind, `${when}, ${r.commit}`, load].join(" | ")} |`
     }),
   )
-  const met = [...results.values()].flatMap((r) => r.checks).filter(passes).length
+  const met = withBench(results).filter(({ check }) => passes(check)).length
   return `${[
     "# Results",
     "",
@@ -200,11 +215,12 @@ export const storedResults = (): ReadonlyMap<string, StoredResult> =>
 
 const [begin, end] = ["<!-- numbers: written by npm run bench -->", "<!-- end of numbers -->"]
 
-/** README with its table of numbers made anew. */
+/** README with its table of numbers, and what was missed, made anew. */
 export const withHeadlines = (readme: string, results: ReadonlyMap<string, StoredResult>): string => {
   const [from, to] = [readme.indexOf(begin), readme.indexOf(end)]
   if (from < 0 || to < from) return readme
-  return `${readme.slice(0, from + begin.length)}\n${headlineTable(results)}\n${readme.slice(to)}`
+  const written = `${headlineTable(results)}\n\n${missesText(results)}`
+  return `${readme.slice(0, from + begin.length)}\n${written}\n${readme.slice(to)}`
 }
 
 /** Both tables, written. */

@@ -1,6 +1,6 @@
 /** Pictures for the demo: the user's folder or file, else real test images where they are, else drawn ones, and it says which. */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs"
-import { basename, dirname, extname, join } from "node:path"
+import { basename, dirname, extname, join, relative, sep } from "node:path"
 import { Effect, Schema } from "effect"
 import sharp from "sharp"
 import { below, type Random, seededRandom, shuffled } from "../supernet/Random.ts"
@@ -37,14 +37,17 @@ const filesBelow = (path: string): ReadonlyArray<string> => {
     .map((name) => join(path, name))
 }
 
-const fromFiles = (paths: ReadonlyArray<string>, count: number, random: Random): ReadonlyArray<DemoImage> =>
-  shuffled(random, paths)
+/** A folder per class, as for training: its name is the class. What lies in `root` itself is of no class that we know. */
+const labelOf = (root: string, path: string): string | undefined => {
+  const folder = basename(dirname(path))
+  return classNames[folder] ?? (relative(root, path).includes(sep) ? folder : undefined)
+}
+
+/** Some of the images at or below `root`. */
+const fromFiles = (root: string, count: number, random: Random): ReadonlyArray<DemoImage> =>
+  shuffled(random, filesBelow(root))
     .slice(0, count)
-    .map((path) => ({
-      name: basename(path),
-      bytes: readFileSync(path),
-      label: classNames[basename(dirname(path))],
-    }))
+    .map((path) => ({ name: basename(path), bytes: readFileSync(path), label: labelOf(root, path) }))
 
 /** A camera frame of nothing: coloured discs on a gradient. It has a realistic size, and no right answer. */
 const drawn = (random: Random, index: number): Effect.Effect<DemoImage> => {
@@ -65,12 +68,12 @@ export const demoImages = (path: string, count: number, seed: number): Effect.Ef
   Effect.gen(function* () {
     const random = seededRandom(seed)
     if (path !== "") {
-      const images = fromFiles(filesBelow(path), count, random)
+      const images = fromFiles(path, count, random)
       if (images.length === 0) return yield* new NoImages({ path })
       return { description: `images of ${path}`, images }
     }
     const root = imagenetteRoot()
-    const found = root === undefined ? [] : fromFiles(filesBelow(join(root, "val")), count, random)
+    const found = root === undefined ? [] : fromFiles(join(root, "val"), count, random)
     if (found.length > 0) return { description: "Imagenette test images", images: found }
     const images = yield* Effect.forEach(Array.from({ length: Math.min(count, 8) }), (_, i) =>
       drawn(random, i),

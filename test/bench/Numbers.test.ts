@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest"
 import { projectRoot } from "../../bench/Bench.ts"
 import {
   headlineTable,
+  missesText,
   overview,
   storedResults,
   type StoredResult,
@@ -27,7 +28,7 @@ describe("the tables of numbers", () => {
   it("in README and docs/results are those of the results", () => {
     const results = storedResults()
     const readme = readFileSync(join(projectRoot, "README.md"), "utf8")
-    expect(readme).toContain(headlineTable(results))
+    expect(readme).toContain(`\n${headlineTable(results)}\n\n${missesText(results)}\n`)
     expect(readFileSync(join(projectRoot, "docs/results/README.md"), "utf8")).toBe(overview(results))
   })
 
@@ -38,6 +39,22 @@ describe("the tables of numbers", () => {
     expect(bad).toContain("| 5.44 / 10.9 ms | ≤ 4 missed / ≤ 10 missed |")
     expect(headlineTable(new Map([["overhead", result(4.5)]]))).toContain("| ≤ 4 missed / ≤ 10 |")
     expect(overview(new Map([["overhead", result(5.44)]]))).toContain("0 of 2 checks met")
+  })
+
+  it("count all checks, and name each one that was missed, headline or not", () => {
+    const hidden = { name: "worst", value: 0.783_7, op: "within", bound: [0, 0.15] } as const
+    const bad = { ...result(5), bench: "monitor", checks: [...result(3).checks, hidden] }
+    const results = new Map([
+      ["monitor", bad],
+      ["overhead", result(4.5)],
+    ])
+    expect(missesText(results).split("\n")).toEqual([
+      "3 of 5 checks are met. Missed:",
+      "",
+      "- `monitor`: `worst` 0.784 (0 to 0.15)",
+      "- `overhead`: `p50_ms` 4.5 (≤ 4)",
+    ])
+    expect(missesText(new Map([["overhead", result(3)]]))).toBe("2 of 2 checks are met.")
   })
 
   it("replace only their own part of a page", () => {
