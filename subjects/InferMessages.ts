@@ -77,7 +77,6 @@ export const DecisionOrigin = Schema.Literals([
   "policy",
   "repair",
   "search",
-  "rule",
   "fallback",
 ])
 export type DecisionOrigin = typeof DecisionOrigin.Type
@@ -118,8 +117,12 @@ export const TaskTiming = Schema.Struct({
 })
 export type TaskTiming = typeof TaskTiming.Type
 
-/** Where a request's time went at the serving device. The parts add up to `latencyMs` but for scheduling gaps. */
+/**
+ * Where a request's time went at the serving device. What `latencyMs` has beyond the parts: tries that were lost, and gaps. The image
+ * is decoded while the strategy is made ready, so that the shorter of those two is hidden.
+ */
 export const LatencyBreakdown = Schema.Struct({
+  /** Until it was the request's turn. */
   queueMs: Schema.Finite,
   decodeMs: Schema.Finite,
   planMs: Schema.Finite,
