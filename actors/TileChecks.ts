@@ -43,4 +43,5 @@ export const taskTiming = (before: Before, { timings, outgoing }: TaskOutcome): 
   computeMs: timings.assembleMs + timings.computeMs + timings.heldMs,
   packMs: timings.encodeMs,
   bytesOut: outgoing.reduce((sum, p) => sum + p.data.byteLength, 0),
+  ...(timings.overrunMs > 0 ? { overrunMs: timings.overrunMs } : {}),
 })

@@ -11,7 +11,7 @@ import { Bus } from "../subjects/Bus.ts"
 import { infer } from "../subjects/Client.ts"
 import { DeviceId } from "../subjects/DeviceId.ts"
 import type { Slo } from "../subjects/InferMessages.ts"
-import { answerRow, type DemoAnswer, findersLine, summaryTable } from "./DemoReport.ts"
+import { answerRow, type DemoAnswer, findersLine, overrunLine, summaryTable } from "./DemoReport.ts"
 import { type DemoImage, demoImages } from "./DemoImages.ts"
 import { type DemoPhase, demoPhases, demoSlos } from "./DemoScript.ts"
 import { bold, dim, warm } from "./Text.ts"
@@ -102,7 +102,7 @@ const ask = (
     while (performance.now() < endMs) {
       const { image, index } = next()
       const slo = sloAt(index)
-      const reply = yield* infer({ image: image.bytes, slo, deadlineMs: 5000 }).pipe(
+      const reply = yield* infer({ image: image.bytes, slo, deadlineMs: 5000, include: ["timeline"] }).pipe(
         Effect.catch((e) => Effect.succeed(e.message)),
       )
       yield* show({ phase: phase.title, image, slo, reply })
@@ -193,6 +193,8 @@ export const demoCommand = Command.make("demo", flags, (given) =>
       Effect.provide(Layer.fresh(Bus.layer(box.devices[0]?.client ?? box.operator))),
     )
     yield* say(`\n${summaryTable(answers)}\n\n${findersLine(answers)}`)
+    const overrun = overrunLine(answers)
+    if (overrun !== undefined) yield* say(warm(`\n${overrun}`))
     const trained = answers.some((a) => typeof a.reply !== "string" && a.reply.trained)
     if (!trained)
       yield* say(

@@ -54,6 +54,19 @@ export const findersLine = (answers: ReadonlyArray<DemoAnswer>): string => {
   return `Strategies were found by: ${parts.join(", ")}. ${share(waited)} of the answers waited for a decision.`
 }
 
+/** Overruns that are more than a task's usual scatter, ms, and the share of answers with one that is worth a word. */
+const overrun = { ms: 2, share: 0.1 }
+
+/** Says where this machine was too slow for what it emulates; nothing where it was fast enough. */
+export const overrunLine = (answers: ReadonlyArray<DemoAnswer>): string | undefined => {
+  const replies = answers.flatMap((a) => (typeof a.reply === "string" ? [] : [a.reply]))
+  const late = replies.filter((r) => r.timeline?.some((t) => (t.overrunMs ?? 0) > overrun.ms) === true)
+  const share = late.length / Math.max(1, replies.length)
+  return share < overrun.share
+    ? undefined
+    : `In ${percent(share)} of the answers this machine computed more slowly than the devices that it emulates: real ones would be faster. Close other programs, or emulate fewer devices (--devices).`
+}
+
 /** Where a strategy computes: only here, only there, or on several. */
 const placeOf = (reply: InferReply): string => {
   const { devices, crossings } = reply.summary

@@ -114,6 +114,8 @@ export const TaskTiming = Schema.Struct({
   packMs: Schema.Finite,
   bytesIn: Schema.Int,
   bytesOut: Schema.Int,
+  /** On an emulated device: by how much the real computation took longer than the emulated one. Absent where it did not. */
+  overrunMs: Schema.optionalKey(Schema.Finite),
 })
 export type TaskTiming = typeof TaskTiming.Type
 

@@ -1,7 +1,7 @@
 /** What people read in the terminal: answers, the demo's table, the steps after `deploy init`. */
 import { Effect, Option, Result } from "effect"
 import { describe, expect, it } from "vitest"
-import { answerRow, type DemoAnswer, findersLine, summaryTable } from "../../cli/DemoReport.ts"
+import { answerRow, type DemoAnswer, findersLine, overrunLine, summaryTable } from "../../cli/DemoReport.ts"
 import { nextSteps } from "../../cli/DeployInit.ts"
 import { describeReply } from "../../cli/Infer.ts"
 import { chosenSlo } from "../../cli/SloFlags.ts"
@@ -80,6 +80,27 @@ describe("the demo's table", () => {
     expect(line).toContain("proposal 75.0 %")
     expect(line).toContain("25.0 % of the answers waited")
     expect(line).not.toContain("search alone")
+  })
+
+  it("says where the machine was slower than what it emulates, and nothing where it was not", () => {
+    const task = {
+      task: 0,
+      device: pi,
+      gatherMs: 0,
+      queueMs: 0,
+      computeMs: 30,
+      packMs: 0,
+      bytesIn: 1,
+      bytesOut: 1,
+    }
+    const slow = { ...reply, timeline: [task, { ...task, task: 1, overrunMs: 12 }] }
+    const fast = { ...reply, timeline: [task] }
+    expect(overrunLine([answer({ reply: fast }), answer({ reply: slow })])).toContain(
+      "In 50.0 % of the answers",
+    )
+    expect(
+      overrunLine([answer({ reply: fast }), answer({}), answer({ reply: "nobody listens" })]),
+    ).toBeUndefined()
   })
 
   it("has no latency where nothing was answered", () => {
