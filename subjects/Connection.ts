@@ -76,7 +76,12 @@ const cannotConnect = (servers: string, cause: unknown): CannotConnect => {
 
 const dial = (options: BusOptions, servers: string): Effect.Effect<NatsConnection, CannotConnect> => {
   const once = Effect.tryPromise({
-    try: () => connect(natsOptions(options)),
+    // Whoever stops waiting in the middle of an attempt gets nothing, so a connection made after that is closed here.
+    try: (signal) =>
+      connect(natsOptions(options)).then(async (nats) => {
+        if (signal.aborted) await nats.close()
+        return nats
+      }),
     catch: (cause) => cannotConnect(servers, cause),
   })
   const patience = Schedule.spaced("250 millis").pipe(
@@ -129,7 +134,8 @@ const watch = (nats: NatsConnection, state: SubscriptionRef.SubscriptionRef<BusS
 export const openConnection = (options: BusOptions): Effect.Effect<Connection, CannotConnect, Scope.Scope> =>
   Effect.gen(function* () {
     const serverNames = [options.servers].flat().join(", ")
-    const nats = yield* Effect.acquireRelease(dial(options, serverNames), leave)
+    // A device may wait for its leaf for ever; it must be possible to stop it meanwhile.
+    const nats = yield* Effect.acquireRelease(dial(options, serverNames), leave, { interruptible: true })
     const server = nats.getServer()
     const state = yield* SubscriptionRef.make<BusState>({
       _tag: "Up",

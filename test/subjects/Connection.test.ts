@@ -1,0 +1,31 @@
+import { once } from "node:events"
+import { createServer } from "node:net"
+import { assert, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber } from "effect"
+import { describe } from "vitest"
+import { Bus } from "../../subjects/Bus.ts"
+
+/** Accepts connections and never says a word; `dialled` resolves with the first. */
+const silentServer = Effect.gen(function* () {
+  const dialled = yield* Deferred.make<void>()
+  const server = createServer(() => Deferred.doneUnsafe(dialled, Effect.void))
+  yield* Effect.acquireRelease(
+    Effect.promise(() => once(server.listen(0, "127.0.0.1"), "listening")),
+    () => Effect.sync(() => server.close()),
+  )
+  const address = server.address()
+  const port = typeof address === "object" ? address?.port : undefined
+  return { servers: `nats://127.0.0.1:${port}`, dialled: Deferred.await(dialled) }
+})
+
+describe("a program that waits for its first connection", () => {
+  it.live("can be stopped while it waits", () =>
+    Effect.gen(function* () {
+      const { servers, dialled } = yield* silentServer
+      const waiting = yield* Effect.forkChild(Effect.provide(Effect.never, Bus.layer({ servers })))
+      yield* dialled
+      const stopped = yield* Effect.timeoutOption(Fiber.interrupt(waiting), "1 second")
+      assert.strictEqual(stopped._tag, "Some")
+    }).pipe(Effect.scoped),
+  )
+})
