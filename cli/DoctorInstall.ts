@@ -1,6 +1,7 @@
 /** Is this machine able to run a device: Node, native libraries, nats-server, the supernet's files. */
 import { execFile } from "node:child_process"
 import { Effect } from "effect"
+import { serverProgram } from "../deploy/NatsProcess.ts"
 import { defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
 import { atLeast, type Finding, findings } from "./DoctorCheck.ts"
 
@@ -35,8 +36,8 @@ const library = (name: string, load: () => Promise<unknown>, what: string): Effe
   )
 
 const natsServer: Effect.Effect<Finding> = Effect.callback<Finding>((resume) => {
-  const binary = process.env["NATS_SERVER"] ?? "nats-server"
-  execFile(binary, ["--version"], (error, stdout, stderr) => {
+  const { binary, path } = serverProgram()
+  execFile(binary, ["--version"], { env: { ...process.env, PATH: path } }, (error, stdout, stderr) => {
     const version = /v?(\d+\.\d+\.\d+)/.exec(`${stdout}${stderr}`)?.[1]
     const advice = `install nats-server ${oldestNatsServer} or newer (deploy/README.md), or name it in NATS_SERVER`
     const found =

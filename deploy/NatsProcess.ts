@@ -1,9 +1,11 @@
 /**
  * A nats-server as a child process: started, waited for until it answers, stopped with its scope. Used by the demo and by
- * tests; real devices run it under systemd. The binary is `nats-server` on PATH, or the one named in NATS_SERVER.
+ * tests; real devices run it under systemd. The binary is `nats-server` on PATH (or where Debian puts it), or the one named in
+ * NATS_SERVER.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { createServer } from "node:net"
+import { delimiter } from "node:path"
 import { Effect, Schema } from "effect"
 import type { Scope } from "effect"
 import { eachLine } from "./Lines.ts"
@@ -31,7 +33,12 @@ export interface NatsProcess {
 }
 
 const keptLines = 400
-const binary = (): string => process.env["NATS_SERVER"] ?? "nats-server"
+
+/** The server's program, and the PATH to start it with: Debian puts it where an ordinary user's PATH does not look. */
+export const serverProgram = (): { readonly binary: string; readonly path: string } => ({
+  binary: process.env["NATS_SERVER"] ?? "nats-server",
+  path: [process.env["PATH"] ?? "", "/usr/local/sbin", "/usr/sbin"].join(delimiter),
+})
 
 /** A TCP port of the loopback interface that was free a moment ago. */
 export const freePort: Effect.Effect<number> = Effect.callback<number>((resume) => {
@@ -56,9 +63,10 @@ export type ServerRole = keyof typeof serverRuntime
 const start = (args: ReadonlyArray<string>, role: ServerRole, readyMs: number) =>
   Effect.callback<{ child: ChildProcess; log: Array<string> }, NatsServerFailed>((resume) => {
     const log: Array<string> = []
-    const child = spawn(binary(), args, {
+    const { binary, path } = serverProgram()
+    const child = spawn(binary, args, {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...serverRuntime[role], ...process.env },
+      env: { ...serverRuntime[role], ...process.env, PATH: path },
     })
     const fail = (detail: string, hint = "") =>
       resume(Effect.fail(new NatsServerFailed({ detail, log, hint })))

@@ -35,8 +35,13 @@ packages() {
   apt-get update -qq
   # shellcheck disable=SC2086 -- a list of package names
   apt-get install -y -qq --no-install-recommends $missing
-  # Debian's package starts a server of its own on our port, without any password.
-  case $missing in *nats-server*) systemctl disable --now nats-server.service || true ;; esac
+}
+
+# Debian's package starts a server of its own on our port, without any password, whoever installed it and when.
+debian_service() {
+  ! systemctl is-active --quiet nats-server.service ||
+    echo "install: switching off Debian's own nats-server.service; the units of murmuration take its place"
+  systemctl disable --now nats-server.service >/dev/null 2>&1 || true
 }
 
 account() {
@@ -88,6 +93,7 @@ services() {
 
 if [ -z "$root" ]; then
   packages
+  debian_service
   account
 fi
 configuration

@@ -5,7 +5,7 @@
 import { spawn, spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
-import { dirname, join } from "node:path"
+import { delimiter, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -15,6 +15,8 @@ const lockHash = () =>
   createHash("sha256")
     .update(readFileSync(join(root, "package-lock.json")))
     .digest("hex")
+// Debian puts nats-server where an ordinary user's PATH does not look. What is run from here inherits this.
+process.env.PATH = [process.env.PATH ?? "", "/usr/local/sbin", "/usr/sbin"].join(delimiter)
 const say = (text) => process.stderr.write(`${text}\n`)
 
 /** A command that must succeed; `advice` is printed when it does not. */
@@ -45,6 +47,15 @@ function installPackages() {
   writeFileSync(stamp, lockHash())
 }
 
+/** Debian's package starts a server of its own on port 4222, without any password: nothing here uses it. */
+function switchOffDebianService(asRoot) {
+  if (!existsSync("/run/systemd/system")) return
+  say("setup: switching off the nats-server.service that came with the package; nothing here needs it.")
+  const [command, ...args] = [...asRoot, "systemctl", "disable", "--now", "nats-server.service"]
+  const { status } = spawnSync(command, args, { stdio: "ignore" })
+  if (status !== 0) say("setup: that failed. Do it by hand: sudo systemctl disable --now nats-server.service")
+}
+
 /** nats-server from PATH or $NATS_SERVER, else from Debian, else an advice where to get it. */
 function installNatsServer() {
   if (has(process.env.NATS_SERVER ?? "nats-server")) return
@@ -53,9 +64,11 @@ function installNatsServer() {
     say("setup: installing nats-server (Debian package) ...")
     const advice =
       "Install nats-server 2.9.10 or newer by hand (see deploy/README.md), or name it in NATS_SERVER."
-    const [command, ...before] = isRoot ? ["apt-get"] : ["sudo", "-n", "apt-get"]
+    const asRoot = isRoot ? [] : ["sudo", "-n"]
+    const [command, ...before] = [...asRoot, "apt-get"]
     must(command, [...before, "update", "-qq"], advice)
     must(command, [...before, "install", "-y", "-qq", "--no-install-recommends", "nats-server"], advice)
+    switchOffDebianService(asRoot)
     return
   }
   say(
@@ -66,6 +79,12 @@ function installNatsServer() {
   process.exit(1)
 }
 
+/** The demo, the benches and the tests start servers of their own; the other commands use one that runs, or none. */
+function needsNatsServer([file, command, ...rest]) {
+  if (file === undefined || !/(^|[\\/])cli[\\/]main\.ts$/.test(file)) return true
+  return command === "demo" && !rest.includes("--help")
+}
+
 function run(args) {
   const child = spawn(pinnedNode, ["--disable-warning=ExperimentalWarning", ...args], { stdio: "inherit" })
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal))
@@ -74,7 +93,8 @@ function run(args) {
 
 mkdirSync(join(root, ".cache"), { recursive: true })
 installPackages()
-installNatsServer()
 const at = process.argv.indexOf("--run")
-if (at > 0) run(process.argv.slice(at + 1))
+const program = at > 0 ? process.argv.slice(at + 1) : []
+if (needsNatsServer(program)) installNatsServer()
+if (at > 0) run(program)
 else say("setup: ready. Next: npm run demo")

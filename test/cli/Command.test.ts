@@ -1,5 +1,5 @@
 /** The command as it is installed: a small program that any folder and any Node can start. */
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawnSync } from "node:child_process"
 import { accessSync, constants, readFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -19,5 +19,19 @@ describe("murmuration", () => {
       encoding: "utf8",
     })
     expect(printed.trim()).toBe(`murmuration v${version}`)
+  })
+
+  it("asks for nats-server only where a command starts one", () => {
+    const run = (...args: ReadonlyArray<string>) =>
+      spawnSync(process.execPath, [join(projectRoot, "deploy/setup.mjs"), "--run", "cli/main.ts", ...args], {
+        cwd: projectRoot,
+        // Neither a server nor apt-get, which would install one.
+        env: { PATH: "/nowhere", NATS_SERVER: "/nowhere/nats-server" },
+        encoding: "utf8",
+      })
+    expect(run("plan", "--help")).toMatchObject({ status: 0, stderr: "" })
+    const demo = run("demo")
+    expect(demo.status).toBe(1)
+    expect(demo.stderr).toContain("NATS_SERVER")
   })
 })
