@@ -2,7 +2,7 @@
 import { Console, Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { CannotDeploy, initDeployment, type InitReport } from "../deploy/Init.ts"
-import type { TlsFiles } from "../deploy/Swarm.ts"
+import { Port, type TlsFiles } from "../deploy/Swarm.ts"
 import { BadDeviceId } from "../actors/Configuration.ts"
 import { type DeviceId, isDeviceId } from "../subjects/DeviceId.ts"
 import { deployBucketsCommand } from "./DeployBuckets.ts"
@@ -70,6 +70,14 @@ const deployInitCommand = Command.make(
       Flag.withDescription("ids of the devices, such as pi-1,pi-2; those that exist already may be left out"),
       Flag.withDefault(""),
     ),
+    hubPort: Flag.optional(
+      Flag.Int("hub-port").pipe(
+        Flag.withSchema(Port),
+        Flag.withDescription(
+          "port of the hub for clients and operators; 4223 where the hub is one of the devices, whose leaf has 4222",
+        ),
+      ),
+    ),
     storeDir: Flag.optional(
       Flag.String("store").pipe(
         Flag.withDescription("directory of the hub's buckets and objects, on the hub"),
@@ -90,6 +98,7 @@ const deployInitCommand = Command.make(
       directory: a.directory,
       devices,
       ...(Option.isSome(a.hub) ? { host: a.hub.value } : {}),
+      ...(Option.isSome(a.hubPort) ? { hubPort: a.hubPort.value } : {}),
       ...(Option.isSome(a.storeDir) ? { storeDir: a.storeDir.value } : {}),
       ...(hubTls === undefined ? {} : { hubTls }),
       ...(leafTls === undefined ? {} : { leafTls }),

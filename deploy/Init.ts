@@ -28,6 +28,8 @@ export interface InitOptions {
   /** Needed the first time: the address by which devices reach the hub. */
   readonly host?: string
   readonly storeDir?: string
+  /** Where the hub listens for clients and operators. Default: 4222, or what it was before. */
+  readonly hubPort?: number
   /** Paths on the hub, and on every device, of certificates made elsewhere (see deploy/README.md). */
   readonly hubTls?: TlsFiles
   readonly leafTls?: TlsFiles
@@ -67,11 +69,12 @@ const grown = (
   const storeDir = o.storeDir ?? before?.hub.storeDir ?? defaultStoreDir
   const host = o.host ?? before?.hub.host ?? ""
   const base = before ?? newSwarm({ host, storeDir, devices: [] })
+  const clientPort = o.hubPort ?? base.hub.clientPort
   const known = new Set(base.devices.map((d) => d.device))
   const fresh = [...new Set(o.devices)].filter((d) => !known.has(d)).map(deviceSecrets)
   return Effect.succeed({
     ...base,
-    hub: { ...base.hub, host, storeDir, ...(o.hubTls === undefined ? {} : { tls: o.hubTls }) },
+    hub: { ...base.hub, host, storeDir, clientPort, ...(o.hubTls === undefined ? {} : { tls: o.hubTls }) },
     ...(o.leafTls === undefined ? {} : { leafTls: o.leafTls }),
     devices: [...base.devices, ...fresh],
   })

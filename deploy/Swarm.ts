@@ -25,7 +25,7 @@ export const DeviceSecrets = Schema.Struct({
 })
 export type DeviceSecrets = typeof DeviceSecrets.Type
 
-const Port = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65_535 }))
+export const Port = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65_535 }))
 
 export const Swarm = Schema.Struct({
   hub: Schema.Struct({

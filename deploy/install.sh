@@ -52,15 +52,17 @@ account() {
 # Secrets: only the service reads them.
 configuration() {
   mkdir -p "$root/etc/murmuration"
-  for file in "$from"/*.conf "$from"/*.json; do
+  for file in "$from"/*.conf "$from"/*.json "$from"/*.pem "$from"/*.key; do
     [ -e "$file" ] || continue
+    # Where the hub is one of the devices, programs ask its leaf.
+    case $role:$file in hub:*/client.json) [ ! -e "$root/etc/murmuration/leaf.conf" ] || continue ;; esac
     target="$root/etc/murmuration/$(basename -- "$file")"
     cp -- "$file" "$target"
     chmod 600 "$target"
   done
   if [ "$role" = device ] && [ ! -e "$root/etc/murmuration/device.env" ]; then
-    printf '# Settings of murmuration up; see murmuration up --help\nMURMURATION_PROFILE=raspberry-pi-4\n' \
-      >"$root/etc/murmuration/device.env"
+    printf '%s\n' "# Settings of 'murmuration up', whose --help names them all; after a change: systemctl restart murmuration" \
+      MURMURATION_PROFILE=raspberry-pi-4 >"$root/etc/murmuration/device.env"
   fi
   [ -n "$root" ] || chown -R murmuration:murmuration /etc/murmuration
 }
@@ -69,9 +71,9 @@ program() {
   [ "$role" = device ] || return 0
   mkdir -p "$root/opt/murmuration"
   if [ "$project" != "$root/opt/murmuration" ]; then
-    # './swarm' is where 'deploy init' puts every device's secrets.
-    (cd "$project" && tar cf - --exclude=./node_modules --exclude=./.git --exclude=./.cache --exclude=./swarm .) |
-      tar xf - -C "$root/opt/murmuration"
+    # './swarm' is where 'deploy init' puts every device's secrets; the other dotted folders are trainings and what can be made again.
+    (cd "$project" && tar cf - --exclude=./node_modules --exclude=./.git --exclude=./.cache --exclude=./.run \
+      --exclude=./.train --exclude=./swarm .) | tar xf - -C "$root/opt/murmuration"
   fi
   mkdir -p "$root/opt/murmuration/.cache" "$root/usr/local/bin"
   ln -sf /opt/murmuration/cli/murmuration.mjs "$root/usr/local/bin/murmuration"

@@ -62,6 +62,19 @@ describe("deploy init", () => {
     }).pipe(Effect.scoped),
   )
 
+  it.effect("makes room on a machine that is hub and device: the hub's port is said once, and kept", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporary
+      yield* initDeployment({ directory, devices: [a], host: "pi-1.local", hubPort: 4223 })
+      yield* initDeployment({ directory, devices: [b] })
+      const text = (name: string) => readFileSync(join(directory, name), "utf8")
+      assert.include(text("hub/hub.conf"), `listen: "0.0.0.0:4223"`)
+      assert.include(text("hub/operator.json"), "nats://pi-1.local:4223")
+      assert.include(text("pi-1/leaf.conf"), `listen: "127.0.0.1:4222"`)
+      assert.include(text("pi-1/device.json"), "nats://127.0.0.1:4222")
+    }).pipe(Effect.scoped),
+  )
+
   it.effect("gives no two users the same secret, and no device another's", () =>
     Effect.gen(function* () {
       const directory = yield* temporary

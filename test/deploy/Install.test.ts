@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process"
-import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync, statSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, it } from "@effect/vitest"
@@ -23,9 +23,10 @@ describe("install script", () => {
     Effect.gen(function* () {
       const [directory, root] = [yield* temporary, yield* temporary]
       yield* initDeployment({ directory, devices: [DeviceId.make("pi-1")], host: "hub.local" })
+      writeFileSync(join(directory, "pi-1", "node.key"), "a key")
       const done = install(root, "device", join(directory, "pi-1"))
       assert.strictEqual(done.status, 0, done.stderr)
-      for (const name of ["leaf.conf", "device.json", "client.json"]) {
+      for (const name of ["leaf.conf", "device.json", "client.json", "node.key"]) {
         assert.strictEqual(statSync(join(root, "etc/murmuration", name)).mode & 0o777, 0o600)
       }
       const unit = (name: string) => readFileSync(join(root, "etc/systemd/system", name), "utf8")
@@ -57,5 +58,34 @@ describe("install script", () => {
       assert.include(wrong.stderr, "usage:")
       assert.include(install(root, "device", join(directory, "hub")).stderr, "leaf.conf")
     }).pipe(Effect.scoped),
+  )
+
+  it.effect(
+    "on a machine that is hub and device, clients go through the leaf, in whatever order it is run",
+    () =>
+      Effect.gen(function* () {
+        const [directory, root] = [yield* temporary, yield* temporary]
+        yield* initDeployment({
+          directory,
+          devices: [DeviceId.make("pi-1")],
+          host: "pi-1.local",
+          hubPort: 4223,
+        })
+        const steps = [
+          ["hub", "hub"],
+          ["device", "pi-1"],
+          ["hub", "hub"],
+        ] as const
+        for (const [role, name] of steps) {
+          const done = install(root, role, join(directory, name))
+          assert.strictEqual(done.status, 0, done.stderr)
+        }
+        const at = (path: string) => readFileSync(join(root, path), "utf8")
+        assert.strictEqual(
+          at("etc/murmuration/client.json"),
+          readFileSync(join(directory, "pi-1/client.json"), "utf8"),
+        )
+        assert.include(at("etc/murmuration/hub.conf"), "4223")
+      }).pipe(Effect.scoped),
   )
 })
