@@ -4,6 +4,8 @@ import { Flag } from "effect/cli"
 import { Bus, type BusOptions } from "../subjects/Bus.ts"
 import { busOptions, readCredentials } from "../subjects/Credentials.ts"
 
+const defaultServer = "nats://127.0.0.1:4222"
+
 export const connectionFlags = {
   credentials: Flag.String("credentials").pipe(
     Flag.withDescription(
@@ -15,7 +17,7 @@ export const connectionFlags = {
   nats: Flag.String("nats").pipe(
     Flag.withDescription("nats-server to connect to, where no credentials file is given"),
     Flag.withFallbackConfig(Config.String("MURMURATION_NATS")),
-    Flag.withDefault("nats://127.0.0.1:4222"),
+    Flag.withDefault(defaultServer),
   ),
 }
 
@@ -23,6 +25,10 @@ export interface ConnectionChoice {
   readonly credentials: string
   readonly nats: string
 }
+
+/** The flags by which a next command finds the same swarm. */
+export const connectionGiven = ({ credentials, nats }: ConnectionChoice) =>
+  credentials === "" && nats !== defaultServer ? { nats } : { credentials }
 
 /** How long a command waits for its first connection before it says that there is none. */
 const firstConnectMs = 3000

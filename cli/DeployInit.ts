@@ -7,6 +7,7 @@ import { BadDeviceId } from "../actors/Configuration.ts"
 import { type DeviceId, isDeviceId } from "../subjects/DeviceId.ts"
 import { deployBucketsCommand } from "./DeployBuckets.ts"
 import { deployLinkCommand } from "./DeployLink.ts"
+import { nextCommand } from "./Next.ts"
 
 const deviceIds = (given: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<DeviceId>, BadDeviceId> =>
   Effect.forEach(given, (id) =>
@@ -16,6 +17,7 @@ const deviceIds = (given: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<De
 /** What a person does next, as text. */
 export const nextSteps = (directory: string, report: InitReport): string => {
   const { hub, devices } = report.swarm
+  const buckets = nextCommand("deploy buckets", { credentials: `${directory}/hub/operator.json` })
   const first = devices[0]?.device ?? "pi-1"
   return [
     `Wrote ${report.files.length} files to ${directory} (secrets: keep it private).`,
@@ -24,9 +26,9 @@ export const nextSteps = (directory: string, report: InitReport): string => {
     "Next:",
     `  1. copy the project and ${directory}/hub to ${hub.host}, and run there: sudo deploy/install.sh hub hub`,
     "     (after adding a device: copy hub.conf there again, and systemctl reload murmuration-hub)",
-    `  2. here, once: murmuration deploy buckets --credentials ${directory}/hub/operator.json`,
+    `  2. here, once: ${buckets}`,
     `  3. copy the project and ${directory}/<device> to each device, and run there: sudo deploy/install.sh device <device>`,
-    `  4. check, on ${first}: murmuration doctor --credentials /etc/murmuration/device.json`,
+    `  4. check, on ${first}: sudo murmuration doctor --credentials /etc/murmuration/device.json`,
     "Details, machines without systemd, and TLS: deploy/README.md",
   ].join("\n")
 }

@@ -2,11 +2,12 @@
 import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { busOptions, isExposed, readCredentials } from "../subjects/Credentials.ts"
-import { connectionFlags } from "./Connection.ts"
+import { connectionFlags, connectionGiven } from "./Connection.ts"
 import { examineBus } from "./DoctorBus.ts"
 import { type Finding, findings, isHealthy, type Status } from "./DoctorCheck.ts"
 import { examineInstall } from "./DoctorInstall.ts"
 import { examinePeers } from "./DoctorPeers.ts"
+import { asTyped, nextCommand } from "./Next.ts"
 import { bad, bold, dim, good, warm } from "./Text.ts"
 
 export interface DoctorOptions {
@@ -48,7 +49,10 @@ const marks: Record<Status, string> = {
 }
 
 /** The findings as text for people: an area per paragraph, advice below what it is about. */
-export const report = (found: ReadonlyArray<Finding>): string => {
+export const report = (
+  found: ReadonlyArray<Finding>,
+  next = nextCommand("infer IMAGE --latency 200"),
+): string => {
   const width = Math.max(...found.map((f) => f.name.length))
   const areas = [...new Set(found.map((f) => f.area))]
   const paragraphs = areas.map((area) => {
@@ -63,9 +67,9 @@ export const report = (found: ReadonlyArray<Finding>): string => {
   const failures = found.filter((f) => f.status === "failed").length
   const verdict =
     failures === 0
-      ? good("Nothing is wrong. Next: murmuration infer IMAGE --latency 200")
+      ? good(`Nothing is wrong. Next: ${next}`)
       : bad(failures === 1 ? "One thing is wrong." : `${failures} things are wrong; begin with the first.`)
-  return [...paragraphs, verdict].join("\n\n")
+  return asTyped([...paragraphs, verdict].join("\n\n"))
 }
 
 export const doctorCommand = Command.make(
@@ -86,7 +90,8 @@ export const doctorCommand = Command.make(
   Effect.fn("doctor")(function* (o) {
     const found = yield* examine(o)
     const healthy = isHealthy(found)
-    yield* Console.log(o.json ? JSON.stringify({ healthy, findings: found }, null, 1) : report(found))
+    const next = nextCommand("infer IMAGE --latency 200", connectionGiven(o))
+    yield* Console.log(o.json ? JSON.stringify({ healthy, findings: found }, null, 1) : report(found, next))
     if (!healthy) yield* Effect.sync(() => (process.exitCode = 1))
   }),
 ).pipe(Command.withDescription("Check install, bus and peers, and say what to do"))

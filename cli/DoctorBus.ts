@@ -127,7 +127,7 @@ const bucketsOf = (bus: BusShape): Effect.Effect<Finding> =>
         : warning(
             "buckets",
             `not usable: ${missing.join(", ")}`,
-            "on the hub: murmuration deploy buckets --credentials operator.json",
+            "where 'deploy init' was run: npm run murmuration -- deploy buckets --credentials swarm/hub/operator.json",
           ),
     ),
   )

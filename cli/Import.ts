@@ -8,6 +8,7 @@ import { Argument, Command, Flag } from "effect/cli"
 import { writeArtifact } from "../supernet/Artifact.ts"
 import { importOfa } from "../supernet/import/OfaImport.ts"
 import { readTorchCheckpoint } from "../supernet/import/TorchCheckpoint.ts"
+import { nextCommand } from "./Next.ts"
 
 export class NoSuchInput extends Schema.TaggedError<NoSuchInput>()("NoSuchInput", {
   path: Schema.String,
@@ -83,7 +84,7 @@ export const importCommand = Command.make(
         `stem ${spec.stemWidth}, stages ${spec.stages.map((s) => s.width).join(" ")}, head ${spec.headWidth} -> ${spec.featureWidth}`,
         `${(parameters / 1e6).toFixed(2)} M numbers, ${(stored / 1e6).toFixed(2)} MB (${files.weights}) in ${files.out}`,
         "Batch-norm statistics are the checkpoint's own, those of the largest network: smaller submodels need others.",
-        `Next: murmuration supernet calibrate --artifact ${files.out} --data FOLDER --out ARTIFACT`,
+        `Next: ${nextCommand("supernet calibrate --data FOLDER --out ARTIFACT", { artifact: files.out })}`,
       ].join("\n"),
     )
   }),

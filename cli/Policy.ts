@@ -17,6 +17,7 @@ import { scenarioNames } from "../policies/Scenario.ts"
 import { loadSetting, type Setting } from "../policies/Setting.ts"
 import { train, trainDefaults, type TrainOptions, type ValidationReport } from "../policies/Train.ts"
 import { connectedBus, connectionFlags } from "./Connection.ts"
+import { nextCommand } from "./Next.ts"
 import { policyWorkerCommand } from "./PolicyWorker.ts"
 import { percent, progressBar } from "./Text.ts"
 
@@ -168,7 +169,7 @@ const trainCommand = Command.make("train", flags, (given) =>
     yield* fs.writeFileString(join(folder, "curve.svg"), svg)
     yield* fs.writeFileString(join(folder, "curve.json"), `${JSON.stringify(curve)}\n`)
     yield* Console.log(
-      `Policy and curve are in ${folder}. Give it to a swarm: murmuration policy push ${folder}`,
+      `Policy and curve are in ${folder}. Give it to a swarm: ${nextCommand(`policy push ${folder} --credentials OPERATOR.json`)}`,
     )
   }),
 ).pipe(Command.withDescription("Train a policy for a scenario; the same command again resumes it"))

@@ -7,7 +7,8 @@ import { openBucket, type TypedBucket } from "../subjects/Buckets.ts"
 import { policyManifest } from "../subjects/Codecs.ts"
 import { DeviceId } from "../subjects/DeviceId.ts"
 import { policyKeys, type PolicyManifest } from "../subjects/Manifests.ts"
-import { connectedBus, connectionFlags } from "./Connection.ts"
+import { connectedBus, connectionFlags, connectionGiven } from "./Connection.ts"
+import { nextCommand } from "./Next.ts"
 import { bold, columns, dim } from "./Text.ts"
 
 export class NoSuchPolicy extends Schema.TaggedError<NoSuchPolicy>()("NoSuchPolicy", {
@@ -115,7 +116,7 @@ const push = Command.make(
     const artifact = yield* readPolicy(directory)
     const manifest = yield* Effect.provide(pushPolicy(artifact), connectedBus(choice))
     yield* Console.log(
-      `${manifest.name} ${manifest.version} is active. Devices that refuse it say so in 'murmuration swarm'.`,
+      `${manifest.name} ${manifest.version} is active. Devices that refuse it say so: ${nextCommand("swarm", connectionGiven(choice))}`,
     )
   }),
 ).pipe(Command.withDescription("Upload a policy and make it active on all devices"))

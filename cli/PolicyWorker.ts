@@ -4,12 +4,13 @@ import { Command } from "effect/cli"
 import { rolloutWorker } from "../policies/BusWorker.ts"
 import { decodeScenario } from "../policies/Scenario.ts"
 import { connectedBus, connectionFlags } from "./Connection.ts"
+import { nextCommand } from "./Next.ts"
 
 const work = Effect.gen(function* () {
   yield* rolloutWorker((training, { scenario, kind }) =>
     Console.log(`training ${training}: ${decodeScenario(JSON.parse(scenario)).name}, ${kind} SLO`),
   )
-  yield* Console.log("Waiting for trainings: murmuration policy train ... --nats URL")
+  yield* Console.log(`Waiting for trainings: ${nextCommand("policy train ... --nats URL")}`)
   return yield* Effect.never
 }).pipe(Effect.scoped)
 

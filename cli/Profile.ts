@@ -20,6 +20,7 @@ import { localStrategy } from "../supernet/Strategy.ts"
 import { maxSubmodel, minSubmodel, type Submodel } from "../supernet/Submodel.ts"
 import { taskGraph } from "../supernet/TaskGraph.ts"
 import { connectedBus, type ConnectionChoice, connectionFlags } from "./Connection.ts"
+import { nextCommand } from "./Next.ts"
 import { bold, columns, dim, progressBar } from "./Text.ts"
 
 const wholeMs = (profile: DeviceProfile, spec: SupernetSpec, submodel: Submodel): number => {
@@ -103,7 +104,7 @@ export const profileCommand = Command.make(
       yield* fs.writeFileString(path, `${JSON.stringify(profile, null, 2)}\n`)
       yield* Console.log(`${bold(profile.name)}: ${profile.title}\n${dim(fitText(error))}\n`)
       yield* Console.log(comparison(profile, spec))
-      yield* Console.log(`\nwrote ${path}; use it with: murmuration up --profile ${path}`)
+      yield* Console.log(`\nwrote ${path}; use it with: ${nextCommand("up", { profile: path })}`)
       if (given.publish) yield* Console.log(`published as ${yield* publish(profile, given)}`)
     }),
 ).pipe(

@@ -21,12 +21,14 @@ import {
 import { seededRandom } from "../supernet/Random.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
 import { maxSubmodel, minSubmodel, sampleSubmodel, type Submodel } from "../supernet/Submodel.ts"
+import { nextCommand } from "./Next.ts"
 import {
   artifactFlag,
   artifactFolder,
   badInput,
   dataFlag,
   dataFolder,
+  knownClasses,
   imagesFlag,
   progress,
   seedFlag,
@@ -95,6 +97,7 @@ const evalCommand = Command.make("eval", evalFlags, (given) =>
     const data = yield* dataFolder(given.data)
     const folder = yield* artifactFolder(given.artifact)
     const { spec } = yield* readArtifact(folder)
+    yield* knownClasses(data, "val", spec)
     const images = new HeldOutImages(data, Option.getOrUndefined(given.images))
     const { grid, cut } = given
     const pool = yield* accuracyPool(folder, images, given.threads)
@@ -137,6 +140,7 @@ const tableCommand = Command.make(
       const data = yield* dataFolder(given.data)
       const folder = yield* artifactFolder(given.artifact)
       const { spec } = yield* readArtifact(folder)
+      yield* knownClasses(data, "val", spec)
       const images = new HeldOutImages(data, Option.getOrUndefined(given.images))
       const pool = yield* accuracyPool(folder, images, given.threads)
       const strategies = tableStrategies(spec, given.strategies, given.seed)
@@ -154,7 +158,7 @@ const tableCommand = Command.make(
       )
       yield* Effect.promise(() => writeFile(join(folder, accuracyTableFile), `${text}\n`))
       yield* recordFiles(folder, [accuracyTableFile])
-      yield* Console.log(`Next: murmuration supernet fit --artifact ${folder}`)
+      yield* Console.log(`Next: ${nextCommand("supernet fit", { artifact: folder })}`)
     }).pipe(Effect.scoped),
 ).pipe(Command.withDescription("Measure the accuracy of a few hundred sampled strategies"))
 
@@ -167,7 +171,7 @@ const fitCommand = Command.make("fit", { artifact: artifactFlag, seed: seedFlag 
       catch: () =>
         badInput(
           `${folder} has no ${accuracyTableFile} that can be read`,
-          `make one: murmuration supernet table --artifact ${folder}`,
+          `make one: ${nextCommand("supernet table", { artifact: folder })}`,
         ),
     })
     const data = fitPredictor(spec, table.rows, { ...defaultFit, seed: given.seed })

@@ -4,7 +4,8 @@ import { join } from "node:path"
 import { Effect, Option, Schema } from "effect"
 import { Flag } from "effect/cli"
 import { defaultArtifact } from "../supernet/Artifact.ts"
-import { imageFolder, imagenetteRoot } from "../supernet/Data.ts"
+import { classNames, imageFolder, imagenetteRoot } from "../supernet/Data.ts"
+import type { SupernetSpec } from "../supernet/Spec.ts"
 import { progressBar } from "./Text.ts"
 
 export class NoData extends Schema.TaggedError<NoData>()("NoData", {
@@ -76,6 +77,26 @@ export const dataFolder = (given: Option.Option<string>, parts: ReadonlyArray<"t
   return needed === undefined
     ? Effect.succeed(folder)
     : Effect.fail(new NoData({ needed, hint: layout, retryable: false }))
+}
+
+/** Names for people: at most six. */
+const some = (names: ReadonlyArray<string>): string =>
+  `${names.length} (${names.slice(0, 6).join(", ")}${names.length > 6 ? ", ..." : ""})`
+
+/** ImageNet's own name of a class: what an imported supernet calls the same class is not known here. */
+const isImageNetId = (name: string): boolean => /^n\d{8}$/.test(name)
+
+/** Fails where the images of a part show other classes than the supernet knows: a class is known by its place. */
+export const knownClasses = (
+  folder: string,
+  part: "train" | "val",
+  { name, classes }: Pick<SupernetSpec, "name" | "classes">,
+) => {
+  const found = imageFolder(join(folder, part)).classes.map((c) => classNames[c] ?? c)
+  const agrees = found.length === classes.length && found.every((c, i) => c === classes[i] || isImageNetId(c))
+  if (agrees) return Effect.void
+  const what = `${folder} has other classes than the supernet ${name}: ${some(found)} / ${some(classes)}`
+  return Effect.fail(badInput(what, "Give the images that it was trained for: --data FOLDER."))
 }
 
 export const artifactFolder = (given: Option.Option<string>) =>

@@ -3,12 +3,14 @@ import { join } from "node:path"
 import { Console, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import type { Recipe } from "../supernet/train/Recipe.ts"
+import { nextCommand } from "./Next.ts"
 import {
   artifactFlag,
   artifactFolder,
   badInput,
   dataFlag,
   dataFolder,
+  knownClasses,
   progress,
   seedFlag,
   timeLeft,
@@ -116,7 +118,12 @@ export const trainCommand = Command.make("train", trainFlags, (given) =>
         }),
       // A signal stops the training itself, which then writes its checkpoint: nothing may leave before that.
     ).pipe(Effect.uninterruptible)
-    yield* Console.log(`\nNext: murmuration supernet export --run ${given.output} --out ARTIFACT`)
+    const next = {
+      run: given.output,
+      data: Option.getOrUndefined(given.data),
+      "statistics-from": Option.getOrUndefined(given.statistics),
+    }
+    yield* Console.log(`\nNext: ${nextCommand("supernet export --out ARTIFACT", next)}`)
   }),
 ).pipe(
   Command.withDescription(
@@ -151,6 +158,10 @@ const calibrationOf = (given: {
     return { ...defaultCalibration, submodels, seed, perResolution, onProgress }
   })
 
+/** The same images judge what was made from them: other images may have other classes. */
+const evalOf = ({ out, data }: { readonly out: string; readonly data: Option.Option<string> }) =>
+  nextCommand("supernet eval", { artifact: out, data: Option.getOrUndefined(data) })
+
 const exportFlags = {
   data: dataFlag,
   run: Flag.String("run").pipe(
@@ -184,9 +195,10 @@ export const exportCommand = Command.make("export", exportFlags, (given) =>
       catch: () =>
         badInput(
           `${given.run} holds no training state`,
-          `name the folder of a run with --run, or make one: murmuration supernet train --out ${given.run}`,
+          `name the folder of a run with --run, or make one: ${nextCommand("supernet train", { out: given.run })}`,
         ),
     })
+    yield* knownClasses(data, "train", state.spec)
     const calibration = yield* calibrationOf(given)
     yield* Effect.promise(() =>
       exportArtifact(
@@ -203,7 +215,7 @@ export const exportCommand = Command.make("export", exportFlags, (given) =>
       ),
     )
     yield* Console.log(`${given.out}: step ${state.step}, ${state.images} images`)
-    yield* Console.log(`Next: murmuration supernet eval --artifact ${given.out}`)
+    yield* Console.log(`Next: ${evalOf(given)}`)
   }),
 ).pipe(
   Command.withDescription(
@@ -226,7 +238,7 @@ export const calibrateCommand = Command.make(
       const artifact = yield* artifactFolder(given.artifact)
       const calibration = yield* calibrationOf(given)
       yield* Effect.promise(() => calibrateArtifact(artifact, given.out, data, calibration))
-      yield* Console.log(`\nNext: murmuration supernet eval --artifact ${given.out}`)
+      yield* Console.log(`\nNext: ${evalOf(given)}`)
     }),
 ).pipe(
   Command.withDescription(

@@ -7,6 +7,7 @@ import type { LinkReport } from "../subjects/LinkMessages.ts"
 import { listen } from "../subjects/Serve.ts"
 import * as Subjects from "../subjects/Subjects.ts"
 import { connectedBus, connectionFlags } from "./Connection.ts"
+import { asTyped } from "./Next.ts"
 import { bad, bold, columns, dim, good, warm } from "./Text.ts"
 
 /** Long enough to hear four beats of everybody and a link report. */
@@ -74,7 +75,9 @@ const asJson = (table: MemberTable, links: ReadonlyMap<string, LinkReport>, nowM
 
 const asText = (table: MemberTable, links: ReadonlyMap<string, LinkReport>, nowMs: number): string => {
   if (table.size === 0) {
-    return "No device was heard. Is one up ('murmuration up'), and is this the right swarm? 'murmuration doctor' looks closer."
+    const text =
+      "No device was heard. Is one up ('murmuration up'), and is this the right swarm? 'murmuration doctor' looks closer."
+    return asTyped(text)
   }
   const members = [...table.values()].sort((a, b) => (a.identity.device < b.identity.device ? -1 : 1))
   const paths = linkRows(links)

@@ -9,6 +9,7 @@ import { demoCommand } from "./Demo.ts"
 import { deployCommand } from "./DeployInit.ts"
 import { doctorCommand } from "./Doctor.ts"
 import { importCommand } from "./Import.ts"
+import { asTyped } from "./Next.ts"
 import { inferCommand } from "./Infer.ts"
 import { planCommand } from "./Plan.ts"
 import { policyTrainingCommands } from "./Policy.ts"
@@ -69,7 +70,7 @@ const isSilent = (cause: Cause.Cause<unknown>): boolean => {
 const program = murmuration.pipe(
   Command.run({ version: versions.murmuration }),
   Effect.tapCause((cause) =>
-    isSilent(cause) ? Effect.void : Console.error(`murmuration: ${explain(cause)}`),
+    isSilent(cause) ? Effect.void : Console.error(asTyped(`murmuration: ${explain(cause)}`)),
   ),
   Effect.provide(NodeServices.layer),
 )

@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { afterAll } from "vitest"
-import { dataFolder } from "../../cli/SupernetFlags.ts"
+import { dataFolder, knownClasses } from "../../cli/SupernetFlags.ts"
 import { changedRecipe } from "../../cli/SupernetTrain.ts"
 import { defaultRecipe } from "../../supernet/train/Recipe.ts"
 
@@ -50,6 +50,31 @@ describe("the data folder", () => {
       const error = yield* problemOf(dataWith("shifted", { train: ["ant", "cat"], val: ["cat"] }))
       assert.include(error.message, "no same classes in train and val: ant, cat / cat")
     }),
+  )
+})
+
+describe("the classes of the images", () => {
+  const pets = { name: "pets", classes: ["cat", "dog"] }
+  it.effect("must be those of the supernet that they judge", () =>
+    Effect.gen(function* () {
+      yield* knownClasses(dataWith("pets", { val: ["cat", "dog"] }), "val", pets)
+      for (const classes of [["ant", "bee"], ["cat"], ["cat", "dog", "eel"]]) {
+        const path = dataWith(`other-${classes.length}-${classes[0]}`, { val: classes })
+        const error = yield* Effect.flip(knownClasses(path, "val", pets))
+        assert.include(error.message, `${classes.length} (${classes.join(", ")}) / 2 (cat, dog)`)
+        assert.include(error.hint, "--data")
+      }
+    }),
+  )
+
+  it.effect(
+    "may be folders with ImageNet's ids: by their names, or where none is known by their number",
+    () =>
+      Effect.gen(function* () {
+        const path = dataWith("imagenet", { val: ["n01440764", "n01443537"] })
+        yield* knownClasses(path, "val", { name: "fish", classes: ["tench", "goldfish"] })
+        yield* Effect.flip(knownClasses(path, "val", { name: "fish", classes: ["goldfish", "tench"] }))
+      }),
   )
 })
 
