@@ -1,24 +1,23 @@
 /** Flags by which the commands that talk to a running swarm find it, and the bus behind them. */
-import { Config, Effect, Layer } from "effect"
-import { Flag } from "effect/cli"
+import { Effect, Layer } from "effect"
 import { Bus, type BusOptions } from "../subjects/Bus.ts"
 import { busOptions, readCredentials } from "../subjects/Credentials.ts"
+import { textSetting } from "./Settings.ts"
 
 const defaultServer = "nats://127.0.0.1:4222"
 
 export const connectionFlags = {
-  credentials: Flag.String("credentials").pipe(
-    Flag.withDescription(
-      "Credentials file, as 'murmuration deploy init' and 'murmuration demo --keep' write it",
-    ),
-    Flag.withFallbackConfig(Config.String("MURMURATION_CREDENTIALS")),
-    Flag.withDefault(""),
-  ),
-  nats: Flag.String("nats").pipe(
-    Flag.withDescription("nats-server to connect to, where no credentials file is given"),
-    Flag.withFallbackConfig(Config.String("MURMURATION_NATS")),
-    Flag.withDefault(defaultServer),
-  ),
+  credentials: textSetting("credentials", {
+    says: "Credentials file, as 'murmuration deploy init' and 'murmuration demo --keep' write it",
+    otherwise: "",
+    shown: "none",
+    variable: "MURMURATION_CREDENTIALS",
+  }),
+  nats: textSetting("nats", {
+    says: "nats-server to connect to, where no credentials file is given",
+    otherwise: defaultServer,
+    variable: "MURMURATION_NATS",
+  }),
 }
 
 export interface ConnectionChoice {

@@ -8,6 +8,7 @@ import { type Finding, findings, isHealthy, type Status } from "./DoctorCheck.ts
 import { examineInstall } from "./DoctorInstall.ts"
 import { examinePeers } from "./DoctorPeers.ts"
 import { asTyped, nextCommand } from "./Next.ts"
+import { supernetFlag } from "./Settings.ts"
 import { bad, bold, dim, good, warm } from "./Text.ts"
 
 export interface DoctorOptions {
@@ -76,12 +77,7 @@ export const doctorCommand = Command.make(
   "doctor",
   {
     ...connectionFlags,
-    supernet: Flag.String("supernet").pipe(
-      Flag.withDescription(
-        "Artifact directory of the supernet; default: the one that comes with the project",
-      ),
-      Flag.withDefault(""),
-    ),
+    supernet: supernetFlag,
     json: Flag.Boolean("json").pipe(
       Flag.withDescription("Print the findings as JSON"),
       Flag.withDefault(false),

@@ -14,6 +14,7 @@ export class NoSuchInput extends Schema.TaggedError<NoSuchInput>()("NoSuchInput"
   path: Schema.String,
   what: Schema.String,
   retryable: Schema.Boolean,
+  hint: Schema.String,
 }) {
   override get message() {
     return `${this.path}: this ${this.what} cannot be read`
@@ -30,16 +31,21 @@ export interface ImportFiles {
   readonly weights: "float32" | "float16"
 }
 
+const checkpointHint = "give the path of a file (.pth) that once-for-all's PyTorch code saved"
+const classesHint =
+  "give a text file with one class name a line, in the order of the classifier's outputs: --classes FILE"
+
 /** Checkpoint file in, artifact directory out. Returns what was written. */
 export const importCheckpoint = Effect.fn("importCheckpoint")(function* (files: ImportFiles) {
   const fs = yield* FileSystem.FileSystem
-  const readable = (path: string, what: string) => () => new NoSuchInput({ path, what, retryable: false })
+  const unreadable = (path: string, what: string, hint: string) => () =>
+    new NoSuchInput({ path, what, retryable: false, hint })
   const bytes = yield* fs
     .readFile(files.checkpoint)
-    .pipe(Effect.mapError(readable(files.checkpoint, "checkpoint")))
+    .pipe(Effect.mapError(unreadable(files.checkpoint, "checkpoint", checkpointHint)))
   const text = yield* fs
     .readFileString(files.classes)
-    .pipe(Effect.mapError(readable(files.classes, "list of class names")))
+    .pipe(Effect.mapError(unreadable(files.classes, "list of class names", classesHint)))
   const classes = text
     .split(/\r?\n/)
     .map((line) => line.trim())

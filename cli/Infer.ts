@@ -3,7 +3,7 @@ import { Console, Effect, FileSystem, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { infer } from "../subjects/Client.ts"
 import { DeviceId } from "../subjects/DeviceId.ts"
-import type { InferReply } from "../subjects/InferMessages.ts"
+import type { InferReply, Slo } from "../subjects/InferMessages.ts"
 import { connectedBus, connectionFlags } from "./Connection.ts"
 import { chosenSlo, sloFlags } from "./SloFlags.ts"
 import { bold, dim, good, bad, percent } from "./Text.ts"
@@ -45,44 +45,51 @@ export const describeReply = (reply: InferReply): string => {
   ].join("\n")
 }
 
-export const inferCommand = Command.make(
-  "infer",
-  {
-    images: Argument.String("image").pipe(
-      Argument.withDescription("JPEG, PNG or WebP file"),
-      Argument.atLeast(1),
-    ),
-    ...sloFlags,
-    deadline: Flag.Finite("deadline").pipe(
-      Flag.withDescription("Give up after this many ms"),
-      Flag.withDefault(10_000),
-    ),
-    device: Flag.String("device").pipe(
-      Flag.withSchema(DeviceId),
-      Flag.withDescription("Ask this device, not the nearest one"),
-      Flag.optional,
-    ),
-    top: Flag.Int("top").pipe(Flag.withDescription("How many classes to show"), Flag.withDefault(3)),
-    json: Flag.Boolean("json").pipe(Flag.withDescription("One JSON object a line"), Flag.withDefault(false)),
-    ...connectionFlags,
-  },
-  (given) =>
-    Effect.gen(function* () {
-      const slo = yield* chosenSlo(given)
-      const fs = yield* FileSystem.FileSystem
-      const device = Option.getOrUndefined(given.device)
-      for (const path of given.images) {
-        const image = yield* fs.readFile(path).pipe(Effect.mapError(() => new UnreadableImage({ path })))
-        const reply = yield* infer({
-          image,
-          slo,
-          topK: given.top,
-          deadlineMs: given.deadline,
-          ...(device === undefined ? {} : { device }),
-        })
-        yield* Console.log(
-          given.json ? JSON.stringify({ image: path, ...reply }) : `${path}\n${describeReply(reply)}`,
-        )
-      }
-    }).pipe(Effect.provide(connectedBus(given))),
+const inferFlags = {
+  images: Argument.String("image").pipe(
+    Argument.withDescription("JPEG, PNG or WebP file"),
+    Argument.atLeast(1),
+  ),
+  ...sloFlags,
+  deadline: Flag.Finite("deadline").pipe(
+    Flag.withDescription("Give up after this many ms"),
+    Flag.withDefault(10_000),
+  ),
+  device: Flag.String("device").pipe(
+    Flag.withSchema(DeviceId),
+    Flag.withDescription("Ask this device, not the nearest one"),
+    Flag.optional,
+  ),
+  top: Flag.Int("top").pipe(Flag.withDescription("How many classes to show"), Flag.withDefault(3)),
+  json: Flag.Boolean("json").pipe(Flag.withDescription("One JSON object a line"), Flag.withDefault(false)),
+  ...connectionFlags,
+}
+
+type Given = Command.Command.Config.Infer<typeof inferFlags>
+
+/** One image after the other, answers printed as they come. */
+const askFor = Effect.fnUntraced(function* (slo: Slo, given: Given) {
+  const fs = yield* FileSystem.FileSystem
+  const device = Option.getOrUndefined(given.device)
+  for (const path of given.images) {
+    const image = yield* fs.readFile(path).pipe(Effect.mapError(() => new UnreadableImage({ path })))
+    const reply = yield* infer({
+      image,
+      slo,
+      topK: given.top,
+      deadlineMs: given.deadline,
+      ...(device === undefined ? {} : { device }),
+    })
+    yield* Console.log(
+      given.json ? JSON.stringify({ image: path, ...reply }) : `${path}\n${describeReply(reply)}`,
+    )
+  }
+})
+
+export const inferCommand = Command.make("infer", inferFlags, (given) =>
+  Effect.gen(function* () {
+    // Before the connection: it takes seconds to find that there is none.
+    const slo = yield* chosenSlo(given)
+    yield* Effect.provide(askFor(slo, given), connectedBus(given))
+  }),
 ).pipe(Command.withDescription("Classify images under a latency or an accuracy objective"))

@@ -19,6 +19,7 @@ import { modelWorld } from "../policies/ModelWorld.ts"
 import { defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
 import { normalizeStrategy, Strategy, strategyId, strategyProblems } from "../supernet/Strategy.ts"
+import { supernetFlag } from "./Settings.ts"
 import { chosenSlo, sloFlags } from "./SloFlags.ts"
 import { bad, bold, dim, good, percent } from "./Text.ts"
 
@@ -210,10 +211,7 @@ const flags = {
     Flag.withDescription("Print only the strategy, as JSON"),
     Flag.withDefault(false),
   ),
-  supernet: Flag.String("supernet").pipe(
-    Flag.withDescription("Artifact directory; default: the one that comes with the project"),
-    Flag.withDefault(""),
-  ),
+  supernet: supernetFlag,
 }
 
 export const planCommand = Command.make("plan", flags, (given) =>

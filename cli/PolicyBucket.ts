@@ -21,6 +21,18 @@ export class NoSuchPolicy extends Schema.TaggedError<NoSuchPolicy>()("NoSuchPoli
   }
 }
 
+/** The directory that should be pushed holds no policy, or one that is damaged. */
+export class NoPolicyThere extends Schema.TaggedError<NoPolicyThere>()("NoPolicyThere", {
+  directory: Schema.String,
+  detail: Schema.String,
+}) {
+  readonly hint =
+    "give the folder of a training, as 'murmuration policy train' names it at its end, such as .train/policies/swarm-latency-supreme-1"
+  override get message() {
+    return `${this.directory} holds no policy that can be read: ${this.detail}`
+  }
+}
+
 type PolicyBucket = TypedBucket<PolicyManifest>
 const bucket = openBucket("policies", policyManifest)
 
@@ -113,7 +125,9 @@ const push = Command.make(
     ...connectionFlags,
   },
   Effect.fn(function* ({ directory, ...choice }) {
-    const artifact = yield* readPolicy(directory)
+    const artifact = yield* readPolicy(directory).pipe(
+      Effect.mapError((e) => new NoPolicyThere({ directory, detail: e.problems.join("; ") })),
+    )
     const manifest = yield* Effect.provide(pushPolicy(artifact), connectedBus(choice))
     yield* Console.log(
       `${manifest.name} ${manifest.version} is active. Devices that refuse it say so: ${nextCommand("swarm", connectionGiven(choice))}`,

@@ -21,6 +21,7 @@ import { maxSubmodel, minSubmodel, type Submodel } from "../supernet/Submodel.ts
 import { taskGraph } from "../supernet/TaskGraph.ts"
 import { connectedBus, type ConnectionChoice, connectionFlags } from "./Connection.ts"
 import { nextCommand } from "./Next.ts"
+import { supernetFlag, threadsFlag } from "./Settings.ts"
 import { bold, columns, dim, progressBar } from "./Text.ts"
 
 const wholeMs = (profile: DeviceProfile, spec: SupernetSpec, submodel: Submodel): number => {
@@ -79,11 +80,8 @@ export const profileCommand = Command.make(
       Flag.withDefault(false),
     ),
     ...connectionFlags,
-    threads: Flag.Int("threads").pipe(Flag.withDescription("Threads of one inference"), Flag.withDefault(1)),
-    supernet: Flag.String("supernet").pipe(
-      Flag.withDescription("Artifact directory; default: the one that comes with the project"),
-      Flag.withDefault(""),
-    ),
+    threads: threadsFlag,
+    supernet: supernetFlag,
   },
   (given) =>
     Effect.gen(function* () {

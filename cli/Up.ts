@@ -1,5 +1,5 @@
 /** `murmuration up`: runs one device until it is told to stop (SIGTERM, SIGINT), then leaves politely and exits 0. */
-import { Config, Console, Deferred, Effect, Layer, Logger, References, Stream } from "effect"
+import { Console, Deferred, Effect, Layer, Logger, References, Schema, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import { deviceOptions } from "../actors/Configuration.ts"
 import { deviceLayer } from "../actors/Device.ts"
@@ -8,72 +8,79 @@ import { Membership } from "../actors/Membership.ts"
 import { Engine } from "../devices/engine/Engine.ts"
 import { Self } from "../actors/Self.ts"
 import { connectionFlags } from "./Connection.ts"
+import { intSetting, listSetting, numberSetting, supernetFlag, textSetting, threadsFlag } from "./Settings.ts"
 
 const flags = {
-  device: Flag.String("device").pipe(
-    Flag.withDescription("This device's id on the bus, such as pi-1; default: the one in its credentials"),
-    Flag.withFallbackConfig(Config.String("MURMURATION_DEVICE")),
-    Flag.withDefault(""),
-  ),
+  device: textSetting("device", {
+    says: "This device's id on the bus, such as pi-1",
+    otherwise: "",
+    shown: "the one in its credentials",
+    variable: "MURMURATION_DEVICE",
+  }),
   ...connectionFlags,
-  user: Flag.String("user").pipe(
-    Flag.withDescription("User at the leaf node, where no credentials file is given"),
-    Flag.withFallbackConfig(Config.String("MURMURATION_USER")),
-    Flag.withDefault("device"),
-  ),
-  password: Flag.String("password").pipe(
-    Flag.withDescription("Its password; better given as MURMURATION_PASSWORD than on the command line"),
-    Flag.withFallbackConfig(Config.String("MURMURATION_PASSWORD")),
-    Flag.withDefault(""),
-  ),
-  profile: Flag.String("profile").pipe(
-    Flag.withDescription(
-      "How fast this device is: a shipped profile, or a file written by 'murmuration profile'",
-    ),
-    Flag.withFallbackConfig(Config.String("MURMURATION_PROFILE")),
-    Flag.withDefault("raspberry-pi-4"),
-  ),
+  user: textSetting("user", {
+    says: "User at the leaf node, where no credentials file is given",
+    otherwise: "device",
+    variable: "MURMURATION_USER",
+  }),
+  password: textSetting("password", {
+    says: "Its password; better given as a variable than on the command line, which others can see",
+    otherwise: "",
+    shown: "none",
+    variable: "MURMURATION_PASSWORD",
+  }),
+  profile: textSetting("profile", {
+    says: "How fast this device is: a shipped profile, or a file written by 'murmuration profile'",
+    otherwise: "raspberry-pi-4",
+    variable: "MURMURATION_PROFILE",
+  }),
   emulate: Flag.Boolean("emulate").pipe(
     Flag.withDescription("Compute for real, but hold every result until the profile's time has passed"),
     Flag.withDefault(false),
   ),
   slow: Flag.Finite("slow").pipe(
     Flag.withDescription(
-      "Slow motion: multiplies the profile's times (for emulating devices faster than this machine)",
+      "Slow motion: multiplies the profile's times (for emulating devices faster than this machine; default: 1)",
     ),
     Flag.withDefault(1),
   ),
-  supernet: Flag.String("supernet").pipe(
-    Flag.withDescription("Artifact directory of the supernet; default: the one that comes with the project"),
-    Flag.withFallbackConfig(Config.String("MURMURATION_SUPERNET")),
-    Flag.withDefault(""),
-  ),
-  providers: Flag.String("provider").pipe(
-    Flag.withDescription(
-      "ONNX Runtime execution provider, such as cpu or cuda; may be repeated, first choice first",
-    ),
-    Flag.atLeast(0),
-  ),
-  state: Flag.String("state").pipe(
-    Flag.withDescription(
-      "Directory for what must survive a restart without the hub, such as the last good policies",
-    ),
-    Flag.withFallbackConfig(Config.String("MURMURATION_STATE")),
-    Flag.withDefault(""),
-  ),
-  threads: Flag.Int("threads").pipe(Flag.withDescription("Threads of one inference"), Flag.withDefault(1)),
-  memoryMb: Flag.Int("memory-mb").pipe(
-    Flag.withDescription("Memory that models may take"),
-    Flag.withDefault(512),
-  ),
-  concurrency: Flag.Int("concurrency").pipe(
-    Flag.withDescription("Requests served at once; further ones wait, then are refused"),
-    Flag.withDefault(96),
-  ),
-  decisionBudgetMs: Flag.Finite("decision-ms").pipe(
-    Flag.withDescription("Time for choosing a strategy that is not in the cache"),
-    Flag.withDefault(40),
-  ),
+  supernet: supernetFlag,
+  providers: listSetting("provider", {
+    says: "ONNX Runtime execution provider, such as cuda; may be repeated, first choice first",
+    otherwise: [],
+    shown: "cpu",
+    variable: "MURMURATION_PROVIDER",
+  }),
+  state: textSetting("state", {
+    says: "Directory for what must survive a restart without the hub, such as the last good policies",
+    otherwise: "",
+    shown: ".run/<device> in the project",
+    variable: "MURMURATION_STATE",
+  }),
+  threads: threadsFlag,
+  memoryMb: intSetting("memory-mb", {
+    says: "Memory that models may take, MB; the process takes a few hundred more",
+    otherwise: 512,
+    variable: "MURMURATION_MEMORY_MB",
+  }),
+  concurrency: intSetting("concurrency", {
+    says: "Requests served at once; further ones wait, then are refused",
+    otherwise: 96,
+    variable: "MURMURATION_CONCURRENCY",
+  }),
+  decisionBudgetMs: numberSetting("decision-ms", {
+    says: "Time for choosing a strategy that is not in the cache, ms",
+    otherwise: 40,
+    variable: "MURMURATION_DECISION_MS",
+  }),
+}
+
+export class NoDeviceId extends Schema.TaggedError<NoDeviceId>()("NoDeviceId", {}) {
+  readonly retryable = false
+  readonly hint = "--credentials device.json, as 'murmuration deploy init' writes it, or --device pi-1"
+  override get message() {
+    return "say who this device is"
+  }
 }
 
 /** Ends with an error when an older device of the same id is heard: it was here first. */
@@ -111,7 +118,9 @@ const announce = Effect.gen(function* () {
 export const upCommand = Command.make("up", flags, (given) =>
   Effect.gen(function* () {
     collectRarely()
-    const options = yield* deviceOptions(given)
+    const options = yield* deviceOptions(given).pipe(
+      Effect.mapError((e) => (e._tag === "BadDeviceId" && e.given === "" ? new NoDeviceId() : e)),
+    )
     const tidy = Effect.flatMap(Self, ({ counters: c }) =>
       collectWhenIdle(() => c.requests + c.tasksQueued > 0),
     )
