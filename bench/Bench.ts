@@ -36,12 +36,16 @@ export interface BenchResult {
   readonly figures?: ReadonlyMap<string, string>
 }
 
+export type BenchFlags = Readonly<Record<string, string>>
+
 export interface BenchModule {
   readonly name: string
   /** One line: what it proves. */
   readonly proves: string
   /** Roughly how long, for people. */
   readonly takes: string
+  /** Its own flags beside --quick and --seed: name -> what it says, for people. Others are refused. */
+  readonly flags?: BenchFlags
   readonly run: (options: BenchOptions) => Promise<BenchResult>
 }
 

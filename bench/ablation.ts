@@ -1,5 +1,6 @@
 /** SUPREME without each of its parts, at the same environment steps: what each is worth. */
 import { type BenchModule, type BenchOptions, type BenchResult } from "./Bench.ts"
+import { trainingFlags } from "./Flags.ts"
 import { compare, type Contestant, trainingNotes } from "./PolicyCurves.ts"
 
 const contestants: ReadonlyArray<Contestant> = [
@@ -39,6 +40,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
 export const bench: BenchModule = {
   name: "ablation",
   proves: "each part of SUPREME is worth its place",
-  takes: "half an hour; --slo latency|accuracy, --seeds N, --iterations N, --scenarios A,B, --workers N",
+  takes: "half an hour",
+  flags: trainingFlags,
   run,
 }

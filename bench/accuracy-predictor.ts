@@ -114,5 +114,6 @@ export const bench: BenchModule = {
   name: "accuracy-predictor",
   proves: "accuracy of strategies is predicted without running them",
   takes: "1 min",
+  flags: { artifact: "DIRECTORY of the supernet (default: the shipped one)" },
   run,
 }

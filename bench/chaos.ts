@@ -242,5 +242,13 @@ export const bench: BenchModule = {
   name: "chaos",
   proves: "devices, links and servers come and go, and every request has one right answer or a typed error",
   takes: "16 minutes",
+  flags: {
+    requests: "N (default: 10000)",
+    rate: "N: requests a second (default: 12)",
+    slow: "N: slow motion, how many times (default: 2)",
+    every: "N: seconds between faults (default: 5)",
+    "hub-down": "N: seconds that the hub is away (default: 60)",
+    deadline: "N: seconds that a client waits (default: 10)",
+  },
   run,
 }

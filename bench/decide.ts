@@ -231,6 +231,11 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
 export const bench: BenchModule = {
   name: "decide",
   proves: "a policy decides in milliseconds what evolutionary search needs far longer for (figure 18)",
-  takes: "ten minutes; --scenario swarm|augmented, --slo latency|accuracy, --policies FOLDER",
+  takes: "ten minutes",
+  flags: {
+    scenario: "swarm|augmented (default: swarm)",
+    slo: "latency|accuracy (default: latency)",
+    policies: "FOLDER with the policies (default: the shipped ones)",
+  },
   run,
 }

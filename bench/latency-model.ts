@@ -158,5 +158,6 @@ export const bench: BenchModule = {
   name: "latency-model",
   proves: "the latency model predicts what the running swarm takes",
   takes: "10 min",
+  flags: { points: "N: strategies and conditions to compare (default: 200)" },
   run,
 }

@@ -1,11 +1,11 @@
 /**
  * `npm run bench`: lists the benches. `npm run bench -- NAME [--quick] [--seed N]`: runs one, and writes its result and the tables
- * of all results. `npm run bench -- --tables`: only the tables.
+ * of all results; with `--help`, says what it takes instead. `npm run bench -- --tables`: only the tables.
  */
 import { readdirSync } from "node:fs"
 import { join, relative } from "node:path"
-import { parseArgs } from "node:util"
 import { type BenchModule, loadNow, projectRoot, report, table } from "./Bench.ts"
+import { flagProblem, helpText, parsedFlags } from "./Flags.ts"
 import { writeNumbers } from "./Numbers.ts"
 
 /** Every `bench/<name>.ts` in lower case exports `bench: BenchModule`. */
@@ -22,21 +22,26 @@ const load = async (name: string): Promise<BenchModule> => {
 
 const list = async () => {
   const benches = await Promise.all(benchNames().map(load))
-  console.log("npm run bench -- NAME [--quick] [--seed N]\n")
+  console.log(
+    "npm run bench -- NAME [--quick] [--seed N]; a bench's own flags: npm run bench -- NAME --help\n",
+  )
   console.log(table(benches.map(({ name, takes, proves }) => ({ name, takes, proves }))))
 }
 
+const refuse = (problem: string) => {
+  console.error(problem)
+  process.exitCode = 1
+}
+
 const runOne = async (name: string, rest: ReadonlyArray<string>) => {
-  const { tokens } = parseArgs({ args: [...rest], strict: false, tokens: true })
-  const given = new Map<string, string>()
-  for (const [i, token] of tokens.entries()) {
-    if (token.kind !== "option") continue
-    const next = tokens[i + 1]
-    given.set(token.name, token.value ?? (next?.kind === "positional" ? next.value : "true"))
-  }
-  const quick = given.get("quick") === "true"
-  const seed = Number(given.get("seed") ?? 1)
   const bench = await load(name)
+  const flags = parsedFlags(rest)
+  const { given } = flags
+  if (given.has("help") || given.has("h")) return console.log(helpText(bench))
+  const problem = flagProblem(bench, flags)
+  if (problem !== undefined) return refuse(problem)
+  const quick = given.has("quick")
+  const seed = Number(given.get("seed") ?? 1)
   console.log(`${bench.name}: ${bench.proves} (${quick ? "quick" : bench.takes})\n`)
   const command = ["npm run bench --", name, ...rest].join(" ")
   const loadBefore = loadNow()
@@ -48,10 +53,7 @@ const runOne = async (name: string, rest: ReadonlyArray<string>) => {
 }
 
 const [name, ...rest] = process.argv.slice(2)
-if (name === undefined || name === "--help") await list()
+if (name === undefined || name === "--help" || name === "-h") await list()
 else if (name === "--tables") writeNumbers()
 else if (benchNames().includes(name)) await runOne(name, rest)
-else {
-  console.error(`There is no bench '${name}'. The benches are: ${benchNames().join(", ")}`)
-  process.exitCode = 1
-}
+else refuse(`There is no bench '${name}'. The benches are: ${benchNames().join(", ")}`)

@@ -15,6 +15,7 @@ import { supremeDefaults } from "../policies/Supreme.ts"
 import { trainDefaults } from "../policies/Train.ts"
 import { below, seededRandom } from "../supernet/Random.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, median, quantile, type Row } from "./Bench.ts"
+import { trainingFlags } from "./Flags.ts"
 import { compare, type Contestant, problemsOf, trainingNotes } from "./PolicyCurves.ts"
 
 /** The lower rate for the longer chain of steps too: whichever is better counts. */
@@ -144,7 +145,7 @@ const run = async (given: BenchOptions): Promise<BenchResult> => {
 export const bench: BenchModule = {
   name: "policy-steps",
   proves: "a step of the LSTM per block is as good as one per decision, and faster",
-  takes:
-    "a quarter of an hour; --scenarios A,B, --slo latency|accuracy, --seeds N, --iterations N, --workers N",
+  takes: "a quarter of an hour",
+  flags: trainingFlags,
   run,
 }

@@ -51,5 +51,6 @@ export const bench: BenchModule = {
   name: "profiles",
   proves: "the shipped device profiles reproduce published times of whole networks",
   takes: "1 s",
+  flags: { write: "write the fitted profiles into devices/profiles" },
   run: (options) => run(options.arguments.get("write") !== undefined),
 }

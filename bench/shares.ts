@@ -55,6 +55,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
 export const bench: BenchModule = {
   name: "shares",
   proves: "the scenarios ask for all kinds of strategies: local, offloaded, split by layers, tiled",
-  takes: "five minutes; --scenarios A,B",
+  takes: "five minutes",
+  flags: { scenarios: "A,B: names of scenarios (default: all)" },
   run,
 }

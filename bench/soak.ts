@@ -256,6 +256,13 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
 export const bench: BenchModule = {
   name: "soak",
   proves: "half an hour at half load leaves memory and latency where they were",
-  takes: "40 minutes (--minutes N)",
+  takes: "40 minutes",
+  flags: {
+    minutes: "N: length of the measurement (default: 30)",
+    "warm-up": "N: minutes before it (default: 12)",
+    rate: "N: requests a second (default: half load)",
+    slow: "N: slow motion, how many times (default: 20)",
+    "memory-mb": "N: MB of models that a device may keep (default: 128)",
+  },
   run,
 }

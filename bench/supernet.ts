@@ -217,5 +217,9 @@ export const bench: BenchModule = {
   proves:
     "the shipped supernet classifies held-out images, and what each dimension, cuts and narrow values cost",
   takes: "10 min",
+  flags: {
+    artifact: "DIRECTORY of the supernet (default: the shipped one)",
+    images: "N: held-out images (default: all)",
+  },
   run,
 }

@@ -4,6 +4,7 @@
  * oracle's (long searches on each of them).
  */
 import { type BenchModule, type BenchOptions, type BenchResult } from "./Bench.ts"
+import { trainingFlags } from "./Flags.ts"
 import { compare, type Contestant, trainingNotes } from "./PolicyCurves.ts"
 
 /** Supervised learners share one learning rate, PPO has its own (`ppoDefaults`). */
@@ -44,6 +45,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
 export const bench: BenchModule = {
   name: "supreme",
   proves: "SUPREME learns better policies than GCSL and PPO from the same environment steps (figures 11, 12)",
-  takes: "half an hour; --slo latency|accuracy, --seeds N, --iterations N, --scenarios A,B, --workers N",
+  takes: "half an hour",
+  flags: trainingFlags,
   run,
 }

@@ -5,6 +5,7 @@
 import { gcslDefaults, type GcslSettings } from "../policies/Gcsl.ts"
 import { ppoDefaults, type PpoSettings } from "../policies/Ppo.ts"
 import { type BenchModule, type BenchOptions, type BenchResult } from "./Bench.ts"
+import { trainingFlags } from "./Flags.ts"
 import { compare, type Contestant, trainingNotes } from "./PolicyCurves.ts"
 
 /** Values to try for some settings. */
@@ -85,7 +86,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
 export const bench: BenchModule = {
   name: "sweep",
   proves: "GCSL and PPO, which SUPREME is compared with, run in their best settings",
-  takes:
-    "half an hour; --algorithm gcsl|ppo, --seeds N, --iterations N, --scenarios A,B, --slo latency|accuracy, --workers N",
+  takes: "half an hour",
+  flags: { algorithm: "gcsl|ppo: only this one", ...trainingFlags },
   run,
 }
