@@ -117,6 +117,11 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
 export const bench: BenchModule = {
   name: "footprint",
   proves: "what a device costs in memory and computation, idle and under load",
-  takes: "6 minutes (--minutes N)",
+  takes: "6 minutes",
+  flags: {
+    minutes: "N: of load, after as long a warm-up (default: 1.5)",
+    slow: "N: slow motion (default: 3)",
+    "memory-mb": "N: of models that each device may keep (default: 128)",
+  },
   run,
 }
