@@ -2,6 +2,7 @@
 import { gcsl, gcslDefaults, type GcslSettings } from "./Gcsl.ts"
 import type { Learner, LearnerContext } from "./Learner.ts"
 import { ppo, ppoDefaults, type PpoSettings } from "./Ppo.ts"
+import { defaultReplay } from "./ReplayBuffer.ts"
 import { supreme, supremeDefaults, type SupremeSettings } from "./Supreme.ts"
 
 export const algorithms = ["supreme", "gcsl", "ppo"] as const
@@ -28,7 +29,7 @@ type Settings =
   | ({ readonly algorithm: "gcsl" } & GcslSettings)
   | ({ readonly algorithm: "ppo" } & PpoSettings)
 
-/** Every setting that the algorithm of a training has. */
+/** Every setting that the algorithm of a training has, no default left unsaid: what names a training in caches and checkpoints. */
 export const settingsOf = (options: LearningOptions): Settings => {
   const { algorithm, stepsPerIteration, batch, rate } = options
   const given = { ...(batch === undefined ? {} : { batch }), ...(rate === undefined ? {} : { rate }) }
@@ -40,7 +41,8 @@ export const settingsOf = (options: LearningOptions): Settings => {
       // A policy that has been through a curriculum needs none.
       const curriculum = options.startFrom === undefined ? {} : { curriculum: 0 }
       const common = { rollouts, mutations, ...curriculum, ...given }
-      return { algorithm, ...supremeDefaults, ...common, ...options.supreme }
+      const replay = { ...defaultReplay, ...options.supreme.replay }
+      return { algorithm, ...supremeDefaults, ...common, ...options.supreme, replay }
     }
     case "gcsl":
       return { algorithm, ...gcslDefaults, rollouts: stepsPerIteration, ...given, ...options.gcsl }

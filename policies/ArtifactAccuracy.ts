@@ -1,4 +1,5 @@
 /** The accuracy model of a supernet artifact: its own predictor where it has one, else the stand-in for untrained weights. */
+import { createHash } from "node:crypto"
 import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { Schema } from "effect"
@@ -16,6 +17,8 @@ export interface ArtifactAccuracy {
   readonly model: AccuracyModel
   /** Where the numbers come from, in words. */
   readonly source: string
+  /** Names the numbers themselves (a digest): the words of `source` stay the same when a predictor is fitted anew. */
+  readonly numbers: string
 }
 
 const decode = Schema.decodeUnknownSync(Schema.fromJsonString(PredictorData))
@@ -30,13 +33,16 @@ export const artifactAccuracy = (spec: SupernetSpec, directory: string): Artifac
     return {
       model: untrainedAccuracy(space),
       source: "size of the submodel, standing in for untrained weights",
+      numbers: "untrained",
     }
   }
-  const data = decode(readFileSync(file, "utf8"))
+  const text = readFileSync(file, "utf8")
+  const data = decode(text)
   const { strategies, meanAbsoluteError } = data.heldOut
   const error = `${(100 * meanAbsoluteError).toFixed(2)} points on ${strategies} held-out strategies`
   return {
     model: predictorAccuracy(space, new AccuracyPredictor(spec, data)),
     source: `predictor fitted on measured strategies of ${data.supernet} (mean absolute error ${error})`,
+    numbers: createHash("sha256").update(text).digest("hex"),
   }
 }

@@ -2,8 +2,15 @@
  * ImageNet accuracy of a genome: the same number as `imagenetStrategyAccuracy` gives for its strategy, from tables, without
  * building the strategy. A training asks for millions of them.
  */
+import { createHash } from "node:crypto"
 import { grids } from "../supernet/Partition.ts"
-import { accuracyFit, type OfaWidth, partitionPenalty } from "../supernet/imagenet/ImagenetAccuracy.ts"
+import {
+  type AccuracyFit,
+  accuracyFit,
+  type OfaWidth,
+  type PartitionPenalty,
+  partitionPenalty,
+} from "../supernet/imagenet/ImagenetAccuracy.ts"
 import { bitsChoices } from "../supernet/Strategy.ts"
 import {
   bitsGene,
@@ -17,6 +24,15 @@ import {
   type Space,
 } from "./Genome.ts"
 import type { AccuracyModel } from "./World.ts"
+
+/** Names every number that these accuracies are made of: sha256 of the regression's coefficients and of what cuts and bits cost. */
+export const imagenetNumbers = (
+  fit: Pick<AccuracyFit, "models"> = accuracyFit,
+  penalty: Pick<PartitionPenalty, "grid" | "bits"> = partitionPenalty,
+): string =>
+  createHash("sha256")
+    .update(JSON.stringify([fit.models, penalty.grid, penalty.bits]))
+    .digest("hex")
 
 const resolutionWorth = ([linear = 0, square = 0]: ReadonlyArray<number>, resolution: number): number => {
   const r = (resolution - 224) / 32

@@ -10,14 +10,14 @@ import { profileNamed } from "../devices/profiles/Shipped.ts"
 import { untrainedSpec } from "../supernet/Artifact.ts"
 import { imagenetResolutions } from "../supernet/imagenet/ImagenetAccuracy.ts"
 import { ofaMobileNetV3, SupernetSpec } from "../supernet/Spec.ts"
-import { artifactAccuracy, hasPredictor } from "./ArtifactAccuracy.ts"
+import { type ArtifactAccuracy, artifactAccuracy, hasPredictor } from "./ArtifactAccuracy.ts"
 import { spaceOf } from "./Genome.ts"
-import { imagenetWorldAccuracy } from "./ImagenetWorldAccuracy.ts"
+import { imagenetNumbers, imagenetWorldAccuracy } from "./ImagenetWorldAccuracy.ts"
 import { withMeasuredAccuracy } from "./MeasuredRange.ts"
 import { modelWorld } from "./ModelWorld.ts"
 import { publishedShape } from "./PublishedShape.ts"
 import { loadScenario, type Scenario } from "./Scenario.ts"
-import type { AccuracyModel, World } from "./World.ts"
+import type { World } from "./World.ts"
 
 export interface Setting {
   readonly scenario: Scenario
@@ -45,16 +45,15 @@ export const imagenetSpec = (widthMultiplier: number): SupernetSpec =>
 export const settingOf = (
   scenario: Scenario,
   spec: SupernetSpec,
-  accuracy: AccuracyModel,
-  accuracyName: string,
+  { model, source, numbers }: ArtifactAccuracy,
 ): Setting => {
   const types = [...new Set([scenario.local, ...scenario.remotes])]
   const profiles = types.map((name) => Result.getOrThrow(profileNamed(name)))
   return {
     scenario,
-    world: modelWorld(spec, profiles, accuracy),
-    accuracyName,
-    models: `${spec.name} ${spec.version}|${accuracyName}|${JSON.stringify([profiles, defaultOverheads])}`,
+    world: modelWorld(spec, profiles, model),
+    accuracyName: source,
+    models: `${spec.name} ${spec.version}|${source}|${numbers}|${JSON.stringify([profiles, defaultOverheads])}`,
   }
 }
 
@@ -81,17 +80,17 @@ export const settingFor = (scenario: Scenario): Setting => {
     const { spec, directory } = presentSupernet()
     if (!hasPredictor(directory)) {
       const model = publishedShape(spaceOf(spec), scenario)
-      return settingOf(scenario, spec, model, "shape of OFA's published ImageNet accuracy, stretched")
+      const source = "shape of OFA's published ImageNet accuracy, stretched"
+      return settingOf(scenario, spec, { model, source, numbers: imagenetNumbers() })
     }
-    const { model, source } = artifactAccuracy(spec, directory)
-    return settingOf(withMeasuredAccuracy(scenario, spaceOf(spec), model), spec, model, source)
+    const accuracy = artifactAccuracy(spec, directory)
+    return settingOf(withMeasuredAccuracy(scenario, spaceOf(spec), accuracy.model), spec, accuracy)
   }
   const spec = imagenetSpec(scenario.widthMultiplier)
   const width = scenario.widthMultiplier >= 1.2 ? "1.2" : "1.0"
-  return settingOf(
-    scenario,
-    spec,
-    imagenetWorldAccuracy(spaceOf(spec), width),
-    `ImageNet top-1 of OFA at width ${width}, regression of its published predictor`,
-  )
+  return settingOf(scenario, spec, {
+    model: imagenetWorldAccuracy(spaceOf(spec), width),
+    source: `ImageNet top-1 of OFA at width ${width}, regression of its published predictor`,
+    numbers: imagenetNumbers(),
+  })
 }
