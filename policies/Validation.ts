@@ -32,28 +32,38 @@ export interface ValidationOptions {
   readonly count: number
   /** Round to the training grid, or keep the continuous values. */
   readonly grid: boolean
-  /** Share of constraints in which some remotes are absent. Default 0.25. */
+  /** Share of constraints in which at least one remote is absent. Default 0.25. */
   readonly subsets?: number
 }
 
-/** Evenly spread constraints (Halton), the same for everyone; slots sorted. */
+/**
+ * Which remotes are missing: any set of them but the empty one, from a number in [0, 1). Bit `slot` is 1 where it is missing.
+ */
+const missingRemotes = (value: number, remotes: number): number => 1 + Math.floor(value * (2 ** remotes - 1))
+
+/**
+ * Evenly spread constraints (Halton), the same for everyone; slots sorted. Every question has a prime of its own, also
+ * whether remotes are missing and which: with a shared one, conditions with a missing remote would all have a strict SLO.
+ */
 export const validationConstraints = (
   scenario: Scenario,
   options: ValidationOptions,
 ): ReadonlyArray<Constraint> => {
   const n = dimensions(scenario)
+  const remotes = scenario.remotes.length
   const subsets = options.subsets ?? 0.25
   return Array.from({ length: options.count }, (_, i) => {
     const constraint = new Float64Array(n)
+    const coordinate = (d: number) => radicalInverse(i + 20, primes[d] ?? 73)
     for (let d = 0; d < n; d++) {
-      const value = radicalInverse(i + 20, primes[d] ?? 73)
+      const value = coordinate(d)
       const points = scenario.bandwidthMbps.points
       constraint[d] = options.grid ? Math.min(points - 1, Math.floor(value * points)) / (points - 1) : value
     }
-    if (radicalInverse(i + 1, 3) < subsets) {
-      // Which remotes stay: the bits of a counter, so that all subsets occur alike.
-      for (let slot = 0; slot < scenario.remotes.length; slot++) {
-        if (((i >> slot) & 1) === 0) continue
+    if (coordinate(n) < subsets) {
+      const missing = missingRemotes(coordinate(n + 1), remotes)
+      for (let slot = 0; slot < remotes; slot++) {
+        if (((missing >> slot) & 1) === 0) continue
         constraint[bandwidthAt(slot)] = absent
         constraint[delayAt(slot)] = absent
       }
