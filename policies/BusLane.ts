@@ -2,7 +2,7 @@
  * A lane over the bus: jobs go to a queue group, so any number of workers on any number of machines (`murmuration policy
  * worker`) may come and go. The trainer serves what they need: the training's setup, and weights by version.
  */
-import { createHash, randomBytes } from "node:crypto"
+import { randomBytes } from "node:crypto"
 import { Effect, type Scope } from "effect"
 import { Bus } from "../subjects/Bus.ts"
 import type { RequestError } from "../subjects/BusErrors.ts"
@@ -15,11 +15,8 @@ import { type Lane, LaneLost, type VersionedWeights } from "./Crew.ts"
 import type { RolloutJob } from "./Rollouts.ts"
 import { jobMessage, resultOf, type RowSizes } from "./RolloutWire.ts"
 import { dimensions } from "./Scenario.ts"
-import type { Setting } from "./Setting.ts"
+import { modelsDigest, type Setting } from "./Setting.ts"
 import type { RolloutTask } from "./ThreadLane.ts"
-
-/** Same models, same results: what a worker compares before it takes part. */
-export const modelsDigest = ({ models }: Setting): string => createHash("sha256").update(models).digest("hex")
 
 export const rowSizesOf = ({ scenario, world }: Setting): RowSizes => ({
   dimensions: dimensions(scenario),

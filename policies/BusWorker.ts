@@ -10,10 +10,10 @@ import { refusal } from "../subjects/ErrorReply.ts"
 import type { RolloutSetup } from "../subjects/RolloutMessages.ts"
 import { serve } from "../subjects/Serve.ts"
 import * as Subjects from "../subjects/Subjects.ts"
-import { modelsDigest, rowSizesOf } from "./BusLane.ts"
+import { rowSizesOf } from "./BusLane.ts"
 import { jobOf, resultMessage } from "./RolloutWire.ts"
 import { decodeScenario } from "./Scenario.ts"
-import { settingFor } from "./Setting.ts"
+import { modelsDigest, settingFor } from "./Setting.ts"
 import { jobDoer } from "./ThreadLane.ts"
 
 const timeoutMs = 2000

@@ -2,6 +2,7 @@
  * A scenario with the models that belong to it: the space of its supernet, profiles of its devices, accuracy of its
  * submodels. The one place that says which accuracy model stands for which supernet.
  */
+import { createHash } from "node:crypto"
 import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { Result, Schema } from "effect"
@@ -27,6 +28,9 @@ export interface Setting {
   /** Names all models with their numbers: a key for caches. */
   readonly models: string
 }
+
+/** Same models, same results: what bus workers and checkpoints compare. */
+export const modelsDigest = ({ models }: Setting): string => createHash("sha256").update(models).digest("hex")
 
 const decodeSpec = Schema.decodeUnknownSync(Schema.fromJsonString(SupernetSpec))
 

@@ -4,7 +4,15 @@
  */
 import { seededRandom } from "../supernet/Random.ts"
 import { learnerOf, type LearningOptions } from "./Algorithms.ts"
-import { readCheckpoint, startFrom, writeCheckpoint } from "./Checkpoint.ts"
+import {
+  type Checkpoint,
+  identityOf,
+  readCheckpoint,
+  startFrom,
+  type TrainingIdentity,
+  type Validated,
+  writeCheckpoint,
+} from "./Checkpoint.ts"
 import { type Lane, makeCrew } from "./Crew.ts"
 import type { SloKind } from "./Condition.ts"
 import { type Environment, makeEnvironment } from "./Environment.ts"
@@ -35,7 +43,7 @@ export interface TrainOptions extends LearningOptions {
   readonly oracle: OracleOptions
   /** Folder for oracle results. */
   readonly cacheFolder: string
-  /** Written at every validation, read at the start if it exists and fits. */
+  /** Written at every validation, read at the start if it exists; one of another training is refused. */
   readonly checkpoint?: string
   /** Threads: 1 is this one alone, n adds n - 1 that roll out and help with updates. The result is the same for any number. */
   readonly workers: number
@@ -99,16 +107,81 @@ export const decodeAll = (network: PolicyNetwork, constraints: ReadonlyArray<Con
   ).flat()
 }
 
+/** What a training is validated on: the same constraints for all algorithms, and what the oracle reaches there. */
+interface Exam {
+  readonly environment: Environment
+  readonly constraints: ReadonlyArray<Constraint>
+  readonly oracle: Score
+}
+
+const examOf = (setting: Setting, options: TrainOptions, environment: Environment): Exam => {
+  const count = options.validationCount
+  const constraints = validationConstraints(setting.scenario, { count, grid: true })
+  const cacheFile = (hash: string) => `${options.cacheFolder}/oracle-${hash}.json`
+  const { score } = cachedOracle(environment, constraints, cacheFile, setting.models, options.oracle)
+  return { environment, constraints, oracle: score }
+}
+
 const remembered = (
-  environment: Environment,
-  learner: Learner,
-  validation: ReadonlyArray<Constraint>,
-  oracle: Score,
+  { environment, constraints, oracle }: Exam,
+  { recall }: Learner,
 ): { readonly remembered?: Score } => {
-  if (learner.recall === undefined) return {}
+  if (recall === undefined) return {}
   const nothing = environment.bootstrap[0] ?? new Uint8Array()
-  const genomes = validation.map((c) => learner.recall?.(c) ?? nothing)
-  return { remembered: normalised(scoreStrategies(environment, validation, genomes), oracle) }
+  const genomes = constraints.map((c) => recall(c) ?? nothing)
+  return { remembered: normalised(scoreStrategies(environment, constraints, genomes), oracle) }
+}
+
+/** Where a training begins: at its checkpoint, at another training's weights, or with new ones, in the network. */
+const beginning = (network: PolicyNetwork, options: TrainOptions, identity: TrainingIdentity) => {
+  const { checkpoint, startFrom: other } = options
+  const resumed = checkpoint === undefined ? undefined : readCheckpoint(checkpoint, network, identity)
+  const memory = resumed?.memory ?? (other === undefined ? [] : startFrom(other, network))
+  return { resumed, memory, average: resumed?.average ?? network.parameters.copy() }
+}
+
+/** A training that runs. */
+interface Running {
+  readonly exam: Exam
+  readonly network: PolicyNetwork
+  readonly learner: Learner
+  /** Averaged weights. */
+  readonly average: Float32Array
+  readonly resumed: Checkpoint | undefined
+  readonly identity: TrainingIdentity
+}
+
+/** The learning curve, the best weights so far, and both on disk. */
+const makeRecord = (running: Running, options: TrainOptions) => {
+  const { exam, network, learner, average, resumed, identity } = running
+  const { environment, constraints, oracle } = exam
+  const curve: Array<ValidationReport> = [...(resumed?.curve ?? [])]
+  const before = curve.at(-1)
+  // What a resumed training remembers was run again to file it: those steps are in its curve already.
+  const repeated = resumed === undefined ? 0 : environment.steps()
+  const started = performance.now()
+  let best: Validated | undefined = resumed?.best
+  const validate = (iteration: number, done: IterationReport): Validated => {
+    const decoded = network.parameters.withWeights(average, () => decodeAll(network, constraints))
+    const score = scoreStrategies(environment, constraints, decoded)
+    const report: ValidationReport = {
+      iteration,
+      steps: (before?.steps ?? 0) + environment.steps() - repeated,
+      seconds: (before?.seconds ?? 0) + (performance.now() - started) / 1000,
+      score,
+      overOracle: normalised(score, oracle),
+      ...remembered(exam, learner),
+      ...done,
+    }
+    curve.push(report)
+    if (best === undefined || score.reward >= best.report.score.reward)
+      best = { report, weights: average.slice() }
+    options.onReport?.(report)
+    if (options.checkpoint !== undefined)
+      writeCheckpoint(options.checkpoint, identity, network, learner, { iteration, curve, average, best })
+    return best
+  }
+  return { curve, validate, best: () => best }
 }
 
 export const train = async (setting: Setting, options: TrainOptions): Promise<Training> => {
@@ -118,66 +191,35 @@ export const train = async (setting: Setting, options: TrainOptions): Promise<Tr
     policyShape(setting.world.space, setting.scenario.remotes.length, options.hidden, options.stepPer),
     random,
   )
-  const validation = validationConstraints(setting.scenario, { count: options.validationCount, grid: true })
-  const oracle = cachedOracle(
-    environment,
-    validation,
-    (hash) => `${options.cacheFolder}/oracle-${hash}.json`,
-    setting.models,
-    options.oracle,
-  ).score
-  const resumed = options.checkpoint === undefined ? undefined : readCheckpoint(options.checkpoint, network)
-  const earlier = resumed ?? startFrom(options.startFrom, network)
-  const average = resumed?.average ?? network.parameters.snapshot().weights
-  const curve: Array<ValidationReport> = [...(resumed?.curve ?? [])]
-  const begin = resumed?.iteration ?? 0
-  const before = curve.at(-1)
-  let iteration = begin
+  const exam = examOf(setting, options, environment)
+  const identity = identityOf(setting, options)
+  const { resumed, memory, average } = beginning(network, options, identity)
+  let iteration = resumed?.iteration ?? 0
   const crew = makeCrew(environment, network, seededRandom(options.seed + 1), lanesOf(setting, options))
   const progress = (ahead = 0) => (iteration + ahead) / options.iterations
   const learner = learnerOf(
     { environment, network, random, progress, collect: crew.collect, learn: crew.learn },
     options,
   )
-  learner.restore?.(earlier?.memory ?? [])
-  const started = performance.now()
-  let best: { readonly report: ValidationReport; readonly weights: Float32Array } | undefined
-  const validate = (done: IterationReport) => {
-    const decoded = network.parameters.withWeights(average, () => decodeAll(network, validation))
-    const score = scoreStrategies(environment, validation, decoded)
-    const report: ValidationReport = {
-      iteration,
-      steps: (before?.steps ?? 0) + environment.steps(),
-      seconds: (before?.seconds ?? 0) + (performance.now() - started) / 1000,
-      score,
-      overOracle: normalised(score, oracle),
-      ...remembered(environment, learner, validation, oracle),
-      ...done,
-    }
-    curve.push(report)
-    if (best === undefined || report.score.reward >= best.report.score.reward) {
-      best = { report, weights: average.slice() }
-    }
-    options.onReport?.(report)
-    if (options.checkpoint !== undefined)
-      writeCheckpoint(options.checkpoint, network, average, learner, iteration, curve)
-  }
+  learner.restore?.(memory)
+  const record = makeRecord({ exam, network, learner, average, resumed, identity }, options)
   try {
-    for (iteration = begin; iteration < options.iterations;) {
+    while (iteration < options.iterations) {
       const done = await learner.iterate()
       iteration++
       // A short memory at first, so that the first weights are soon forgotten.
       network.parameters.averageInto(average, Math.min(options.averaging, iteration / (iteration + 10)))
-      if (iteration % options.validateEvery === 0 || iteration === options.iterations) validate(done)
+      const isDue = iteration % options.validateEvery === 0 || iteration === options.iterations
+      if (isDue) record.validate(iteration, done)
     }
   } finally {
     await crew.close()
   }
   // No iterations: an earlier policy is judged by the present models.
-  if (best === undefined) validate({ loss: 0, rolloutReward: 0, details: {} })
-  const { report, weights } = best ?? missing()
-  network.parameters.restore({ weights })
-  return { environment, network, best: report, curve, validation, oracle }
+  const best = record.best() ?? record.validate(iteration, { loss: 0, rolloutReward: 0, details: {} })
+  network.parameters.restore({ weights: best.weights })
+  const { constraints: validation, oracle } = exam
+  return { environment, network, best: best.report, curve: record.curve, validation, oracle }
 }
 
 const lanesOf = (
@@ -186,8 +228,4 @@ const lanesOf = (
 ): ReadonlyArray<Lane> => {
   const threads = Math.max(workers - 1, lanes.length > 0 ? 1 : 0)
   return [...Array.from({ length: threads }, () => threadLane({ scenario, kind, hidden, stepPer })), ...lanes]
-}
-
-const missing = (): never => {
-  throw new RangeError("a training validates at least once")
 }

@@ -72,5 +72,35 @@ describe("training", () => {
     expect(resumed.curve.at(-1)?.details["buckets"]).toBeGreaterThan(
       0.5 * (begun.curve.at(-1)?.details["buckets"] ?? 0),
     )
+    // Of the ten iterations that were added, some only correct: fewer roll-outs, and nothing that is remembered counts again.
+    const added = (resumed.curve.at(-1)?.steps ?? 0) - (begun.curve.at(-1)?.steps ?? 0)
+    expect(added).toBeLessThanOrEqual(10 * small.stepsPerIteration)
+    expect(added).toBeGreaterThan(0)
+  })
+
+  it("that is finished gives its best validation and its weights again", async () => {
+    const options = { ...small, iterations: 20, validateEvery: 2, checkpoint: join(folder, "finished.bin") }
+    const first = await train(setting, options)
+    const again = await train(setting, options)
+    expect(again.best).toEqual(first.best)
+    expect(again.curve).toEqual(first.curve)
+    expect(again.network.parameters.copy()).toEqual(first.network.parameters.copy())
+    expect(existsSync(`${options.checkpoint}.new`)).toBe(false)
+  })
+
+  it("refuses a checkpoint of other models, another SLO or other settings, and says what to do", async () => {
+    const checkpoint = join(folder, "another.bin")
+    const options = { ...small, iterations: 2, validateEvery: 2, checkpoint }
+    await train(setting, options)
+    const refused = (other: Setting, changed: Partial<TrainOptions>, what: RegExp) =>
+      expect(train(other, { ...options, ...changed })).rejects.toThrow(what)
+    await refused({ ...setting, models: "newer" }, {}, /accuracy model.*remove it.*--from/)
+    await refused(setting, { kind: "accuracy" }, /latency SLO, not accuracy/)
+    await refused(setting, { supreme: { safety: 0.02 } }, /other scenario or settings/)
+    await refused(setting, { hidden: 16 }, /its network has \d+ weights/)
+    // Its weights and memory may still be the start of another training.
+    const from = { ...options, checkpoint: join(folder, "from.bin"), startFrom: checkpoint, iterations: 0 }
+    const started = await train({ ...setting, models: "newer" }, from)
+    expect(started.best.score).toEqual((await train(setting, options)).best.score)
   })
 })
