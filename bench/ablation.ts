@@ -3,6 +3,10 @@ import { type BenchModule, type BenchOptions, type BenchResult } from "./Bench.t
 import { trainingFlags } from "./Flags.ts"
 import { compare, type Contestant, trainingNotes } from "./PolicyCurves.ts"
 
+/**
+ * Without sharing nothing is relabelled but the SLO (see `makeMemory` in policies/Supreme.ts) and nothing is pruned, since both
+ * take for granted that a more relaxed constraint is served from a stricter bucket.
+ */
 const contestants: ReadonlyArray<Contestant> = [
   { name: "SUPREME", algorithm: "supreme" },
   { name: "no sharing", algorithm: "supreme", supreme: { replay: { share: false, prune: false } } },

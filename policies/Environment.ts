@@ -72,7 +72,7 @@ export interface Environment {
   /** The same as `step`, but not counted: for validation. */
   readonly peek: (constraint: Constraint, genome: Genome) => Result
   /** An outcome with its reward under a constraint. */
-  readonly judge: (constraint: Constraint, outcome: Outcome) => Result
+  readonly rewarded: (constraint: Constraint, outcome: Outcome) => Result
   /** What an outcome earns under any SLO that it meets. */
   readonly rewardOf: (outcome: Outcome) => number
   /** Devices of present slots: what a mutation may use. */
@@ -86,6 +86,8 @@ export interface Environment {
     genome: Genome,
     outcome: Outcome,
   ) => { readonly constraint: Constraint; readonly genome: Genome }
+  /** The same in its SLO alone: every remote that was there counts as needed. */
+  readonly relabelSlo: (constraint: Constraint, outcome: Outcome) => Constraint
   /** Largest and smallest submodel, everything local: the two bootstrap trajectories. */
   readonly bootstrap: ReadonlyArray<Genome>
 }
@@ -135,16 +137,18 @@ const drawer = (scenario: Scenario) => {
     }
 }
 
+/** Ease of the strictest SLO that an outcome meets. */
+const easeReached = (scenario: Scenario, kind: SloKind, { latencyMs, accuracy }: Outcome): number => {
+  const position = positionOf(sloRange(scenario, kind), kind === "latency" ? latencyMs : accuracy)
+  return kind === "latency" ? position : 1 - position
+}
+
 const relabeller =
   (world: World, scenario: Scenario, kind: SloKind) =>
   (constraint: Constraint, genome: Genome, outcome: Outcome) => {
     const used = devicesUsed(world.space, genome)
     const relabelled = new Float64Array(constraint.length).fill(absent)
-    const position = positionOf(
-      sloRange(scenario, kind),
-      kind === "latency" ? outcome.latencyMs : outcome.accuracy,
-    )
-    relabelled[0] = kind === "latency" ? position : 1 - position
+    relabelled[0] = easeReached(scenario, kind, outcome)
     const slotOfSlot = [localDevice]
     const filled = new Map<string, number>()
     for (let slot = 0; slot < scenario.remotes.length; slot++) {
@@ -169,14 +173,14 @@ export const makeEnvironment = (world: World, scenario: Scenario, kind: SloKind)
       ? latencySloReward(...accuracyRange(world.space, world.accuracy))
       : accuracySloReward(world.latency.at(alone)(largest))
   let steps = 0
-  const judge = (constraint: Constraint, { latencyMs, accuracy }: Outcome): Result => {
+  const rewarded = (constraint: Constraint, { latencyMs, accuracy }: Outcome): Result => {
     const outcome = { latencyMs, accuracy }
     return { ...outcome, reward: reward(scale, sloAtEase(scenario, kind, constraint[0] ?? 0), outcome) }
   }
   const peek = (constraint: Constraint, genome: Genome): Result => {
     const placed = toDevices(world, genome, devicesOfSlots(constraint, scenario.remotes.length))
     const latencyMs = world.latency.at(conditionOf(scenario, constraint))(placed)
-    return judge(constraint, { latencyMs, accuracy: world.accuracy.accuracy(placed) })
+    return rewarded(constraint, { latencyMs, accuracy: world.accuracy.accuracy(placed) })
   }
   const draw = drawer(scenario)(kind)
   return {
@@ -191,7 +195,7 @@ export const makeEnvironment = (world: World, scenario: Scenario, kind: SloKind)
       return peek(constraint, genome)
     },
     peek,
-    judge,
+    rewarded,
     steps: () => steps,
     count: (more) => {
       steps += more
@@ -199,6 +203,7 @@ export const makeEnvironment = (world: World, scenario: Scenario, kind: SloKind)
     rewardOf: (outcome) => earned(scale, kind, outcome),
     usable: (constraint) => usableSlots(constraint, scenario.remotes.length),
     relabel: relabeller(world, scenario, kind),
+    relabelSlo: (constraint, outcome) => constraint.with(0, easeReached(scenario, kind, outcome)),
     bootstrap: [largest, smallest].map((g) => canonicalize(world.space, g)),
   }
 }

@@ -53,10 +53,8 @@ export const gcsl = (context: LearnerContext, options: Partial<GcslSettings> = {
 
   /** Hindsight: whatever was reached is what should have been asked for. */
   const relabel = (constraint: Constraint, genome: Genome, result: Outcome) => {
-    const reached = environment.relabel(constraint, genome, result).constraint
-    const asked = constraint.slice()
-    asked[0] = reached[0] ?? 0
-    if (settings.outside || asked[0] <= 1) keep({ constraint: asked, genome })
+    const asked = environment.relabelSlo(constraint, result)
+    if (settings.outside || (asked[0] ?? 0) <= 1) keep({ constraint: asked, genome })
   }
 
   const alone = new Float64Array(environment.dimensions).fill(absent)

@@ -87,7 +87,7 @@ export const ppo = (context: LearnerContext, options: Partial<PpoSettings> = {})
     const { chosen } = await collect({ choose, epsilon: 0, mutate: [] })
     environment.count(chosen.length)
     const done = chosen.map((t): RolledOut => ({ ...t, logLikelihood: [], advantage: [] }))
-    judge(done, network.forward(batchOf(done)))
+    noteAdvantages(done, network.forward(batchOf(done)))
     return done
   }
 
@@ -123,7 +123,7 @@ const batchOf = (some: ReadonlyArray<RolledOut>): Batch => ({
 const clampRatio = (ratio: number, clip: number) => Math.min(1 + clip, Math.max(1 - clip, ratio))
 
 /** Notes likelihoods and normalised advantages under the network that rolled out. Rows of a genome come step by step. */
-const judge = (done: ReadonlyArray<RolledOut>, forward: Forward): void => {
+const noteAdvantages = (done: ReadonlyArray<RolledOut>, forward: Forward): void => {
   let [rows, sum, squares] = [0, 0, 0]
   for (let r = 0; r < forward.rows; r++) {
     const trajectory = done[forward.genomeOf[r] ?? -1]

@@ -27,6 +27,7 @@ export interface ReplaySettings {
    * examples (`SupremeSettings.safety`) is about a step: a coarser grid rounds it up to a step that costs much more.
    */
   readonly sloPoints: number
+  /** Serve a constraint from stricter buckets; else from its own alone, and then only SLOs are relabelled. */
   readonly share: boolean
   readonly prune: boolean
   /**

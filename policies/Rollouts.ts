@@ -104,7 +104,7 @@ export const collected = (
   const tried = (job: number, at: number, constraint: Constraint): Tried => {
     const [genome, outcome] = [results[job]?.genomes[at], results[job]?.outcomes[at]]
     if (genome === undefined || outcome === undefined) throw new RangeError("a result per constraint")
-    return { constraint, genome, ...environment.judge(constraint, outcome) }
+    return { constraint, genome, ...environment.rewarded(constraint, outcome) }
   }
   return {
     chosen: jobs.flatMap((job, j) => job.choose.map((c, i) => tried(j, i, c))),

@@ -121,4 +121,16 @@ describe("environment", () => {
     }
     expect(environment.steps()).toBe(400)
   })
+
+  it("relabels the SLO alone where unused remotes must stay, to the same SLO", () => {
+    const environment = makeEnvironment(tinyWorld, scenario, "latency")
+    const [, smallest = new Uint8Array()] = environment.bootstrap
+    const constraint = environment.draw(seededRandom(3), { grid: true, presence: 1 })
+    const result = environment.step(constraint, smallest)
+    const kept = environment.relabelSlo(constraint, result)
+    expect(kept.slice(1)).toEqual(constraint.slice(1))
+    const bare = environment.relabel(constraint, smallest, result).constraint
+    expect(kept[0]).toBe(bare[0])
+    expect(new Set(bare.slice(1))).toEqual(new Set([absent]))
+  })
 })

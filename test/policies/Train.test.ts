@@ -40,12 +40,16 @@ describe("training", () => {
       expect(scores(first)).toEqual(scores(second))
       const { stepsPerIteration } = small
       // SUPREME explores in three of the four iterations; in the last it only rolls out, to correct itself.
+      // In the two that correct it also runs what the buffer would have answered, where that has an answer.
+      const rollouts = stepsPerIteration / 4
       const steps = {
-        supreme: 2 + 3 * stepsPerIteration + stepsPerIteration / 4,
+        supreme: 2 + 3 * stepsPerIteration + rollouts,
         gcsl: 2 + 4 * stepsPerIteration,
         ppo: 4 * stepsPerIteration,
       }
-      expect(first.curve.at(-1)?.steps).toBe(steps[algorithm])
+      const answers = (first.curve.at(-1)?.steps ?? 0) - steps[algorithm]
+      expect(answers).toBeGreaterThanOrEqual(algorithm === "supreme" ? rollouts : 0)
+      expect(answers).toBeLessThanOrEqual(algorithm === "supreme" ? 2 * rollouts : 0)
     },
   )
 
@@ -74,7 +78,7 @@ describe("training", () => {
     )
     // Of the ten iterations that were added, some only correct: fewer roll-outs, and nothing that is remembered counts again.
     const added = (resumed.curve.at(-1)?.steps ?? 0) - (begun.curve.at(-1)?.steps ?? 0)
-    expect(added).toBeLessThanOrEqual(10 * small.stepsPerIteration)
+    expect(added).toBeLessThanOrEqual(10 * 1.25 * small.stepsPerIteration)
     expect(added).toBeGreaterThan(0)
   })
 
