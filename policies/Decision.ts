@@ -21,7 +21,10 @@ export interface Proposer {
   readonly propose: (condition: Condition, slo: Slo) => Promise<ReadonlyArray<Genome>>
 }
 
-/** policy: taken as proposed; repair: found by local search from the proposal; search: no policy took part. */
+/**
+ * policy: taken as proposed; repair: found by local search from a proposal; search: found by search from a hint or from nothing,
+ * a hint itself, or the best that there is where a proposal could not be repaired.
+ */
 export type DecisionSource = "policy" | "repair" | "search"
 
 export interface Decision {
@@ -56,7 +59,9 @@ export interface Decider {
   ) => Promise<Decision>
 }
 
-/** Share of the budget that may go into polishing a proposal that already meets its SLO. */
+/** Share of the budget for checking and repairing proposals; what is left of it is there for a search if that fails. */
+const repairShare = 0.5
+/** Share of that for polishing a proposal that already meets its SLO: an eighth of the budget. */
 const polishShare = 0.25
 
 const finish = (
@@ -81,22 +86,27 @@ const finish = (
   }
 }
 
-/** A proposal stands if it meets the SLO and local search finds no better neighbour in its share of the budget. */
+/** A proposal stands if it meets the SLO, no hint is better and local search finds nothing better in its share of the budget. */
 const checkAndRepair = (
   judged: Judge,
   proposals: ReadonlyArray<Genome>,
+  hints: ReadonlyArray<Genome>,
   budget: Required<Budget>,
   random: Random,
 ) => {
   const best = keepBest(6)
-  for (const genome of proposals) best.offer({ genome, score: judged.score(genome) })
-  const proposed = best.kept[0]
-  if (proposed === undefined) return undefined
-  const met = proposed.score > 0
+  // Proposals first: a hint that says the same does not take their place.
+  for (const genome of proposals) best.offer({ genome, score: judged.score(genome), began: "proposal" })
+  for (const genome of hints) best.offer({ genome, score: judged.score(genome), began: "hint" })
+  const given = best.kept[0]
+  if (given === undefined) return undefined
+  const met = given.score > 0
   const share = met ? polishShare : 1
   const limits = { milliseconds: budget.milliseconds * share, evaluations: budget.evaluations * share }
   const improved = improve(judged, best.kept, limits, random)
-  return { best: improved, repaired: improved.score > proposed.score, met: improved.score > 0 }
+  const found: DecisionSource = improved.score > given.score ? "repair" : "policy"
+  const source: DecisionSource = improved.began === "hint" ? "search" : found
+  return { best: improved, source, met: improved.score > 0 }
 }
 
 export const makeDecider = (world: World, policies: ReadonlyArray<Proposer> = []): Decider => ({
@@ -115,16 +125,10 @@ export const makeDecider = (world: World, policies: ReadonlyArray<Proposer> = []
     const policy = policies.find((p) => p.fits(condition, slo))
     if (policy !== undefined) {
       const proposals = await policy.propose(condition, slo)
-      const checked = checkAndRepair(judged, [...proposals, ...hints], left(0.5), random)
+      const checked = checkAndRepair(judged, proposals, hints, left(repairShare), random)
       if (checked?.met === true) {
-        return finish(
-          world,
-          judged,
-          checked.best,
-          checked.repaired ? "repair" : "policy",
-          policy.name,
-          startedMs,
-        )
+        const { best, source } = checked
+        return finish(world, judged, best, source, source === "search" ? undefined : policy.name, startedMs)
       }
       if (checked !== undefined) hints.push(checked.best.genome)
     }

@@ -197,7 +197,7 @@ export const improve = (
     const parent = elite.kept[Math.floor(random.next() ** 2 * elite.kept.length)]
     if (parent === undefined) break
     const genome = mutate(judge.space, parent.genome, judge.usable, random, 1 + below(random, 3))
-    elite.offer({ genome, score: judge.score(genome) })
+    elite.offer({ genome, score: judge.score(genome), began: parent.began })
   }
   const best = elite.kept[0]
   if (best === undefined) throw new RangeError("improve needs at least one start")

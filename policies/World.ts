@@ -56,4 +56,6 @@ export const judge = (world: World, condition: Condition, slo: Slo): Judge => {
 export interface Candidate {
   readonly genome: Genome
   readonly score: number
+  /** What it began as before local search changed it; undefined where nobody asks. */
+  readonly began?: "proposal" | "hint" | undefined
 }

@@ -99,4 +99,18 @@ describe("decision", () => {
     const ids = condition.devices.map((d) => d.id)
     expect(encodeStrategy(tinySpace, hinted.strategy, ids)).toHaveLength(tinySpace.length)
   })
+
+  it("does not say that a policy found what it was given as a hint", async () => {
+    const condition = tinyCondition(2, "fast", 300, 1)
+    const slo = { kind: "latency", latencyMs: 40 } as const
+    const good = await makeDecider(tinyWorld).decide(condition, slo, patience, counted)
+    const decider = makeDecider(tinyWorld, [proposer(localGenome(tinySpace, minSubmodel(tinySpec)))])
+    const hinted = await decider.decide(condition, slo, patience, {
+      hints: [good.strategy],
+      maxEvaluations: 50,
+    })
+    expect(hinted.predictedAccuracy).toBeGreaterThanOrEqual(good.predictedAccuracy)
+    expect(hinted.source).toBe("search")
+    expect(hinted.policy).toBeUndefined()
+  })
 })
