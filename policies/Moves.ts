@@ -4,7 +4,7 @@
  * changes of placement nearly always cost a transfer (the paper's locality heuristic).
  */
 import { grids } from "../supernet/Partition.ts"
-import { below, type Random } from "../supernet/Random.ts"
+import { below, type Random, shuffled } from "../supernet/Random.ts"
 import { bitsChoices, localDevice } from "../supernet/Strategy.ts"
 import {
   bitsGene,
@@ -127,7 +127,7 @@ const moveSpan: Move = (space, genome, usable, random) => {
 const cutSpan: Move = (space, genome, usable, random) => {
   const [first, last] = span(space, random)
   const grid = 1 + below(random, grids.length - 1)
-  const order = [...usable].sort(() => random.next() - 0.5)
+  const order = shuffled(random, usable)
   placeSpan(
     space,
     genome,

@@ -1,7 +1,8 @@
 /**
  * The dense kernels that train the policy network, as functions over one WebAssembly memory, and that memory's allocator.
  * Pointers are bytes, sizes are elements. `assembly/` says what each computes. Built once by AssemblyScript (about 3 s)
- * into `.cache/`, under the hash of the source. None checks its arguments: `PolicyMath.ts` is the guard.
+ * into `.cache/`, under the hash of the source. None checks its arguments: the callers (`PolicyNetwork.ts`, `ConstraintEncoder.ts`,
+ * `PolicyParameters.ts`) pass only what they allocated.
  */
 import { createHash } from "node:crypto"
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs"

@@ -1,6 +1,7 @@
 /**
- * Dense products on row-major float32 matrices, blocked 4 rows x 8 columns with a packed panel: with fused multiply-adds (relaxed SIMD:
- * Node 22 has it).
+ * Dense products on row-major float32 matrices, blocked 4 rows x 8 columns with a packed panel: with relaxed SIMD's
+ * multiply-add, which Node 22 has. The same bits on one kind of machine, whoever computes; one that has no fused
+ * multiply-add rounds once more, so another machine's last bits may differ.
  * Rows and inner sizes are multiples of 4, columns of 8; `scratch` is said with each function.
  */
 
