@@ -1,6 +1,6 @@
 /**
  * How long a decision takes and how good it is (figure 18): the shipped policy alone, with check and repair, and
- * evolutionary search (once-for-all's settings) until it has found something as good, on the same conditions in one run.
+ * evolutionary search (once-for-all's settings) until it has found something as good as either, on the same conditions in one run.
  */
 import { join } from "node:path"
 import { Effect } from "effect"
@@ -83,7 +83,7 @@ const decideAll = async (
   return { policyMs, decideMs, alone, repaired, evaluations, sources }
 }
 
-/** Time until evolution has what the decision has, on a few conditions; censored at the limit. */
+/** Time until evolution has what `goal` has, on a few conditions; censored at the limit. */
 const evolutionTimes = (
   environment: Environment,
   constraints: ReadonlyArray<Constraint>,
@@ -97,8 +97,9 @@ const evolutionTimes = (
     const judged = judge(world, condition, sloAtEase(scenario, kind, constraint[0] ?? 0))
     const fitted = fitCondition(scenario, condition, judged.slo)
     const placed = toDevices(world, goal[i] ?? new Uint8Array(world.space.length), fitted?.deviceOfSlot ?? [])
-    // As good: within half a percent of what is left free, accuracy or latency.
-    const goodEnough = judged.score(placed) * 0.995
+    // As good: within half a percent of what is left free, accuracy or latency, or of the miss.
+    const wanted = judged.score(placed)
+    const goodEnough = wanted - 0.005 * Math.abs(wanted)
     const start = performance.now()
     const found = evolve(judged, random, { milliseconds: evolutionLimitMs }, goodEnough)
     return {
@@ -118,12 +119,17 @@ const share = (score: Score, oracle: Score) => ({
 const figure18 = (
   policyMs: ReadonlyArray<number>,
   decideMs: ReadonlyArray<number>,
-  evolutionMs: ReadonlyArray<number>,
+  { alone, repaired }: Evolved,
 ) => {
-  const methods = { policy: policyMs, "policy, check, repair": decideMs, "evolutionary search": evolutionMs }
+  const methods = {
+    policy: policyMs,
+    "evolution, as good": alone.map((e) => e.ms),
+    "policy, check, repair": decideMs,
+    "evolution, as good as that": repaired.map((e) => e.ms),
+  }
   const labels = {
     title: "Figure 18: time for a decision",
-    subtitle: "measured on one core; evolutionary search until it is as good as the repaired decision",
+    subtitle: "measured on one core; evolutionary search until it is as good as the method on its left",
     x: "",
     y: "ms (log)",
   }
@@ -140,6 +146,46 @@ const figure18 = (
     ),
   )
 }
+
+/** What evolution took for what the policy reaches alone, and for what the decision reaches, beside their own times, ms. */
+interface Evolved {
+  readonly alone: ReturnType<typeof evolutionTimes>
+  readonly repaired: ReturnType<typeof evolutionTimes>
+  readonly policyMs: number
+  readonly decideMs: number
+}
+
+/** On `count` of the conditions, evenly spread. */
+const evolved = (
+  environment: Environment,
+  constraints: ReadonlyArray<Constraint>,
+  done: Awaited<ReturnType<typeof decideAll>>,
+  count: number,
+  seed: number,
+): Evolved => {
+  const every = Math.ceil(constraints.length / count)
+  const some = <A>(all: ReadonlyArray<A>) => all.filter((_, i) => i % every === 0)
+  const times = (goals: ReadonlyArray<Genome>) =>
+    evolutionTimes(environment, some(constraints), some(goals), seed)
+  return {
+    alone: times(done.alone),
+    repaired: times(done.repaired),
+    policyMs: mean(some(done.policyMs)),
+    decideMs: mean(some(done.decideMs)),
+  }
+}
+
+const evolutionRow = (conditions: string, times: ReturnType<typeof evolutionTimes>): Row => ({
+  conditions,
+  evolution_p50_ms: median(times.map((e) => e.ms)),
+  evolution_p90_ms: quantile(
+    times.map((e) => e.ms),
+    0.9,
+  ),
+  evolution_reached: mean(times.map((e) => (e.reached ? 1 : 0))),
+})
+
+const ratio = (times: ReturnType<typeof evolutionTimes>, ms: number) => mean(times.map((e) => e.ms)) / ms
 
 const run = async (options: BenchOptions): Promise<BenchResult> => {
   const name = options.arguments.get("scenario") ?? "swarm"
@@ -162,8 +208,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
   const rows: Array<Row> = []
   const times: { policy: Array<number>; decide: Array<number> } = { policy: [], decide: [] }
   const compliances: Array<number> = []
-  let evolution: ReturnType<typeof evolutionTimes> = []
-  let decidedMs = 0
+  let evolution: Evolved | undefined
   for (const [title, constraints] of Object.entries(sets)) {
     const cache = (hash: string) => join(projectRoot, ".cache", "policies", `oracle-${hash}.json`)
     const oracle = cachedOracle(environment, constraints, cache, setting.models, oracleOptions).score
@@ -187,43 +232,36 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
       evaluations_p50: median(done.evaluations),
       as_proposed: (done.sources.get("policy") ?? 0) / count,
     })
-    if (evolution.length === 0) {
-      const some = constraints.flatMap((c, i) =>
-        i % Math.ceil(count / (options.quick ? 3 : 8)) === 0 ? [i] : [],
-      )
-      const goals = some.map((i) => done.repaired[i] ?? new Uint8Array())
-      decidedMs = mean(some.map((i) => done.policyMs[i] ?? 0))
-      evolution = evolutionTimes(
-        environment,
-        some.map((i) => constraints[i] ?? new Float64Array()),
-        goals,
-        options.seed,
-      )
-    }
+    evolution ??= evolved(environment, constraints, done, options.quick ? 3 : 8, options.seed)
   }
-  const evolutionMs = evolution.map((e) => e.ms)
-  rows.push({
-    conditions: "evolution to the same quality",
-    policy_p50_ms: median(evolutionMs),
-    repaired_p50_ms: quantile(evolutionMs, 0.9),
-    policy_compliance: mean(evolution.map((e) => (e.reached ? 1 : 0))),
-  })
+  if (evolution === undefined) throw new RangeError("no conditions")
+  rows.push(
+    evolutionRow("evolution to the policy's quality", evolution.alone),
+    evolutionRow("evolution to the repaired decision's quality", evolution.repaired),
+  )
   return {
     kind: "both",
     rows,
     ...(options.quick
       ? {}
-      : { figures: new Map([["paper-18.svg", figure18(times.policy, times.decide, evolutionMs)]]) }),
+      : { figures: new Map([["paper-18.svg", figure18(times.policy, times.decide, evolution)]]) }),
     checks: [
       { name: "p50_ms", value: median(times.policy), op: "<=", bound: 2 },
       { name: "repaired_p50_ms", value: median(times.decide), op: "<=", bound: 10 },
-      { name: "evolution_ratio", value: mean(evolutionMs) / decidedMs, op: ">=", bound: 500 },
+      { name: "evolution_ratio", value: ratio(evolution.alone, evolution.policyMs), op: ">=", bound: 500 },
+      {
+        name: "evolution_over_repaired_decision",
+        value: ratio(evolution.repaired, evolution.decideMs),
+        op: ">=",
+        bound: 10,
+      },
       { name: "repaired_compliance_over_oracle", value: Math.min(...compliances), op: ">=", bound: 0.99 },
     ],
     notes: [
       `${policy.manifest.name} ${policy.manifest.version} (LSTM of ${policy.manifest.hidden}) on supernet ${policy.manifest.supernet.name} ${policy.manifest.supernet.version}; accuracy: ${setting.accuracyName}.`,
       `Times of single runs on one core, after a warm-up. Quality by the models. Repair has ${budgetMs} ms in all, policy included.`,
-      `Evolution: last row gives its median, its 90th percentile and the share of conditions where it got there within ${evolutionLimitMs / 1000} s (the ratio counts the others as ${evolutionLimitMs / 1000} s).`,
+      `Evolution: the last rows give its median, its 90th percentile and the share of conditions where it got there within ${evolutionLimitMs / 1000} s (the ratios count the others as ${evolutionLimitMs / 1000} s).`,
+      "evolution_ratio: until it is as good as the policy alone, over the policy's own time; evolution_over_repaired_decision: as good as the repaired decision, over that decision's time. Means over the same conditions.",
     ],
   }
 }
