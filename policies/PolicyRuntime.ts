@@ -1,12 +1,14 @@
 /**
- * A trained policy at run time: one ONNX session that decodes strategies for the device's planner. A few variants of the
- * same constraint (the SLO a little stricter) are decoded in one batch: the planner's latency model picks among them.
+ * A trained policy at run time: it decodes strategies for the device's planner. A few variants of the same constraint (the SLO a
+ * little stricter) are decoded together: the planner's latency model picks among them.
  */
+import { seededRandom } from "../supernet/Random.ts"
 import { createSession, floatTensor, output, type Session } from "../supernet/onnx/Runtime.ts"
 import type { Condition, Slo, SloKind } from "./Condition.ts"
 import type { Proposer } from "./Decision.ts"
-import { devicesOfSlots, toDevices } from "./Environment.ts"
+import { toDevices } from "./Environment.ts"
 import { blockGene, canonicalize, type Genome, genesPerBlock, type Space } from "./Genome.ts"
+import { policyFrom } from "./PolicyImport.ts"
 import { policyShape, type PolicyShape, presence, writeFeatures } from "./PolicyShape.ts"
 import { type Constraint, fitCondition, type Scenario } from "./Scenario.ts"
 import type { World } from "./World.ts"
@@ -38,7 +40,15 @@ const longs = (data: unknown): BigInt64Array => {
   throw new TypeError("the policy's outputs are not int64")
 }
 
+/** Rejects where the model's weights are not those of the shape. */
 export const loadPolicy = async (model: Uint8Array, shape: PolicyShape): Promise<PolicyRuntime> => {
+  const network = await policyFrom(model, shape)
+  const random = seededRandom(0)
+  return { shape, decode: async (constraints) => network.choose(constraints, { greedy: true, random }) }
+}
+
+/** The same by ONNX Runtime: what the artifact means to everyone else, and the reference in tests. */
+export const loadOnnxPolicy = async (model: Uint8Array, shape: PolicyShape): Promise<PolicyRuntime> => {
   const session: Session = await createSession(model)
   return {
     shape,
@@ -91,6 +101,3 @@ export const policyProposer = (runtime: PolicyRuntime, world: World, identity: P
 /** The shape that a policy for this scenario and supernet must have. */
 export const shapeFor = (scenario: Scenario, space: Space, hidden: number): PolicyShape =>
   policyShape(space, scenario.remotes.length, hidden)
-
-/** Slots of a constraint as device indices, for callers that hold constraints instead of conditions. */
-export const slotDevices = devicesOfSlots

@@ -1,11 +1,12 @@
 /**
- * The dense kernels that train the policy network, as functions over one WebAssembly memory, and that memory's allocator.
- * Pointers are bytes, sizes are elements. `assembly/` says what each computes. Built once by AssemblyScript (about 3 s)
- * into `.cache/`, under the hash of the source. None checks its arguments: the callers (`PolicyNetwork.ts`, `ConstraintEncoder.ts`,
- * `PolicyParameters.ts`) pass only what they allocated.
+ * The dense kernels that train the policy network and decode it, as functions over one WebAssembly memory, and that memory's
+ * allocator. Pointers are bytes, sizes are elements. `assembly/` says what each computes. What they compile to lies beside this file,
+ * so that a device compiles nothing; while the sources are being changed, AssemblyScript builds them anew (about 3 s) into
+ * `.cache/`. None checks its arguments: the callers (`PolicyNetwork.ts`, `ConstraintEncoder.ts`, `PolicyParameters.ts`) pass only
+ * what they allocated.
  */
 import { createHash } from "node:crypto"
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 
@@ -111,8 +112,36 @@ const files = ["Products", "Lstm", "Rows"]
 const flags =
   "--importMemory --noExportMemory --noAssert -O3 --runtime stub --enable simd,relaxed-simd --use abort="
 
-const compile = async (sources: ReadonlyMap<string, string>): Promise<Uint8Array> => {
-  const { default: asc } = await import("assemblyscript/asc")
+/** What is used of the compiler. */
+interface Compiler {
+  readonly main: (
+    options: ReadonlyArray<string>,
+    host: {
+      readonly readFile: (name: string) => string | null
+      readonly writeFile: (name: string, contents: string | Uint8Array) => void
+      readonly listFiles: () => ReadonlyArray<string>
+    },
+  ) => Promise<{ readonly error: Error | null }>
+}
+
+type Sources = ReadonlyMap<string, string>
+
+/** The kernels' sources, and the name of the file that they are built into: with their hash. */
+export const kernelSources = (): { readonly sources: Sources; readonly name: string } => {
+  const sources = new Map(
+    files.map((n) => [`${n}.ts`, readFileSync(join(here, "assembly", `${n}.ts`), "utf8")]),
+  )
+  sources.set("index.ts", files.map((n) => `export * from "./${n}"`).join("\n"))
+  const hash = createHash("sha256")
+    .update(JSON.stringify([...sources, flags]))
+    .digest("hex")
+  return { sources, name: `policy-kernels-${hash.slice(0, 16)}.wasm` }
+}
+
+export const compileKernels = async (sources: Sources): Promise<Uint8Array> => {
+  // A name that the type checker does not follow: the compiler's declarations would take the place of Node's `console`.
+  const compiler: string = "assemblyscript/asc"
+  const { default: asc } = (await import(compiler)) as { readonly default: Compiler }
   let binary: Uint8Array | undefined
   const { error } = await asc.main(["index.ts", "-o", "policy.wasm", ...flags.split(" ")], {
     readFile: (name) => sources.get(name) ?? null,
@@ -126,25 +155,17 @@ const compile = async (sources: ReadonlyMap<string, string>): Promise<Uint8Array
 }
 
 const compiled = async (): Promise<Uint8Array> => {
-  const sources = new Map(
-    files.map((n) => [`${n}.ts`, readFileSync(join(here, "assembly", `${n}.ts`), "utf8")]),
-  )
-  sources.set("index.ts", files.map((n) => `export * from "./${n}"`).join("\n"))
-  const hash = createHash("sha256")
-    .update(JSON.stringify([...sources, flags]))
-    .digest("hex")
-  const file = join(cacheFolder, `policy-kernels-${hash.slice(0, 16)}.wasm`)
-  try {
-    return readFileSync(file)
-  } catch {
-    const binary = await compile(sources)
-    mkdirSync(cacheFolder, { recursive: true })
-    // Written aside and renamed: another process may be building the same file.
-    const partial = `${file}.${process.pid}`
-    writeFileSync(partial, binary)
-    renameSync(partial, file)
-    return binary
-  }
+  const { sources, name } = kernelSources()
+  const known = [here, cacheFolder].map((folder) => join(folder, name)).find((file) => existsSync(file))
+  if (known !== undefined) return readFileSync(known)
+  const binary = await compileKernels(sources)
+  mkdirSync(cacheFolder, { recursive: true })
+  // Written aside and renamed: another process may be building the same file.
+  const file = join(cacheFolder, name)
+  const partial = `${file}.${process.pid}`
+  writeFileSync(partial, binary)
+  renameSync(partial, file)
+  return binary
 }
 
 const pageBytes = 65_536

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest"
 import { canonicalize } from "../../policies/Genome.ts"
 import { PolicyNetwork } from "../../policies/PolicyNetwork.ts"
 import { policyModel } from "../../policies/PolicyOnnx.ts"
-import { loadPolicy } from "../../policies/PolicyRuntime.ts"
+import { loadOnnxPolicy, loadPolicy } from "../../policies/PolicyRuntime.ts"
 import { policyShape, type StepUnit, stepUnits } from "../../policies/PolicyShape.ts"
 import { absent } from "../../policies/Scenario.ts"
 import { decodeHalf, encodeHalf } from "../../supernet/Float16.ts"
@@ -47,7 +47,7 @@ const network = async (hidden: number, stepPer: StepUnit) => {
 describe.each(stepUnits)("policy as ONNX with a step per %s", (stepPer) => {
   it("chooses what the trainer's own decoder chooses, for any subset of the devices", async () => {
     const trained = await network(64, stepPer)
-    const runtime = await loadPolicy(policyModel(trained), trained.shape)
+    const runtime = await loadOnnxPolicy(policyModel(trained), trained.shape)
     const ours = trained.choose(constraints, { greedy: true, random })
     const theirs = await runtime.decode(constraints)
     for (const [i, genome] of theirs.entries()) {
@@ -55,9 +55,29 @@ describe.each(stepUnits)("policy as ONNX with a step per %s", (stepPer) => {
     }
   })
 
+  it("is read back into a network that chooses the same, one constraint at a time or many", async () => {
+    const trained = await network(64, stepPer)
+    // The shape says nothing of the steps: the model does.
+    const device = await loadPolicy(policyModel(trained), policyShape(tinySpace, 4, 64))
+    const ours = trained.choose(constraints, { greedy: true, random })
+    expect(await device.decode(constraints)).toEqual(ours)
+    for (const [i, c] of constraints.slice(0, 8).entries())
+      expect(await device.decode([c])).toEqual([ours[i]])
+  })
+
+  it("is refused where it is of another shape", async () => {
+    const model = policyModel(await network(32, stepPer))
+    await expect(loadPolicy(model, policyShape(tinySpace, 4, 64))).rejects.toThrow(
+      /weights 'features_w16'|scenario and supernet need/,
+    )
+    await expect(loadPolicy(model, policyShape(tinySpace, 3, 32))).rejects.toThrow(
+      /scenario and supernet need/,
+    )
+  })
+
   it("never chooses an absent device", async () => {
     const trained = await network(32, stepPer)
-    const runtime = await loadPolicy(policyModel(trained), trained.shape)
+    const runtime = await loadOnnxPolicy(policyModel(trained), trained.shape)
     const alone = new Float64Array(9).fill(absent).with(0, 0.5)
     const [genome] = await runtime.decode([alone])
     expect(genome).toBeDefined()

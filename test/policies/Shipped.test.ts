@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest"
 import { makeEnvironment } from "../../policies/Environment.ts"
 import { canonicalize, decodeGenome } from "../../policies/Genome.ts"
 import { policyProblems, readPolicy } from "../../policies/PolicyArtifact.ts"
-import { loadPolicy, shapeFor } from "../../policies/PolicyRuntime.ts"
+import { loadOnnxPolicy, loadPolicy, shapeFor } from "../../policies/PolicyRuntime.ts"
 import { loadSetting } from "../../policies/Setting.ts"
 import { scoreStrategies, validationConstraints } from "../../policies/Validation.ts"
 import { strategyProblems } from "../../supernet/Strategy.ts"
@@ -33,14 +33,16 @@ describe("shipped policies", () => {
       const { space } = setting.world
       expect(policyProblems(artifact, space.spec)).toEqual([])
       expect(artifact.onnx.byteLength).toBeLessThanOrEqual(1_000_000)
-      const runtime = await loadPolicy(
-        artifact.onnx,
-        shapeFor(artifact.scenario, space, artifact.manifest.hidden),
-      )
-      const constraints = validationConstraints(setting.scenario, { count: 64, grid: false })
+      const shape = shapeFor(artifact.scenario, space, artifact.manifest.hidden)
+      const runtime = await loadPolicy(artifact.onnx, shape)
+      const constraints = validationConstraints(setting.scenario, { count: 128, grid: false })
       const genomes = (await runtime.decode(constraints)).map((g) => canonicalize(space, g))
       const ids = ["local", ...setting.scenario.remotes.map((_, i) => `remote-${i}`)]
       expect(genomes.flatMap((g) => strategyProblems(space.spec, decodeGenome(space, g, ids)))).toEqual([])
+      // What devices decode is what ONNX Runtime makes of the file.
+      const onnx = await loadOnnxPolicy(artifact.onnx, shape)
+      const reference = (await onnx.decode(constraints)).map((g) => canonicalize(space, g))
+      expect(genomes).toEqual(reference)
       const environment = makeEnvironment(setting.world, setting.scenario, artifact.manifest.kind)
       expect(scoreStrategies(environment, constraints, genomes).reward).toBeGreaterThan(0)
     },
