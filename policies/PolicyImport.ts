@@ -49,17 +49,11 @@ const restorePositions = (network: PolicyNetwork, take: Take) => {
   }
 }
 
-/** Rejects where the model has not the weights that the shape needs. */
-export const policyFrom = async (model: Uint8Array, given: PolicyShape): Promise<PolicyNetwork> => {
-  const weights = onnxWeights(model)
-  // Whoever loads a policy does not know what its LSTM takes a step for; its file does.
-  const stepPer = [...weights.keys()].some((name) => name.startsWith("place")) ? "decision" : "block"
-  const shape = policyShape(given.space, given.slots, given.hidden, stepPer)
-  const network = await PolicyNetwork.make(shape, seededRandom(0))
+/** Puts a model's weights into a network. Throws where the model has not those that the network's shape needs. */
+export const restorePolicy = (network: PolicyNetwork, weights: ReadonlyMap<string, Float32Array>): void => {
   const take = taker(weights)
-  const { parameters } = network
   const set = (name: "features" | "trunk" | "hidden" | "output" | "bias", from: string) => {
-    const w = parameters.weight(name)
+    const w = network.parameters.weight(name)
     w.set(take(from, w.length))
   }
   set("features", "features_w16")
@@ -69,5 +63,15 @@ export const policyFrom = async (model: Uint8Array, given: PolicyShape): Promise
   set("bias", "outlineBias")
   restorePositions(network, take)
   restoreChoices(network, take)
+}
+
+/** A network of its own for a model. Rejects where `restorePolicy` throws. */
+export const policyFrom = async (model: Uint8Array, given: PolicyShape): Promise<PolicyNetwork> => {
+  const weights = onnxWeights(model)
+  // Whoever loads a policy does not know what its LSTM takes a step for; its file does.
+  const stepPer = [...weights.keys()].some((name) => name.startsWith("place")) ? "decision" : "block"
+  const shape = policyShape(given.space, given.slots, given.hidden, stepPer)
+  const network = await PolicyNetwork.make(shape, seededRandom(0))
+  restorePolicy(network, weights)
   return network
 }

@@ -3,9 +3,12 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, describe, expect, it } from "vitest"
 import { algorithms } from "../../policies/Algorithms.ts"
+import { loadOnnxPolicy } from "../../policies/PolicyRuntime.ts"
+import { publishTraining } from "../../policies/Publish.ts"
 import { loadScenario, type Scenario } from "../../policies/Scenario.ts"
 import type { Setting } from "../../policies/Setting.ts"
 import { train, trainDefaults, type TrainOptions } from "../../policies/Train.ts"
+import { scoreStrategies } from "../../policies/Validation.ts"
 import { tinyWorld } from "./TinyWorld.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "policy-train-"))
@@ -90,6 +93,20 @@ describe("training", () => {
     expect(again.curve).toEqual(first.curve)
     expect(again.network.parameters.copy()).toEqual(first.network.parameters.copy())
     expect(existsSync(`${options.checkpoint}.new`)).toBe(false)
+  })
+
+  it("is published with what its artifact reaches, and keeps its own weights", async () => {
+    const options = { ...small, iterations: 20, validateEvery: 10 }
+    const training = await train(setting, options)
+    const trained = training.network.parameters.copy()
+    const artifact = publishTraining(setting, options, training)
+    expect(training.network.parameters.copy()).toEqual(trained)
+    const runtime = await loadOnnxPolicy(artifact.onnx, training.network.shape)
+    const decoded = await runtime.decode(training.validation)
+    const { reward, compliance } = scoreStrategies(training.environment, training.validation, decoded)
+    expect(artifact.manifest.metrics["reward"]).toBeCloseTo(reward, 9)
+    expect(artifact.manifest.metrics["compliance"]).toBeCloseTo(compliance, 9)
+    expect(artifact.manifest.metrics["rewardOverOracle"]).toBeCloseTo(reward / training.oracle.reward, 9)
   })
 
   it("refuses a checkpoint of other models, another SLO or other settings, and says what to do", async () => {
