@@ -1,6 +1,6 @@
 /**
  * Points of the constraint space, to be asked: which known points are stricter than this one in every dimension, and which
- * of them is best, or nearest? The paper's tree of buckets (section 4.4.1, figure 7) walks grid neighbours towards the
+ * of them is best? The paper's tree of buckets (section 4.4.1, figure 7) walks grid neighbours towards the
  * strict corner; this tree answers the same question for a sparse set in many dimensions, without visiting empty buckets.
  *
  * A k-d tree whose nodes know their bounding box and highest value: a subtree whose lower corner is not stricter than the
@@ -117,31 +117,6 @@ export class DominanceTree<A> {
           entry.value > found.value ||
           strictnessGap(entry.point, query) < strictnessGap(found.point, query)
         if (better) found = entry
-      }
-    }
-    visit(this.#root)
-    return found
-  }
-
-  /** The stricter entry at the smallest gap, the best of them on ties (the paper's nearest ancestor). */
-  nearest(query: Float64Array): Entry<A> | undefined {
-    let found: Entry<A> | undefined
-    let gap = Number.POSITIVE_INFINITY
-    const visit = (node: TreeNode<A>): void => {
-      if (!isStricter(node.low, query) || strictnessGap(node.high, query) > gap) return
-      if (node.kind === "branch") {
-        const rightFirst = (query[node.axis] ?? 0) >= node.at
-        visit(rightFirst ? node.right : node.left)
-        visit(rightFirst ? node.left : node.right)
-        return
-      }
-      for (const entry of node.entries) {
-        if (!isStricter(entry.point, query)) continue
-        const g = strictnessGap(entry.point, query)
-        if (g < gap || (g === gap && entry.value > (found?.value ?? 0))) {
-          found = entry
-          gap = g
-        }
       }
     }
     visit(this.#root)

@@ -16,8 +16,9 @@ export const meetsSlo = (slo: Slo, outcome: Outcome): boolean =>
 /**
  * Reward of a finished strategy. Latency SLO, eq. 2: alpha A - beta where L <= L_slo, else 0. Accuracy SLO, eq. 3:
  * alpha L - beta where A >= A_slo, else 0; less latency must pay more, so there alpha is negative (the sign is lost in
- * print) and beta = -1. `rewardScale` chooses alpha and beta so that every compliant outcome earns between 0.1 and 1:
- * then a miss is always worse than the worst hit, and averages can be compared between scenarios.
+ * print) and beta = -1. `latencySloReward` and `accuracySloReward` choose alpha and beta so that the outcomes that one would ask
+ * for earn between 0.1 and 1, more than a miss, and averages can be compared between scenarios. A compliant outcome beyond that
+ * (less accurate by its cuts than any uniform submodel, slower than the largest one alone) earns less, and nothing at worst.
  */
 export interface RewardScale {
   readonly alpha: number

@@ -208,58 +208,76 @@ const depthOneHots = (g: Graph, shape: PolicyShape, genes: string, width: number
   return g.as("depths", "Pad", [flat, pads, g.constant("one", [], Float32Array.of(1))])
 }
 
-/** The network's current weights, rounded to float16, as bytes of an ONNX model. */
-export const policyModel = (network: PolicyNetwork): Uint8Array => {
-  const { shape } = network
+/** Adds a weight as half floats, cast once to what the graph computes with. */
+const addHalf = (g: Graph, name: string, sides: ReadonlyArray<number>, data: Float32Array) =>
+  g.as(name, "Cast", [g.constant(`${name}16`, sides, encodeHalf(data))], { to: 1 })
+
+/** What was learned. */
+const addWeights = (g: Graph, { shape, parameters }: PolicyNetwork) => {
   const { hidden, columns, features, trunk } = shape
   const blocks = shape.space.blocks.length
   const gates = 4 * hidden
-  const weights: Array<Initializer> = []
-  const g = new Graph("v", weights)
-  const parameter = (name: ParameterName) => network.parameters.weight(name).slice()
-  const half = (name: string, sides: ReadonlyArray<number>, data: Float32Array) => {
-    g.as(name, "Cast", [g.constant(`${name}16`, sides, encodeHalf(data))], { to: 1 })
-  }
-  const [inputs, bias] = [parameter("inputs"), parameter("bias")]
-  half("features_w", [features, trunk], parameter("features"))
-  half("trunk", [trunk, gates], parameter("trunk"))
-  half("hidden", [hidden, gates], parameter("hidden"))
-  half("output", [hidden, columns], parameter("output"))
+  const parameter = (name: ParameterName) => parameters.weight(name).slice()
+  const inputs = parameter("inputs")
+  addHalf(g, "features_w", [features, trunk], parameter("features"))
+  addHalf(g, "trunk", [trunk, gates], parameter("trunk"))
+  addHalf(g, "hidden", [hidden, gates], parameter("hidden"))
+  addHalf(g, "output", [hidden, columns], parameter("output"))
   const rows = choiceRows(shape, parameter("within"), inputs)
   for (const head of [...shape.outlineHeads, ...shape.blockHeads]) {
     const [from, width] = [head.column, columns + gates]
-    half(choicesOf(head), [head.count, width], rows.subarray(from * width, (from + head.count) * width))
+    const own = rows.subarray(from * width, (from + head.count) * width)
+    addHalf(g, choicesOf(head), [head.count, width], own)
   }
-  half("start", [gates], inputs.subarray(0, gates))
-  half("positions", [blocks, gates], inputs.subarray(gates, (1 + blocks) * gates))
-  const outlineSteps = shape.plan.filter(({ block }) => block < 0)
-  for (const step of [...outlineSteps, ...shape.plan.filter(({ block }) => block === 0)]) {
+  addHalf(g, "start", [gates], inputs.subarray(0, gates))
+  addHalf(g, "positions", [blocks, gates], inputs.subarray(gates, (1 + blocks) * gates))
+  for (const step of shape.plan.filter(({ block }) => block <= 0)) {
     const [place, [, row = 0]] = [placeOf(step), step.position]
-    if (place !== undefined) half(place, [gates], inputs.subarray(row * gates, (row + 1) * gates))
+    if (place !== undefined) addHalf(g, place, [gates], inputs.subarray(row * gates, (row + 1) * gates))
   }
-  const roundedBias = decodeHalf(encodeHalf(bias))
-  g.constant("outlineBias", [columns], roundedBias)
-  g.constant("blockOffsets", [blocks, columns], blockBias(shape, roundedBias))
+}
+
+/** Biases, and what is legal and runs: gives the width of the one-hots of the depths. */
+const addTables = (g: Graph, { shape, parameters }: PolicyNetwork): number => {
+  const { columns } = shape
+  const blocks = shape.space.blocks.length
+  const bias = decodeHalf(encodeHalf(parameters.weight("bias").slice()))
+  g.constant("outlineBias", [columns], bias)
+  g.constant("blockOffsets", [blocks, columns], blockBias(shape, bias))
   const device = deviceColumns(shape)
   g.constant("devicePresent", [1 + shape.slots, columns], device.present)
   g.constant("deviceAbsent", [columns], device.bias)
   const runs = runsWhen(shape)
   g.constant("blockRuns", [blocks, runs.width, 1], runs.data)
+  return runs.width
+}
 
+/** The encoder and the outline's steps: gives the state after them, and the name of their genes. */
+const addOutline = (g: Graph, shape: PolicyShape) => {
   const rectified = g.op("Relu", [g.op("MatMul", ["features", "features_w"])])
   g.as("constraint", "MatMul", [rectified, "trunk"])
   const mask = (logits: string) => g.op("Add", [logits, "outlineBias"])
   const genes: Array<string> = []
   let state: State = { told: "constraint" }
-  for (const step of outlineSteps) {
+  for (const step of shape.plan.filter(({ block }) => block < 0)) {
     const next = takeStep(g, shape, step, state, "start", mask)
     genes.push(...next.genes)
     state = next
   }
-  const outline = stack(g, "outline", genes)
-  depthOneHots(g, shape, outline, runs.width)
+  return { state, outline: stack(g, "outline", genes) }
+}
+
+/** The network's current weights, rounded to float16, as bytes of an ONNX model. */
+export const policyModel = (network: PolicyNetwork): Uint8Array => {
+  const { shape } = network
+  const weights: Array<Initializer> = []
+  const g = new Graph("v", weights)
+  addWeights(g, network)
+  const width = addTables(g, network)
+  const { state, outline } = addOutline(g, shape)
+  depthOneHots(g, shape, outline, width)
   g.as("devices", "Add", [g.op("MatMul", ["present", "devicePresent"]), "deviceAbsent"])
-  const body = scanBody(shape, weights, runs.width)
+  const body = scanBody(shape, weights, width)
   g.nodes.push({
     op: "Scan",
     inputs: [state.hidden ?? "", state.cell ?? "", state.told, "positions", "blockOffsets", "blockRuns"],
@@ -268,12 +286,12 @@ export const policyModel = (network: PolicyNetwork): Uint8Array => {
   })
   return model({
     inputs: [
-      { name: "features", type: "float32", shape: ["batch", features] },
+      { name: "features", type: "float32", shape: ["batch", shape.features] },
       { name: "present", type: "float32", shape: ["batch", 1 + shape.slots] },
     ],
     outputs: [
       { name: "outline", type: "int64", shape: [shape.outlineHeads.length, "batch"] },
-      { name: "blocks", type: "int64", shape: [blocks, shape.blockHeads.length, "batch"] },
+      { name: "blocks", type: "int64", shape: [shape.space.blocks.length, shape.blockHeads.length, "batch"] },
     ],
     nodes: g.nodes,
     weights: [initializers(weights)],

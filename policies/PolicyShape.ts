@@ -71,7 +71,10 @@ export interface PolicyShape {
   readonly inputOnes: number
 }
 
-/** Steps of the encoding of the SLO and of link metrics: those of the replay buffer's grid. */
+/**
+ * Steps of the encoding of the SLO and of link metrics. For links those of the replay buffer's grid; of its 109 points of the SLO
+ * every third: as many steps here made policies worse (docs/policies.md).
+ */
 const sloSteps = 37
 const linkSteps = 10
 /** Width of the rectified layer between features and gates: a policy of 256 units stays below a megabyte. */
@@ -173,8 +176,8 @@ export const isActiveStep = (shape: PolicyShape, genome: Genome, step: number): 
 }
 
 /**
- * Thermometer: step k is 1 where the value is at least as relaxed as grid point k. What the replay buffer answers changes
- * exactly at these points, so the network can be as sharp there as the buffer is.
+ * Thermometer: step k is 1 where the value is at least as relaxed as grid point k. What the replay buffer answers changes at
+ * these points (for the SLO at two between each of them too), so the network can be as sharp there as the buffer is.
  */
 const writeSteps = (out: Float32Array, at: number, steps: number, value: number) => {
   const reached = Math.floor(Math.min(1, value) * (steps - 1) + 1e-9)

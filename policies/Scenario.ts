@@ -113,7 +113,7 @@ export const sortSlots = (scenario: Scenario, constraint: Constraint): Constrain
   return sorted
 }
 
-/** The condition of a constraint. Absent remotes are left out, so device index is not slot index: see `slotDevices`. */
+/** The condition of a constraint. Absent remotes are left out, so device index is not slot index: see `devicesOfSlots`. */
 export const conditionOf = (scenario: Scenario, constraint: Constraint): Condition => ({
   devices: [
     { id: "local", type: scenario.local, bandwidthMbps: idealBandwidthMbps, delayMs: 0 },
