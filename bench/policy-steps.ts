@@ -136,7 +136,7 @@ const run = async (given: BenchOptions): Promise<BenchResult> => {
     ],
     notes: [
       `${seeds} seeds. A difference is the mean over the seeds at the end of training, of a step per decision the better of its rates.`,
-      "Updates a second and decide times: one network of each kind in turn, one thread; decoding one strategy from a session in memory, without check or repair.",
+      "Updates a second and decide times: one network of each kind in turn, one thread; decoding one strategy, without check or repair.",
       ...trainingNotes(),
     ],
   }

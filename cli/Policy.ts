@@ -8,6 +8,7 @@ import { Command, Flag } from "effect/cli"
 import { learningCurves } from "../bench/LearningCurves.ts"
 import { algorithms } from "../policies/Algorithms.ts"
 import { busLane } from "../policies/BusLane.ts"
+import { CheckpointRefused } from "../policies/Checkpoint.ts"
 import type { Lane } from "../policies/Crew.ts"
 import { writePolicy } from "../policies/PolicyArtifact.ts"
 import { publishTraining } from "../policies/Publish.ts"
@@ -133,6 +134,7 @@ const trained = (given: Given, setting: Setting, options: TrainOptions) => {
     Effect.tryPromise({
       try: () => train(setting, lanes.length === 0 ? options : { ...options, lanes }),
       catch: (cause) => {
+        if (cause instanceof CheckpointRefused) return failed(given, cause, false, cause.hint)
         const hint = `Give the same command again to go on from ${options.checkpoint ?? "the start"}.`
         return failed(given, cause, true, hint)
       },

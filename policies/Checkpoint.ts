@@ -45,7 +45,7 @@ export class CheckpointRefused extends Schema.TaggedError<CheckpointRefused>()("
   readonly hint =
     "to train from the start, remove it or train into another folder; to keep its weights and what it remembers, move it and start from it (--from)"
   override get message() {
-    return `checkpoint ${this.file} is of another training (${this.differs.join(", ")}): ${this.hint}`
+    return `checkpoint ${this.file} is of another training (${this.differs.join(", ")})`
   }
 }
 
