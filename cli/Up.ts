@@ -1,4 +1,5 @@
 /** `murmuration up`: runs one device until it is told to stop (SIGTERM, SIGINT), then leaves politely and exits 0. */
+import { totalmem } from "node:os"
 import { Console, Deferred, Effect, Layer, Logger, References, Schema, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import { deviceOptions } from "../actors/Configuration.ts"
@@ -60,7 +61,8 @@ const flags = {
   threads: threadsFlag,
   memoryMb: intSetting("memory-mb", {
     says: "Memory that models may take, MB; the process takes a few hundred more",
-    otherwise: 512,
+    otherwise: Math.min(512, Math.round(totalmem() / 8e6)),
+    shown: "an eighth of the machine's, at most 512",
     variable: "MURMURATION_MEMORY_MB",
   }),
   concurrency: intSetting("concurrency", {
