@@ -55,7 +55,7 @@ export const findersLine = (answers: ReadonlyArray<DemoAnswer>): string => {
 }
 
 /** Overruns that are more than a task's usual scatter, ms, and the share of answers with one that is worth a word. */
-const overrun = { ms: 2, share: 0.1 }
+const overrun = { ms: 5, share: 0.1 }
 
 /** Says where this machine was too slow for what it emulates; nothing where it was fast enough. */
 export const overrunLine = (answers: ReadonlyArray<DemoAnswer>): string | undefined => {
