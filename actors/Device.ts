@@ -85,11 +85,7 @@ const helloAndFarewell = Layer.effectDiscard(
     const membership = yield* Membership
     // Its worker has started once it tells about itself; one that crashes is started again a few times.
     const engine = yield* Engine
-    const started = Effect.retry(engine.stats, {
-      schedule: Schedule.spaced("50 millis"),
-      while: (e) => e.retryable,
-    })
-    yield* started
+    yield* Effect.retry(engine.stats, { schedule: Schedule.spaced("50 millis"), while: (e) => e.retryable })
     yield* membership.join
     yield* Effect.addFinalizer(() => membership.leave("shutting down", drainMs))
   }),

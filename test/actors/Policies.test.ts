@@ -2,9 +2,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, type Scope } from "effect"
 import { pushPolicy, activatePolicy } from "../../cli/PolicyBucket.ts"
 import { readPolicy } from "../../policies/PolicyArtifact.ts"
+import type { BusShape } from "../../subjects/Bus.ts"
 import { createBuckets, openBucket } from "../../subjects/Buckets.ts"
 import { policyManifest } from "../../subjects/Codecs.ts"
 import { DeviceId } from "../../subjects/DeviceId.ts"
@@ -35,6 +36,23 @@ const temporary = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "murmuration-"))),
   (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true })),
 )
+
+/** A swarm of one device that keeps its policies in a directory. */
+const withOneIn = (
+  state: string,
+  test: (swarm: TestSwarm, device: TestDevice, bus: BusShape) => Effect.Effect<void, unknown, Scope.Scope>,
+) =>
+  withDevices(
+    1,
+    (swarm) =>
+      Effect.gen(function* () {
+        const bus = yield* operator(swarm)
+        const [device] = swarm.devices
+        assert(device !== undefined)
+        yield* test(swarm, device, bus)
+      }),
+    { device: { state } },
+  )
 
 describe("policies at run time", () => {
   it.live("a pushed policy decides on every device, a newer one replaces it, a rollback brings it back", () =>
@@ -106,19 +124,13 @@ describe("policies at run time", () => {
       const state = yield* temporary
       // A file where the directory of kept policies should be.
       writeFileSync(join(state, "policies"), "")
-      yield* withDevices(
-        1,
-        (swarm) =>
-          Effect.gen(function* () {
-            const bus = yield* operator(swarm)
-            const [device] = swarm.devices
-            assert(device !== undefined)
-            for (const version of ["one", "second"]) {
-              yield* on(bus)(pushPolicy(yield* policy(version)))
-              yield* uses(device, version)
-            }
-          }),
-        { device: { state } },
+      yield* withOneIn(state, (_, device, bus) =>
+        Effect.gen(function* () {
+          for (const version of ["one", "second"]) {
+            yield* on(bus)(pushPolicy(yield* policy(version)))
+            yield* uses(device, version)
+          }
+        }),
       )
     }),
   )
@@ -128,25 +140,19 @@ describe("policies at run time", () => {
     () =>
       Effect.gen(function* () {
         const state = yield* temporary
-        yield* withDevices(
-          1,
-          (swarm) =>
-            Effect.gen(function* () {
-              const bus = yield* operator(swarm)
-              const [device] = swarm.devices
-              assert(device !== undefined)
-              yield* on(bus)(pushPolicy(yield* policy("one")))
-              yield* uses(device, "one")
-              assert.strictEqual((yield* readPolicy(join(state, "policies", name))).manifest.version, "one")
-              yield* device.leave
-              yield* on(bus)(pushPolicy(yield* policy("second")))
-              yield* swarm.servers.hub.kill
-              const alone = yield* swarm.start(DeviceId.make("pi-1"))
-              assert.strictEqual(versionOf(alone), "one")
-              yield* swarm.servers.hub.restart
-              yield* waitUntil("the device to catch up", () => versionOf(alone) === "second", 20_000)
-            }),
-          { device: { state } },
+        yield* withOneIn(state, (swarm, device, bus) =>
+          Effect.gen(function* () {
+            yield* on(bus)(pushPolicy(yield* policy("one")))
+            yield* uses(device, "one")
+            assert.strictEqual((yield* readPolicy(join(state, "policies", name))).manifest.version, "one")
+            yield* device.leave
+            yield* on(bus)(pushPolicy(yield* policy("second")))
+            yield* swarm.servers.hub.kill
+            const alone = yield* swarm.start(DeviceId.make("pi-1"))
+            assert.strictEqual(versionOf(alone), "one")
+            yield* swarm.servers.hub.restart
+            yield* waitUntil("the device to catch up", () => versionOf(alone) === "second", 20_000)
+          }),
         )
       }),
   )
