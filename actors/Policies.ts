@@ -75,23 +75,21 @@ const keep = ({ kept }: PoliciesOptions, artifact: PolicyArtifact) =>
       )
 
 /** Uses policies in the planning thread, after a check. */
-const adopting = () =>
-  Effect.gen(function* () {
-    const self = yield* Self
-    const thinker = yield* Thinker
-    const note = () => {
-      const [first] = thinker.policies().values()
-      const names = [...thinker.policies().keys()].join("+")
-      self.counters.policy =
-        first === undefined ? undefined : { name: names, version: first.manifest.version }
-    }
-    return Effect.fnUntraced(function* (artifact: PolicyArtifact) {
-      const problems = policyProblems(artifact, self.spec)
-      if (problems.length > 0) return yield* refusedFor(artifact.manifest, ...problems)
-      yield* thinker.adopt(artifact)
-      note()
-    })
+const adopting = Effect.gen(function* () {
+  const self = yield* Self
+  const thinker = yield* Thinker
+  const note = () => {
+    const [first] = thinker.policies().values()
+    const names = [...thinker.policies().keys()].join("+")
+    self.counters.policy = first === undefined ? undefined : { name: names, version: first.manifest.version }
+  }
+  return Effect.fnUntraced(function* (artifact: PolicyArtifact) {
+    const problems = policyProblems(artifact, self.spec)
+    if (problems.length > 0) return yield* refusedFor(artifact.manifest, ...problems)
+    yield* thinker.adopt(artifact)
+    note()
   })
+})
 
 /** What comes with the project, then what was last good here. */
 const startWith = ({ shipped, kept }: PoliciesOptions, adopt: PoliciesShape["adopt"]) =>
@@ -112,7 +110,7 @@ const make = (options: PoliciesOptions) =>
     const thinker = yield* Thinker
     const bus = yield* Bus
     const bucket = yield* openBucket("policies", policyManifest)
-    const adopt = yield* adopting()
+    const adopt = yield* adopting
     /** Names that this device is pinned to another version of. */
     const pinned = new Set<string>()
 
