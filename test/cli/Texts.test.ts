@@ -1,7 +1,8 @@
 /** What people read in the terminal: answers, the demo's table, the steps after `deploy init`. */
 import { Effect, Option, Result } from "effect"
 import { describe, expect, it } from "vitest"
-import { answerRow, type DemoAnswer, findersLine, overrunLine, summaryTable } from "../../cli/DemoReport.ts"
+import { type DemoAnswer, placeOf, rightShare } from "../../cli/DemoMeasures.ts"
+import { answerRow, findersLine, overrunLine, summaryTable } from "../../cli/DemoReport.ts"
 import { nextSteps } from "../../cli/DeployInit.ts"
 import { describeReply } from "../../cli/Infer.ts"
 import { chosenSlo } from "../../cli/SloFlags.ts"
@@ -65,6 +66,24 @@ describe("the demo's table", () => {
     const [requests, met, right, errors] = [1, 2, 6, 7].map((i) => rows[1]?.[i])
     expect([requests, met, right, errors]).toEqual(["3", "33.3 %", "33.3 %", "1"])
     expect(rows.at(-1)?.[0]).toBe("all")
+  })
+
+  it("knows the right answers only where pictures have them and weights are trained", () => {
+    const untrained = { ...reply, trained: false }
+    const drawn = { ...image, label: undefined }
+    expect(rightShare([answer({}), answer({ reply: "nobody listens" })])).toBe(0.5)
+    expect(rightShare([answer({ image: drawn })])).toBeUndefined()
+    expect(rightShare([answer({ reply: untrained })])).toBeUndefined()
+  })
+
+  it.each([
+    ["local", 0, "stem 2x1 on pi-1 · first-head on pi-1"],
+    ["offloaded", 2, "stem-head 8bit on pi-3"],
+    ["split", 2, "stem 2x1 on pi-1 · first-head 8bit on pi-3"],
+    ["tiled", 4, "stem-b4 2x2 on pi-1,pi-3,pi-1,pi-3 · b5-head on pi-1"],
+  ])("calls a strategy %s by who computes what", (place, crossings, stretches) => {
+    const text = `224px d44444 e6.0 · ${stretches}`
+    expect(placeOf({ summary: { ...reply.summary, crossings, text } })).toBe(place)
   })
 
   it("tells who found the strategies, and who waited for that", () => {
