@@ -40,6 +40,13 @@ const headlines: ReadonlyArray<Headline> = [
     unit: " points",
   },
   {
+    what: "the demo's answers within their objective / right, of test images of Imagenette",
+    bench: "demo",
+    checks: ["within_objective", "right"],
+    times: 100,
+    unit: " %",
+  },
+  {
     what: "swarm against one session, same strategy, float32: largest relative difference of logits",
     bench: "equivalence",
     checks: ["max_rel_diff_f32"],
