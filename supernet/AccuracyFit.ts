@@ -42,26 +42,43 @@ export const defaultFit: FitOptions = {
 }
 
 interface Row {
+  /** Each feature once. */
   readonly features: ReadonlyArray<number>
+  /** How often each of them comes, times its reach: [features]. */
+  readonly weights: ReadonlyArray<number>
   readonly top1: number
 }
 
-/** Parameters as one vector: [features][1 + hidden], each to be multiplied by `reach`, bias [1 + hidden], output [hidden]. */
+const rowOf = (space: FeatureSpace, reach: Float64Array, { top1, ...query }: MeasuredStrategy): Row => {
+  const weights = new Map<number, number>()
+  for (const f of space.of(query)) weights.set(f, (weights.get(f) ?? 0) + reach[f]!)
+  return { features: [...weights.keys()], weights: [...weights.values()], top1 }
+}
+
+const rowsOf = (spec: SupernetSpec, table: ReadonlyArray<MeasuredStrategy>): ReadonlyArray<Row> => {
+  const space = new FeatureSpace(spec)
+  const { reach } = space
+  return table.map((measured) => rowOf(space, reach, measured))
+}
+
+/** Parameters as one vector: [features][1 + hidden], each in units of its `reach`, bias [1 + hidden], output [hidden]. */
 const gradientOf = (
   p: Float64Array,
   g: Float64Array,
   rows: ReadonlyArray<Row>,
-  reach: Float64Array,
+  size: number,
   hidden: number,
 ): void => {
-  const size = reach.length
   const stride = 1 + hidden
   const [biasAt, outputAt] = [size * stride, (size + 1) * stride]
   const sum = new Float64Array(stride)
   g.fill(0)
-  for (const { features, top1 } of rows) {
+  for (const { features, weights, top1 } of rows) {
     for (let j = 0; j < stride; j++) sum[j] = p[biasAt + j]!
-    for (const f of features) for (let j = 0; j < stride; j++) sum[j]! += reach[f]! * p[f * stride + j]!
+    for (let i = 0; i < features.length; i++) {
+      const [at, w] = [features[i]! * stride, weights[i]!]
+      for (let j = 0; j < stride; j++) sum[j]! += w * p[at + j]!
+    }
     let value = sum[0]!
     for (let j = 0; j < hidden; j++) value += Math.max(0, sum[j + 1]!) * p[outputAt + j]!
     const d = (value - top1) / rows.length
@@ -72,7 +89,10 @@ const gradientOf = (
     }
     sum[0] = d
     for (let j = 0; j < stride; j++) g[biasAt + j]! += sum[j]!
-    for (const f of features) for (let j = 0; j < stride; j++) g[f * stride + j]! += reach[f]! * sum[j]!
+    for (let i = 0; i < features.length; i++) {
+      const [at, w] = [features[i]! * stride, weights[i]!]
+      for (let j = 0; j < stride; j++) g[at + j]! += w * sum[j]!
+    }
   }
 }
 
@@ -143,7 +163,7 @@ const fitRows = (
   for (let j = 0; j < hidden; j++) p[(size + 1) * stride + j] = 0.1 * normal(random)
   const [g, m, v] = [new Float64Array(length), new Float64Array(length), new Float64Array(length)]
   for (let step = 1; step <= options.steps; step++) {
-    gradientOf(p, g, rows, reach, hidden)
+    gradientOf(p, g, rows, size, hidden)
     const rate = options.learningRate * 0.5 * (1 + Math.cos((Math.PI * step) / options.steps))
     for (let i = 0; i < length; i++) {
       // The bias keeps its freedom: decay pulls towards the mean accuracy, not towards zero.
@@ -157,7 +177,7 @@ const fitRows = (
   }
   const slice = (at: number, n: number) => Array.from(p.subarray(at, at + n), round)
   return {
-    format: "murmuration-accuracy-1",
+    format: "murmuration-accuracy-2",
     supernet: `${spec.name} ${spec.version}`,
     hidden,
     features: Array.from({ length: size }, (_, f) =>
@@ -197,9 +217,7 @@ const chooseDecay = (
   table: ReadonlyArray<MeasuredStrategy>,
   options: FitOptions,
 ): number => {
-  const space = new FeatureSpace(spec)
-  const rows = table.map((q) => ({ features: space.of(q), top1: q.top1 }))
-
+  const rows = rowsOf(spec, table)
   const errors = options.decays.map((decay) => {
     const each = Array.from({ length: folds }, (_, fold) => {
       const fitted = fitRows(
@@ -226,8 +244,6 @@ export const fitPredictor = (
   const outside = Math.round(mixed.length * options.heldOutShare)
   const [heldOut, fitted] = [mixed.slice(0, outside), mixed.slice(outside)]
   const decay = chooseDecay(spec, fitted, options)
-  const space = new FeatureSpace(spec)
-  const rows = fitted.map((q) => ({ features: space.of(q), top1: q.top1 }))
-  const result = fitRows(spec, rows, decay, options)
+  const result = fitRows(spec, rowsOf(spec, fitted), decay, options)
   return { ...result, heldOut: errorOn(spec, result, heldOut) }
 }

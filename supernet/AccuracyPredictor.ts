@@ -23,7 +23,7 @@ export const queryOf = (strategy: Strategy): AccuracyQuery => ({
 })
 
 export const PredictorData = Schema.Struct({
-  format: Schema.Literal("murmuration-accuracy-1"),
+  format: Schema.Literal("murmuration-accuracy-2"),
   /** Name and version of the supernet it was fitted on. */
   supernet: Schema.String,
   hidden: Schema.Int,
@@ -42,87 +42,118 @@ export const PredictorData = Schema.Struct({
 })
 export type PredictorData = typeof PredictorData.Type
 
+/** Feature numbers of one place, in this order; `grids` only where several blocks share the place. */
+const placeLayout = ({ kernels, expands }: SupernetSpec) => {
+  const runs = kernels.length + expands.length
+  return { kernels: 0, expands: kernels.length, runs, cut: runs + 1, narrow: runs + 2, grids: runs + 3 }
+}
+
 /**
- * Feature indices. Every decision has a feature of its block and one that all blocks of its stage share: few measurements
- * teach the shared one first.
+ * Feature indices. Every decision has a feature of its block, one that all blocks of its stage share and one that all blocks
+ * share: few measurements teach the shared ones first. What costs nothing has none: 16 bits, and 8 bits of the stem's input,
+ * which is bytes. A cut counts once per direction; which of the grids it is matters little and only the shared features tell.
  */
 export class FeatureSpace {
   readonly spec: SupernetSpec
   readonly #blocks: ReturnType<typeof blocksOf>
-  readonly #perBlock: number
+  readonly #layout: ReturnType<typeof placeLayout>
+  readonly #perShared: number
+  /** Of the first shared feature. */
+  readonly #shared: number
+  /** Places that blocks share: the stages, stem, first and head, and at last all of them. */
+  readonly #places: number
 
   constructor(spec: SupernetSpec) {
     this.spec = spec
     this.#blocks = blocksOf(spec)
-    this.#perBlock = spec.kernels.length + spec.expands.length + 1 + grids.length - 1 + bitsChoices.length - 1
+    this.#layout = placeLayout(spec)
+    this.#perShared = this.#layout.grids + grids.length - 1
+    this.#shared = spec.resolutions.length + this.#blocks.length * this.#layout.grids
+    this.#places = spec.stages.length + 4
   }
 
   get size(): number {
-    return this.spec.resolutions.length + (this.#blocks.length + this.spec.stages.length + 3) * this.#perBlock
+    return this.#shared + this.#places * this.#perShared
   }
 
   /** How far each feature's weights may go in a fit, relative to the others': a single block is told less by a few rows. */
   get reach(): Float64Array {
-    const { resolutions } = this.spec
-    const blocks = this.#blocks.length * this.#perBlock
+    const all = this.size - this.#perShared
     return Float64Array.from({ length: this.size }, (_, f) =>
-      f < resolutions.length ? 1.7 : f < resolutions.length + blocks ? 0.3 : 1,
+      f < this.spec.resolutions.length ? 1.7 : f < this.#shared ? 0.3 : f < all ? 1 : 0.5,
     )
   }
 
   /** Whether a feature stands for a cut or for narrow values, which can only cost accuracy. */
   isCost(feature: number): boolean {
-    const { resolutions, kernels, expands } = this.spec
-    const offset = (feature - resolutions.length) % this.#perBlock
-    return feature >= resolutions.length && offset > kernels.length + expands.length
+    const { cut, grids: perBlock } = this.#layout
+    const first = this.spec.resolutions.length
+    if (feature < first) return false
+    return feature < this.#shared
+      ? (feature - first) % perBlock >= cut
+      : (feature - this.#shared) % this.#perShared >= cut
   }
 
-  /** Rows of features of one block, or one stage, along which accuracy can only rise: its kernels, its expand ratios. */
+  /** Rows of features of one place along which accuracy can only rise: its kernels, its expand ratios. */
   get rising(): ReadonlyArray<ReadonlyArray<number>> {
-    const { resolutions, kernels, expands } = this.spec
-    const places = (this.size - resolutions.length) / this.#perBlock
-    return Array.from({ length: places }, (_, place) => resolutions.length + place * this.#perBlock).flatMap(
-      (start) => [kernels.map((_, i) => start + i), expands.map((_, i) => start + kernels.length + i)],
-    )
+    const { kernels, expands } = this.spec
+    const blocks = this.#blocks.map((_, i) => this.#ofBlock(i, 0))
+    const shared = Array.from({ length: this.#places }, (_, place) => this.#ofShared(place, 0))
+    return [...blocks, ...shared].flatMap((start) => [
+      kernels.map((_, i) => start + i),
+      expands.map((_, i) => start + kernels.length + i),
+    ])
   }
 
   resolution(index: number): ReadonlyArray<number> {
     return [index]
   }
 
-  /** The features of a decision (offset within a block's) of block `i`: its own, and its stage's. */
+  #ofBlock(i: number, offset: number): number {
+    return this.spec.resolutions.length + i * this.#layout.grids + offset
+  }
+
+  #ofShared(place: number, offset: number): number {
+    return this.#shared + place * this.#perShared + offset
+  }
+
+  /** A decision (offset within a place) of block `i` as its stage and as all blocks share it. */
   #both(i: number, offset: number): ReadonlyArray<number> {
-    const start = this.spec.resolutions.length
+    const { stages } = this.spec
     const block = this.#blocks[i]
     const stage =
-      block?.kind === "dynamic" ? block.stage + 3 : ["stem", "first", "head"].indexOf(block?.kind ?? "")
-    return [
-      start + i * this.#perBlock + offset,
-      start + (this.#blocks.length + stage) * this.#perBlock + offset,
-    ]
+      block?.kind === "dynamic"
+        ? block.stage
+        : stages.length + ["stem", "first", "head"].indexOf(block?.kind ?? "")
+    return [this.#ofShared(stage, offset), this.#ofShared(this.#places - 1, offset)]
+  }
+
+  #all(i: number, offset: number): ReadonlyArray<number> {
+    return [this.#ofBlock(i, offset), ...this.#both(i, offset)]
   }
 
   /** Of a dynamic block that runs: its kernel, its expand, and that it runs at all. */
   variant(block: number, kernel: number, expand: number): ReadonlyArray<number> {
-    const { kernels, expands } = this.spec
-    const offsets = [kernel, kernels.length + expand, kernels.length + expands.length]
-    return offsets.flatMap((o) => this.#both(block, o))
+    const { kernels, expands, runs } = this.#layout
+    return [kernels + kernel, expands + expand, runs].flatMap((o) => this.#all(block, o))
   }
 
-  /** Of a block's grid, by its index in `grids`; none for the uncut. */
+  /** Of a block's grid, by its index in `grids`; none for the uncut. The cut itself comes twice where it goes both ways. */
   grid(block: number, grid: number): ReadonlyArray<number> {
-    return grid === 0
-      ? []
-      : this.#both(block, this.spec.kernels.length + this.spec.expands.length + 1 + grid - 1)
+    if (grid === 0) return []
+    const cut = this.#all(block, this.#layout.cut)
+    const ways = grids[grid] === "2x2" ? [...cut, ...cut] : cut
+    return [...ways, ...this.#both(block, this.#layout.grids + grid - 1)]
   }
 
-  /** Of the bits of a block's input, by their index in `bitsChoices`; none for 32. */
+  /** Of the bits of a block's input, by their index in `bitsChoices`; none where they lose nothing. */
   bits(block: number, bits: number): ReadonlyArray<number> {
-    const first = this.spec.kernels.length + this.spec.expands.length + 1 + grids.length - 1
-    return bits === 0 ? [] : this.#both(block, first + bits - 1)
+    return bitsChoices[bits] === 8 && this.#blocks[block]?.kind !== "stem"
+      ? this.#all(block, this.#layout.narrow)
+      : []
   }
 
-  /** All features of a query; an index may come more than once (stages count their blocks). */
+  /** All features of a query; an index may come more than once (what blocks share counts them). */
   of(query: AccuracyQuery): ReadonlyArray<number> {
     const { spec } = this
     const { submodel } = query

@@ -13,7 +13,7 @@ describe("the predictor's accuracy of a genome", () => {
     const numbers = (count: number, scale: number) =>
       Array.from({ length: count }, () => scale * normal(random))
     const predictor = new AccuracyPredictor(tinySpec, {
-      format: "murmuration-accuracy-1",
+      format: "murmuration-accuracy-2",
       supernet: "tiny 1",
       hidden,
       features: Array.from({ length: new FeatureSpace(tinySpec).size }, () => numbers(1 + hidden, 0.01)),

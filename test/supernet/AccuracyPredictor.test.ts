@@ -1,11 +1,12 @@
 import { describe, expect, it } from "vitest"
 import { defaultFit, fitPredictor } from "../../supernet/AccuracyFit.ts"
-import { AccuracyPredictor, queryOf } from "../../supernet/AccuracyPredictor.ts"
+import { AccuracyPredictor, FeatureSpace, queryOf } from "../../supernet/AccuracyPredictor.ts"
+import { treatedStrategy } from "../../supernet/Evaluate.ts"
 import { seededRandom } from "../../supernet/Random.ts"
 import { ofaMobileNetV3 } from "../../supernet/Spec.ts"
 import { kendallTau } from "../../supernet/Statistics.ts"
 import { sampleStrategy, type Strategy } from "../../supernet/Strategy.ts"
-import { activeBlocks } from "../../supernet/Submodel.ts"
+import { activeBlocks, maxSubmodel } from "../../supernet/Submodel.ts"
 
 const spec = ofaMobileNetV3({ name: "t", version: "1", widthMultiplier: 0.5, classes: ["a", "b"] })
 
@@ -63,6 +64,29 @@ describe("accuracy predictor", () => {
         expect(predictor.predict({ ...q, bits: exact })).toBeGreaterThanOrEqual(after - 1e-9)
       }
     }
+  })
+
+  it("charges nothing for what loses nothing: 16 bits, and 8 bits of an image", () => {
+    const predictor = new AccuracyPredictor(
+      spec,
+      fitPredictor(spec, table(60, 3), { ...quickFit, steps: 50 }),
+    )
+    for (const q of table(20, 4)) {
+      const exact = q.bits.map((b, i): typeof b => (b === 16 || i === 0 ? 32 : b))
+      expect(predictor.predict({ ...q, bits: exact })).toBe(predictor.predict(q))
+    }
+  })
+
+  it("adds up the blocks of a stage, and of the network, in the features that they share", () => {
+    const space = new FeatureSpace(spec)
+    const strategy = treatedStrategy(spec, maxSubmodel(spec, 128), { grid: "2x2", cut: "all", bits: 8 })
+    const counts = new Map<number, number>()
+    for (const f of space.of(queryOf(strategy))) counts.set(f, (counts.get(f) ?? 0) + 1)
+    // 22 blocks are cut both ways, 22 get narrow values (all but the stem), 20 have an expand ratio.
+    expect(Math.max(...counts.values())).toBe(44)
+    expect([...counts.values()].filter((n) => n === 22)).toHaveLength(2)
+    expect([...counts.values()].filter((n) => n === 20)).toHaveLength(3)
+    expect(Math.max(...counts.keys())).toBeLessThan(space.size)
   })
 
   it("refuses the data of another supernet", () => {
