@@ -1,3 +1,4 @@
+import { Encoder } from "cbor-x"
 import { Result } from "effect"
 import { assert, describe, it } from "vitest"
 import * as Codecs from "../../subjects/Codecs.ts"
@@ -70,6 +71,19 @@ describe("infer request", () => {
     assert.strictEqual(error.path[0], field)
     assert.isNotEmpty(error.detail)
   })
+
+  it.each(["cbor", "json"] as const)(
+    "wrong in many places is told the first, and costs no more (%s)",
+    (format) => {
+      const include = Array.from({ length: 200_000 }, () => 0)
+      const body = { image: format === "json" ? "aGk=" : new Uint8Array([1]), slo: { latencyMs: 1 }, include }
+      const bytes =
+        format === "json" ? json(body) : new Encoder({ useRecords: false, tagUint8Array: false }).encode(body)
+      const error = failure(Codecs.inferRequest.decode("infer.request", bytes))
+      assert.deepStrictEqual(error.path, ["include", "0"])
+      assert.strictEqual(error.detail.split("at [").length, 2)
+    },
+  )
 })
 
 describe("every codec", () => {
