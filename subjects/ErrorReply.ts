@@ -49,6 +49,11 @@ export type ErrorBody = typeof ErrorBody.Type
 export const ErrorReply = Schema.Struct({ error: ErrorBody })
 export type ErrorReply = typeof ErrorReply.Type
 
+/** Errors may quote what they found, and lists of problems have no end; a reply or a beat that carries one must stay small. */
+const longestText = 1000
+export const shortText = (text: string): string =>
+  text.length > longestText ? `${text.slice(0, longestText)} ...` : text
+
 /** Header that marks a reply as an error, so that no body needs to be decoded to know. Value: the tag. */
 export const errorHeader = "Murmuration-Error"
 
@@ -72,7 +77,7 @@ export const refusal = (tag: ErrorTag, detail: string, hint = "", retryable = fa
 
 export const errorBodyOf = (refusal: Refusal): ErrorBody => ({
   tag: refusal.tag,
-  message: refusal.detail,
+  message: shortText(refusal.detail),
   retryable: refusal.retryable,
   hint: refusal.hint,
 })
@@ -82,5 +87,5 @@ export const errorBody = (failure: unknown): ErrorBody => {
   if (failure instanceof Refusal) return errorBodyOf(failure)
   const text = failure instanceof Error ? failure.message || failure.name : String(failure)
   const hint = "this is a fault of the serving device; its log has the details"
-  return { tag: "Internal", message: text, retryable: true, hint }
+  return { tag: "Internal", message: shortText(text), retryable: true, hint }
 }

@@ -193,8 +193,13 @@ const run = <R>(
   { limit, giveUp }: { readonly limit: Duration.Duration; readonly giveUp: Effect.Effect<unknown> },
 ) =>
   Effect.gen(function* () {
+    // Nor may an answer that cannot be sent (the connection closes, the server's limit has shrunk) end the loop.
+    const guarded = (incoming: Incoming) =>
+      Effect.catchCause(each(incoming), (cause) =>
+        Effect.logError(`${incoming.subject}: not answered`, cause),
+      )
     const loop = inbox.messages.pipe(
-      Stream.mapEffect(each, { concurrency, unordered: true }),
+      Stream.mapEffect(guarded, { concurrency, unordered: true }),
       Stream.runDrain,
     )
     const fiber = yield* Effect.forkScoped(loop)
