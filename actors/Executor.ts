@@ -79,7 +79,7 @@ const make = Effect.gen(function* () {
   })
   const count = Effect.map(
     engine.stats,
-    ({ sessions, built }) => void Object.assign(self.counters, { sessions, built }),
+    ({ strategies, sessions, built }) => void Object.assign(self.counters, { strategies, sessions, built }),
   )
 
   yield* makeIntake(underway, tasks)

@@ -67,16 +67,16 @@ const activeSet = () => {
 /** Prepares a strategy's part of this device. */
 const preparing = Effect.gen(function* () {
   const engine = yield* Engine
-  const { counters } = yield* Self
   return (strategy: Strategy) =>
-    engine.prepare(strategy).pipe(
-      Effect.mapError((e) =>
-        e._tag === "StrategyRefused"
-          ? refusal("NoStrategy", e.problems.join("; "), e.hint)
-          : refusal("Internal", e.message, e.hint, e.retryable),
-      ),
-      Effect.tap(({ timings }) => Effect.sync(() => (counters.strategies += timings.built > 0 ? 1 : 0))),
-    )
+    engine
+      .prepare(strategy)
+      .pipe(
+        Effect.mapError((e) =>
+          e._tag === "StrategyRefused"
+            ? refusal("NoStrategy", e.problems.join("; "), e.hint)
+            : refusal("Internal", e.message, e.hint, e.retryable),
+        ),
+      )
 })
 
 /** Whether this device can work for the one that asks. */

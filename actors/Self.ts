@@ -8,6 +8,7 @@ import { cpus, hostname, totalmem } from "node:os"
 import { Context, Layer } from "effect"
 import type { DeviceProfile } from "../devices/profiles/DeviceProfile.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
+import { shortText } from "../subjects/ErrorReply.ts"
 import { type DeviceIdentity, type DeviceStatus, protocolVersion } from "../subjects/SwarmMessages.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
 
@@ -36,6 +37,7 @@ export interface Counters {
   hedges: number
   /** Computation time of this session, ms: the difference of two readings is the load between them. */
   computeMs: number
+  /** Prepared now. */
   strategies: number
   /** Resident, and built since the start. */
   sessions: number
@@ -114,8 +116,9 @@ const makeSelf = (options: SelfOptions): SelfShape => {
     ...options,
     identity: identityOf(options),
     counters,
+    // Every beat carries it: a long one would be more than a link bears, or than the server takes, and the device would seem gone.
     noteError: (tag, message) => {
-      counters.lastError = { tag, message, atMs: performance.now() }
+      counters.lastError = { tag, message: shortText(message), atMs: performance.now() }
     },
     status: (peers, busy, eventLoopLagMs, backlogMs) => {
       const { requests, tasksQueued, answered, refused, dropped, tasks, replans, hedges, lastError, policy } =
