@@ -188,8 +188,9 @@ const typedBucket = <A>(bus: BusShape, bucket: string, codec: Codec<A>): TypedBu
     }),
     changes: Stream.suspend(() =>
       hubReturns(bus).pipe(
-        Stream.switchMap(() => watch(use, changeOf, bucket)),
+        Stream.switchMap(() => watch(use, bucket)),
         Stream.filter(fresh()),
+        Stream.map(changeOf),
       ),
     ),
   }
@@ -197,27 +198,36 @@ const typedBucket = <A>(bus: BusShape, bucket: string, codec: Codec<A>): TypedBu
 
 type Use = <B>(operation: string, run: (kv: KV) => Promise<B>) => Effect.Effect<B, BucketUnavailable>
 
-/** All present values, then changes, as long as the hub's consumer lives; never fails. */
-const watch = <A>(use: Use, changeOf: (e: KvEntry) => Change<A>, bucket: string): Stream.Stream<Change<A>> =>
+/** All present values, then changes; begins again where the hub ends it, and never fails. */
+const watch = (use: Use, bucket: string): Stream.Stream<KvEntry> =>
   Stream.unwrap(
     Effect.acquireRelease(
       use("watch", (kv) => kv.watch()),
       (iterator) => Effect.sync(() => iterator.stop()),
     ).pipe(Effect.map((iterator) => Stream.fromAsyncIterable(iterator, textOf))),
   ).pipe(
+    Stream.concat(Stream.fail("the subscription was closed")),
     // The bucket may be created after its watchers have started; until then there is nothing to see.
     Stream.tapError((cause) => Effect.logDebug(`bucket ${bucket}: watch ended`, cause)),
     Stream.retry(Schedule.spaced("1 second")),
-    Stream.map(changeOf),
     Stream.orDie,
   )
 
-/** Lets each key's newest revision pass once: a watch that starts anew repeats what was seen. */
-const fresh = () => {
-  const seen = new Map<string, number>()
-  return (change: Change<unknown>): boolean => {
-    const isNew = seen.get(change.key) !== change.revision
-    seen.set(change.key, change.revision)
+/** Keys whose newest entry is remembered: all of any bucket of a swarm, and what strategies leave behind within some weeks. */
+const mostSeen = 4096
+
+/**
+ * Lets each key's newest entry pass once: a watch that starts anew repeats what was seen. By revision and time: where the hub
+ * lost its data, revisions begin again at 1. Of keys that expire a watcher hears nothing, so the oldest are forgotten.
+ */
+export const fresh = (most = mostSeen) => {
+  const seen = new Map<string, string>()
+  return ({ key, revision, created }: Pick<KvEntry, "key" | "revision" | "created">): boolean => {
+    const mark = `${revision} ${created.getTime()}`
+    const isNew = seen.get(key) !== mark
+    seen.delete(key)
+    seen.set(key, mark)
+    if (seen.size > most) seen.delete(seen.keys().next().value ?? "")
     return isNew
   }
 }
