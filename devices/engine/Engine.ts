@@ -110,15 +110,14 @@ export interface EngineShape {
   readonly failed: Effect.Effect<never, EngineUnavailable>
 }
 
-const unavailable = (failure: EngineFailure) =>
-  new EngineUnavailable({
-    found: failure.message,
-    retryable: failure.problem === "EngineCrashed",
-    hint:
-      failure.problem === "EngineCrashed"
-        ? "The worker restarts; send the request again."
-        : "Restart the device, and look at its log for the first crash.",
-  })
+/** A worker that died comes back; a preparation that another caller gave up can be asked for again. */
+const unavailable = ({ problem, message }: EngineFailure) => {
+  const passes = problem === "EngineCrashed" || problem === "StrategyNotPrepared"
+  const hint = passes
+    ? "The worker restarts; send the request again."
+    : "Restart the device, and look at its log for the first crash."
+  return new EngineUnavailable({ found: message, retryable: passes, hint })
+}
 
 const hints: Readonly<Record<TaskFailed["problem"], string>> = {
   StrategyNotPrepared: "Call prepare first; the engine may have forgotten it for newer ones.",

@@ -32,7 +32,8 @@ const runs: Array<RunJob> = []
 let working = false
 let holding = false
 let stopping = false
-/** The request whose task is being computed, until it is dropped meanwhile. */
+/** The strategy that is being prepared, and the request whose task is being computed, until they are given up meanwhile. */
+let preparing: string | undefined
 let computing: string | undefined
 let idleTimer: NodeJS.Timeout | undefined
 
@@ -49,9 +50,14 @@ const fail = (id: number, cause: unknown) => {
   })
 }
 
+const forgotten = (strategyId: string) =>
+  new WorkerProblem("StrategyNotPrepared", `strategy ${strategyId} was forgotten`)
+
 const prepare = async ({ id, strategyId, strategy, device, lazy }: PrepareJob) => {
   try {
+    preparing = strategyId
     const [prepared, timings] = await runner.prepare(strategy, device, lazy)
+    if (preparing !== strategyId) throw forgotten(strategyId)
     strategies.set(strategyId, prepared)
     send({ type: "prepared", id, timings })
   } catch (cause) {
@@ -174,9 +180,10 @@ const drop = (requestId: string) => {
 
 const forget = (strategyId: string) => {
   strategies.delete(strategyId)
+  if (preparing === strategyId) preparing = undefined
   for (const job of prepares.filter((p) => p.strategyId === strategyId)) {
     prepares.splice(prepares.indexOf(job), 1)
-    fail(job.id, new WorkerProblem("StrategyNotPrepared", `strategy ${strategyId} was forgotten`))
+    fail(job.id, forgotten(strategyId))
   }
 }
 

@@ -4,8 +4,8 @@ import { Engine, type EngineShape } from "../../../devices/engine/Engine.ts"
 import { imagePiece } from "../../../devices/engine/Pieces.ts"
 import { walk } from "../../../devices/engine/Walk.ts"
 import { seededRandom } from "../../../supernet/Random.ts"
-import { localStrategy, sampleStrategy, type Strategy } from "../../../supernet/Strategy.ts"
-import { minSubmodel } from "../../../supernet/Submodel.ts"
+import { localStrategy, sampleStrategy, type Strategy, strategyId } from "../../../supernet/Strategy.ts"
+import { minSubmodel, uniformSubmodel } from "../../../supernet/Submodel.ts"
 import { image, largestDifference, tinySpec } from "../../supernet/Tiny.ts"
 import { imageTask, local, reference, start, there, weights, wholeImage } from "./Engines.ts"
 
@@ -116,6 +116,33 @@ it.live("a strategy whose preparation nobody waits for any more is forgotten by 
     assert.strictEqual(stats.strategies, 1)
     assert.strictEqual((yield* engine.prepare(there)).graph.tasks.length, 3)
     assert.strictEqual((yield* engine.stats).strategies, 2)
+  }),
+)
+
+it.live("a strategy that is given up while the worker prepares it is forgotten when it is done", () =>
+  Effect.gen(function* () {
+    const { engine } = yield* start({ preload: false, tier: "fused" })
+    yield* engine.prepare(local)
+    const submodels = tinySpec.kernels.flatMap((kernel) =>
+      tinySpec.expands.flatMap((expand) =>
+        tinySpec.resolutions.map((resolution) => uniformSubmodel(tinySpec, resolution, 2, kernel, expand)),
+      ),
+    )
+    for (const submodel of submodels) {
+      const strategy = localStrategy(tinySpec, submodel, "a")
+      if (strategyId(tinySpec, strategy) === strategyId(tinySpec, local)) continue
+      const preparing = yield* Effect.forkChild(engine.prepare(strategy), { startImmediately: true })
+      // Answered when the worker has begun.
+      yield* engine.stats
+      yield* Fiber.interrupt(preparing)
+    }
+    // When this is done, what came before it is.
+    yield* engine.prepare(there)
+    const ids = submodels.map((submodel) => strategyId(tinySpec, localStrategy(tinySpec, submodel, "a")))
+    // One or another may have been ready before it was given up.
+    const known = new Set([strategyId(tinySpec, local), ...ids]).values()
+    const ready = [...known].filter((id) => engine.prepared(id) !== undefined)
+    assert.strictEqual((yield* engine.stats).strategies, 1 + ready.length)
   }),
 )
 
