@@ -89,9 +89,11 @@ export class LinkPicture {
   }
 
   hear({ device, links }: LinkReport): void {
+    // Only by and about those who are here: of others nobody would ever say that they have left, and there is room for so many.
+    if (!this.paths.has(device)) return
     const nowMs = performance.now()
     for (const { peer, bandwidthMbps, bandwidthAgeMs, source } of links) {
-      if (source === "assumed" || bandwidthAgeMs === undefined) continue
+      if (source === "assumed" || bandwidthAgeMs === undefined || !this.paths.has(peer)) continue
       this.witnesses.heard({ reporter: device, peer, mbps: bandwidthMbps, ageMs: bandwidthAgeMs }, nowMs)
     }
   }

@@ -62,7 +62,8 @@ const make = (options: MonitorOptions) =>
       membership.usable().flatMap((m) => (m.identity.device === device ? [] : [m.identity.device]))
     const round = Effect.sync(() => {
       const peers = others()
-      for (const gone of picture.paths.keys()) {
+      // All of the table: a peer that went before its first probe has no path in the picture.
+      for (const { peer: gone } of table.all()) {
         if (peers.includes(gone)) continue
         picture.forget(gone)
         table.remove(gone)

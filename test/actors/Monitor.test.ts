@@ -1,15 +1,21 @@
-import { describe, it } from "@effect/vitest"
-import { Effect, Result } from "effect"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Result, Schedule } from "effect"
 import { vi } from "vitest"
+import { LinkPicture } from "../../actors/LinkPicture.ts"
+import { observePing } from "../../devices/links/Estimator.ts"
 import type { BusShape } from "../../subjects/Bus.ts"
-import { linkReport } from "../../subjects/Codecs.ts"
-import type { DeviceId } from "../../subjects/DeviceId.ts"
+import { linkReport, swarmMessage } from "../../subjects/Codecs.ts"
+import { DeviceId } from "../../subjects/DeviceId.ts"
 import type { LinkState } from "../../subjects/LinkMessages.ts"
 import * as Subjects from "../../subjects/Subjects.ts"
+import { connectAs } from "../support/Buses.ts"
 import { withDevices } from "../support/Devices.ts"
 import { waitUntil } from "../support/Wait.ts"
 
 vi.setConfig({ testTimeout: 60_000 })
+
+/** Comes for a moment only. */
+const brief = DeviceId.make("pi-9")
 
 /** The last report of each device, as anybody hears it. */
 const reports = (bus: BusShape) => {
@@ -46,4 +52,48 @@ describe("the monitor", () => {
       }),
     ),
   )
+
+  it.live("forgets a device that said hello, and was gone before anything was measured", () =>
+    withDevices(
+      1,
+      ({ servers, devices: [one] }) =>
+        Effect.gen(function* () {
+          assert(one !== undefined)
+          const bus = yield* connectAs(servers.deviceBus(brief))
+          const heard = reports(one.bus)
+          const identity = { ...one.self.identity, device: brief, nonce: "another" }
+          const hello = { _tag: "Hello", seq: 1, identity, reply: true } as const
+          const bytes = swarmMessage.encode({ ...hello, status: one.self.status([], 0, 0, {}) })
+          yield* waitUntil("its hello", () => one.membership.table().has(brief)).pipe(
+            // The way from leaf to leaf has to become known first.
+            Effect.raceFirst(
+              Effect.andThen(
+                Effect.repeat(bus.publish(Subjects.swarm(brief), bytes), Schedule.spaced(50)),
+                Effect.never,
+              ),
+            ),
+          )
+          heard.clear()
+          yield* waitUntil("a report without it", () => heard.get(one.id)?.length === 0, 20_000)
+        }),
+      { later: [brief] },
+    ),
+  )
+})
+
+describe("what others say of links", () => {
+  it("counts as long as they are here, however many have come and gone", () => {
+    const picture = new LinkPicture(() => undefined)
+    const [reporter, peer] = [DeviceId.make("pi-2"), DeviceId.make("pi-3")]
+    const link = { ...picture.prior(peer), source: "probe", bandwidthAgeMs: 0 } as const
+    for (const device of [reporter, peer])
+      picture.learn(device, "probe", (path) =>
+        observePing(path, { roundTripMs: 1, remoteMs: 0, nowMs: performance.now() }),
+      )
+    // A report about a device that has left, on its way while everybody forgot that one.
+    for (let i = 0; i < 2000; i++)
+      picture.hear({ device: reporter, seq: i, links: [{ ...link, peer: DeviceId.make(`gone-${i}`) }] })
+    picture.hear({ device: reporter, seq: 2000, links: [link] })
+    assert.isTrue(Number.isFinite(picture.witness(peer).measuredMs))
+  })
 })
