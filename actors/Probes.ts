@@ -27,6 +27,10 @@ export interface Probes {
 }
 
 const probeTimeoutMs = 2000
+/** A round trip is told with the next ping, while it still says how the link is. */
+const tellingMs = 10_000
+/** What is said of a queue of tiles, at most: the speed of the link is a guess. */
+const longestQueueMs = 60_000
 /** Tiles ahead of a ping that cost it less do not count as a queue. */
 const leastQueueMs = 1
 
@@ -43,7 +47,8 @@ export const isPinger = (device: DeviceId, peer: DeviceId): boolean => device < 
 const occupiedMs = (tiles: TilesShape, links: LinkTableShape, peer: DeviceId): number => {
   const { bytes, lastSentMs } = tiles.outstanding(peer)
   const mbps = links.get(peer)?.bandwidthMbps ?? assumed.bandwidthMbps
-  return bytes === 0 ? 0 : Math.max(0, lastSentMs + (bytes * 8) / (mbps * 1000) - performance.now())
+  const leftMs = lastSentMs + (bytes * 8) / (mbps * 1000) - performance.now()
+  return bytes === 0 ? 0 : Math.min(longestQueueMs, Math.max(0, leftMs))
 }
 
 export const makeProbes = (picture: LinkPicture, nextSeq: () => number) =>
@@ -53,7 +58,7 @@ export const makeProbes = (picture: LinkPicture, nextSeq: () => number) =>
     const membership = yield* Membership
     const links = yield* LinkTable
     const tiles = yield* Tiles
-    const lastRoundTripMs = new Map<DeviceId, number>()
+    const lastRoundTrip = new Map<DeviceId, { readonly atMs: number; readonly ms: number }>()
 
     const ask = Effect.fnUntraced(function* (peer: DeviceId, request: Partial<ProbeRequest>) {
       const subject = Subjects.probe(peer)
@@ -70,12 +75,13 @@ export const makeProbes = (picture: LinkPicture, nextSeq: () => number) =>
     })
     const ping = Effect.fnUntraced(function* (peer: DeviceId) {
       const aheadMs = occupiedMs(tiles, links, peer)
-      const before = lastRoundTripMs.get(peer)
-      lastRoundTripMs.delete(peer)
-      const taken = yield* ask(peer, before === undefined ? {} : { roundTripMs: before })
+      const before = lastRoundTrip.get(peer)
+      lastRoundTrip.delete(peer)
+      const isFresh = before !== undefined && performance.now() - before.atMs < tellingMs
+      const taken = yield* ask(peer, isFresh ? { roundTripMs: before.ms } : {})
       const { nowMs, elapsedMs, remoteMs, reply } = taken
       const queued = aheadMs + (reply.queuedMs ?? 0) > leastQueueMs
-      if (!queued) lastRoundTripMs.set(peer, elapsedMs - remoteMs)
+      if (!queued) lastRoundTrip.set(peer, { atMs: nowMs, ms: Math.max(0, elapsedMs - remoteMs) })
       picture.learn(peer, "probe", (p) => observePing(p, { roundTripMs: elapsedMs, remoteMs, nowMs, queued }))
     })
     const bulk = Effect.fnUntraced(function* (peer: DeviceId, bytes: number) {

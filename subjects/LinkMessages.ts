@@ -2,6 +2,12 @@
 import { Schema } from "effect"
 import { DeviceId } from "./DeviceId.ts"
 
+/**
+ * A time that a probe took: an hour at most, whoever says so. Estimates are sums and ratios of what peers say, and an infinite one
+ * cannot be reported.
+ */
+const ProbeMs = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 3_600_000 }))
+
 /** Monitor -> Monitor. A ping carries next to nothing, a bulk probe `payload`. */
 export const ProbeRequest = Schema.Struct({
   from: DeviceId,
@@ -9,7 +15,7 @@ export const ProbeRequest = Schema.Struct({
   kind: Schema.Literals(["ping", "bulk"]),
   payload: Schema.optionalKey(Schema.Uint8Array),
   /** What the ping before this one took there and back, without the peer's share: one pings, both know. */
-  roundTripMs: Schema.optionalKey(Schema.Finite),
+  roundTripMs: Schema.optionalKey(ProbeMs),
 })
 export type ProbeRequest = typeof ProbeRequest.Type
 
@@ -17,9 +23,9 @@ export const ProbeReply = Schema.Struct({
   device: DeviceId,
   seq: Schema.Int,
   /** From arrival to reply at the peer; subtract it from the round trip. */
-  processingMs: Schema.Finite,
+  processingMs: ProbeMs,
   /** For how long tiles to the asker may still occupy the peer's link: the reply may have waited behind them. */
-  queuedMs: Schema.optionalKey(Schema.Finite),
+  queuedMs: Schema.optionalKey(ProbeMs),
 })
 export type ProbeReply = typeof ProbeReply.Type
 

@@ -23,7 +23,8 @@ export const decodeTileAck = (bytes: Uint8Array): TileAck | undefined => {
   }
   if (!Array.isArray(a)) return undefined
   const [kind, second, message, retryable, hint]: ReadonlyArray<unknown> = a
-  if (kind === 0 && typeof second === "number" && second >= 0) return { _tag: "Taken", processingMs: second }
+  if (kind === 0 && typeof second === "number" && second >= 0 && Number.isFinite(second))
+    return { _tag: "Taken", processingMs: second }
   if (kind !== 1 || typeof second !== "string" || typeof message !== "string") return undefined
   const error = {
     tag: second,

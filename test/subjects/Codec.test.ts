@@ -110,6 +110,16 @@ describe("every codec", () => {
   })
 })
 
+describe("probes", () => {
+  it.each([-1, 1e300, Number.MAX_VALUE])("do not tell of %d ms", (ms) => {
+    const from = DeviceId.make("pi-1")
+    const ping = json({ from, seq: 1, kind: "ping", roundTripMs: ms })
+    const pong = json({ device: from, seq: 1, processingMs: ms })
+    assert.strictEqual(failure(Codecs.probeRequest.decode("probe", ping)).path[0], "roundTripMs")
+    assert.strictEqual(failure(Codecs.probeReply.decode("probe", pong)).path[0], "processingMs")
+  })
+})
+
 describe("results", () => {
   it("carry logits as bytes through CBOR", () => {
     const bytes = Codecs.resultMessage.encode({
