@@ -7,8 +7,8 @@ export interface LiveTable {
   readonly now: () => MemberTable
   /** Takes what has changed, and tells of it. */
   readonly apply: (change: Change) => Effect.Effect<void>
-  /** The same of a change that nobody needs to be told of. */
-  readonly set: (table: MemberTable) => void
+  /** The same at once, for callbacks of the network: a suspect that was heard of is planned with again. Nothing is logged. */
+  readonly applyUnsafe: (change: Change) => void
   readonly tell: (event: MemberEvent) => Effect.Effect<void>
   readonly events: Stream.Stream<MemberEvent>
   /** Completes when one of these devices is lost; at once when one already is. */
@@ -48,7 +48,10 @@ export const makeLiveTable = (me: DeviceId, matters: (event: MemberEvent) => boo
     }
     const live: LiveTable = {
       now: () => table,
-      set: (next) => void (table = next),
+      applyUnsafe: (change) => {
+        table = change.table
+        for (const event of change.events.filter(matters)) PubSub.publishUnsafe(news, event)
+      },
       apply: (change) => {
         table = change.table
         const told = change.events.filter(matters)

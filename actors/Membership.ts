@@ -93,7 +93,7 @@ const make = (times: MembershipTimes) =>
       table,
       usable: () => plannable(table()).filter(weightsFit),
       isPresent: (device) => device === me || table().get(device)?.state === "present",
-      heard: (device) => live.set(heard(table(), device, performance.now()).table),
+      heard: (device) => live.applyUnsafe(heard(table(), device, performance.now())),
       suspect: (device) => Effect.suspend(() => live.apply(suspected(table(), device, performance.now()))),
       events: live.events,
       awaitLoss: live.awaitLoss,

@@ -63,10 +63,9 @@ class Trials {
   }
 }
 
-/** Names and versions of the policies in use: a record counts while they are those that it was found with. */
 type Records = TypedBucket<StrategyRecord>
 
-/** Puts what this device has found, and has proved, into the bucket. */
+/** Puts what this device has found, and has proved, into the bucket. `policies`: names and versions of those in use. */
 const sharing = (bucket: Records, policies: () => string) =>
   Effect.gen(function* () {
     const self = yield* Self

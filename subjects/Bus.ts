@@ -48,8 +48,8 @@ export interface InboxOptions {
   readonly capacity?: number
   /** When full: drop what arrives (default), or the oldest. */
   readonly whenFull?: "drop-newest" | "drop-oldest"
-  /** Called for each message dropped, in the network callback: be quick. */
-  readonly onDrop?: (message: Msg) => void
+  /** Called for each message dropped, with the one that arrived, in the network callback: be quick. */
+  readonly onDrop?: (arrived: Msg) => void
 }
 
 export interface Inbox {

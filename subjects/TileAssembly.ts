@@ -128,7 +128,9 @@ export class TileAssembly {
     if (this.open.size >= this.limits.maxOpenRegions) return undefined
     if (this.openBytes + chunk.total > this.limits.maxOpenBytes) return undefined
     const buffer = new Uint8Array(chunk.total)
-    const region: Open = { first: chunk, buffer, parts: new Map(), received: 0, touchedMs: nowMs }
+    // Without its bytes: they would hold on to the network's buffer for as long as the region is open.
+    const first = { ...chunk, bytes: new Uint8Array() }
+    const region: Open = { first, buffer, parts: new Map(), received: 0, touchedMs: nowMs }
     this.open.set(key, region)
     this.openBytes += chunk.total
     return region
