@@ -4,6 +4,7 @@ import type { Piece } from "../devices/engine/Pieces.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
 import type { ErrorBody } from "../subjects/ErrorReply.ts"
 import type { Tile } from "../subjects/TileCodec.ts"
+import { discard } from "../supernet/onnx/Runtime.ts"
 import { regionHeight, regionWidth } from "../supernet/Partition.ts"
 import type { Edge } from "../supernet/TaskGraph.ts"
 import { budgetLeftMs, type Running } from "./Running.ts"
@@ -25,7 +26,8 @@ const tileOf = (r: Running, edge: Edge, piece: Piece): Tile => ({
 
 /**
  * All pieces at once: each peer has its own window, so a slow link holds up nobody else. `failed` is run for each that did
- * not get away.
+ * not get away. Their memory is given back when they are sent (what is under way are copies): until the next collection of
+ * garbage it would lie between the engine's sessions, which come and go in the same heap.
  */
 export const sendPieces = (
   tiles: Pick<TilesShape, "send">,
@@ -40,9 +42,11 @@ export const sendPieces = (
       const to = edge === undefined ? undefined : r.prepared.strategy.devices[edge.toDevice]
       if (edge === undefined || to === undefined) return Effect.void
       const peer = to as DeviceId
-      return tiles
-        .send(peer, tileOf(r, edge, piece))
-        .pipe(Effect.catch((e) => failed(sendError(e, peer), peer)))
+      const tile = tileOf(r, edge, piece)
+      return tiles.send(peer, tile).pipe(
+        Effect.ensuring(Effect.sync(() => discard(tile.bytes))),
+        Effect.catch((e) => failed(sendError(e, peer), peer)),
+      )
     },
     { concurrency: "unbounded", discard: true },
   )

@@ -1,7 +1,10 @@
 /** Mean, quantiles and median of a list, and how two lists agree, for reports and fits. NaN of an empty one. */
 
-export const mean = (values: ReadonlyArray<number>): number =>
-  values.reduce((a, b) => a + b, 0) / values.length
+export const mean = (values: ReadonlyArray<number>): number => {
+  let sum = 0
+  for (const v of values) sum += v
+  return sum / values.length
+}
 
 /** The member at a share of the sorted list (nearest rank), 0.5 = median. */
 export const quantile = (values: ReadonlyArray<number>, share: number): number => {

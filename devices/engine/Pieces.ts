@@ -67,7 +67,8 @@ export const imagePiece = (edge: number, image: Uint8Array, size: number, region
 export const pieceBytes = (region: Region, channels: number, bits: Bits): number =>
   (regionArea(region) * channels * bits) / 8
 
-const ownBuffer = (data: OrtTensor["data"]): ArrayBuffer => {
+/** The buffer of values that fill it, ready to be handed over; where they are part of a larger one, a copy of their own. */
+export const ownBuffer = (data: OrtTensor["data"]): ArrayBuffer => {
   if (!ArrayBuffer.isView(data)) throw new TypeError("not a numeric tensor")
   const { buffer, byteOffset, byteLength } = data
   return buffer instanceof ArrayBuffer && byteLength === buffer.byteLength

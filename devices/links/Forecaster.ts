@@ -78,8 +78,11 @@ export const holt =
 
 export const exponentialMean =
   (alpha: number): Method =>
-  (values) =>
-    values.reduce((level, v) => level + alpha * (v - level), values[0] ?? 0)
+  (values) => {
+    let level = values[0] ?? 0
+    for (const v of values) level += alpha * (v - level)
+    return level
+  }
 
 export const movingMedian =
   (window: number): Method =>
@@ -182,25 +185,42 @@ const quantile = (sorted: ReadonlyArray<number>, share: number): number => {
   return below + (rank - Math.floor(rank)) * ((sorted[Math.ceil(rank)] ?? below) - below)
 }
 
-/** How much values change from one to the next just now: mean log ratio over the last few. */
-const restless = (values: ReadonlyArray<number>, floor: number): number => {
-  const tail = values.slice(-9)
-  return mean(tail.slice(1).map((v, i) => Math.abs(Math.log((v + floor) / ((tail[i] ?? 0) + floor)))))
+/** Changes that restlessness is the mean of. */
+const lately = 8
+
+/** How much values change from one to the next, at each origin and then now: the mean log ratio over the last few. */
+const restlessness = (values: ReadonlyArray<number>, floor: number): ReadonlyArray<number> => {
+  const changes = values.slice(1).map((v, i) => Math.abs(Math.log((v + floor) / ((values[i] ?? 0) + floor))))
+  const first = firstOrigin(values)
+  return values
+    .slice(first - 1)
+    .map((_, i) => mean(changes.slice(Math.max(0, first - 1 + i - lately), first - 1 + i)))
+}
+
+/** Values, what counts as nothing beside them, and how restless they were at each origin, now last. */
+interface Series {
+  readonly values: ReadonlyArray<number>
+  readonly floor: number
+  readonly restless: ReadonlyArray<number>
+}
+
+/** The floor: so that an outage is not infinitely far away. */
+const seriesOf = (values: ReadonlyArray<number>): Series => {
+  const floor = 0.03 * medianOrZero(values) + 1e-3
+  return { values, floor, restless: restlessness(values, floor) }
 }
 
 /**
- * Errors are log ratios of what came to what was said, with a floor so that an outage is not infinitely far away, over how
- * restless the link was when it was said: a band learned in calm times is widened in restless ones, and the reverse.
+ * Errors are log ratios of what came to what was said, over how restless the link was when it was said: a band learned in calm
+ * times is widened in restless ones, and the reverse.
  */
 const band = (
   value: number,
-  values: ReadonlyArray<number>,
+  { values, floor, restless }: Series,
   { said, came }: { readonly said: ReadonlyArray<number>; readonly came: ReadonlyArray<number> },
   steps: number,
-  floor: number,
 ): Forecast => {
-  const first = firstOrigin(values)
-  const scales = said.map((_, i) => restless(values.slice(0, first + i + 1), floor))
+  const scales = restless.slice(1, said.length + 1)
   const usual = Math.max(1e-6, medianOrZero(scales))
   // Half way: a few values do not tell much about restlessness either.
   const relative = (scale: number) => (scale + usual) / (2 * usual)
@@ -209,7 +229,7 @@ const band = (
   const sorted = said.map(errorAt).sort((a, b) => a - b)
   const share = tailShare / (1 + lagCost * Math.min(steps - 1, mostLag))
   const trust = Math.min(1, sorted.length / 30)
-  const now = values.length < 2 ? 1 : relative(restless(values, floor))
+  const now = values.length < 2 ? 1 : relative(restless.at(-1) ?? usual)
   const low = trust * quantile(sorted, share) * now + (1 - trust) * Math.log(assumedLow)
   const high = trust * quantile(sorted, 1 - share) * now + (1 - trust) * Math.log(assumedHigh)
   return {
@@ -219,25 +239,24 @@ const band = (
   }
 }
 
-/** Steps that a horizon is long, from the typical distance of the observations. */
-const stepsOf = (history: ReadonlyArray<Observation>, horizonMs: number): number => {
+/** Gives how many steps a horizon is long, from the typical distance of the observations. */
+const stepsIn = (history: ReadonlyArray<Observation>): ((horizonMs: number) => number) => {
   const gaps = history.slice(1).map((o, i) => o.atMs - (history[i]?.atMs ?? 0))
-  const step = gaps.length === 0 ? horizonMs : medianOrZero(gaps)
-  return Math.max(1, Math.round(horizonMs / Math.max(1, step)))
+  const step = Math.max(1, medianOrZero(gaps))
+  return (horizonMs) => (gaps.length === 0 ? 1 : Math.max(1, Math.round(horizonMs / step)))
 }
 
 /** From what was said at the origins so far; `now` is said of the time after the last value. */
 const forecast = (
-  values: ReadonlyArray<number>,
+  series: Series,
   said: ReadonlyArray<ReadonlyArray<number>>,
   now: ReadonlyArray<number>,
   steps: number,
 ): Forecast => {
-  const test = backtest(values, said, steps)
+  const test = backtest(series.values, said, steps)
   const weights = test.came.length < 4 ? now.map((_, k) => (k === 0 ? 1 : 0)) : weightsOf(test, now.length)
-  const floor = 0.03 * medianOrZero(values) + 1e-3
   const blended = test.said.map((s) => blend(s, weights))
-  return band(blend(now, weights), values, { said: blended, came: test.came }, steps, floor)
+  return band(blend(now, weights), series, { said: blended, came: test.came }, steps)
 }
 
 const forecasterOf =
@@ -246,9 +265,9 @@ const forecasterOf =
     if (history.length === 0) return undefined
     const recent = history.slice(-lookBack)
     const values = recent.map((o) => o.value)
-    const steps = stepsOf(recent, horizonMs)
+    const steps = stepsIn(recent)(horizonMs)
     const now = methods.map((m) => m(values.slice(-memory), steps))
-    return forecast(values, opinions(values, steps, methods), now, steps)
+    return forecast(seriesOf(values), opinions(values, steps, methods), now, steps)
   }
 
 /** A single method with a band from its own errors. */
@@ -267,7 +286,8 @@ export const adaptiveAll = (
   const values = recent.map((o) => o.value)
   const said = opinions(values, 1, experts)
   const now = experts.map((m) => m(values.slice(-memory), 1))
-  return horizonsMs.map((horizonMs) => forecast(values, said, now, stepsOf(recent, horizonMs)))
+  const [series, stepsOf] = [seriesOf(values), stepsIn(recent)]
+  return horizonsMs.map((horizonMs) => forecast(series, said, now, stepsOf(horizonMs)))
 }
 
 export const forecasters: Readonly<Record<string, Forecaster>> = {
