@@ -128,6 +128,8 @@ export const strategyProblems = (spec: SupernetSpec, strategy: Strategy): Readon
       problems.push(`the head has grid ${plan.grid}; it runs on one device`)
     if (plan.placement.length !== tileCount(plan.grid)) {
       problems.push(`block ${i}: ${plan.placement.length} devices for a ${plan.grid} grid`)
+      // Not each of them too: a message has room for a million.
+      continue
     }
     for (const d of plan.placement) {
       if (d < 0 || d >= strategy.devices.length)

@@ -99,3 +99,14 @@ it("a cut that would leave a tile without pixels is a problem, not a crash", () 
   assert.include(strategyProblems(small, { ...strategy, blocks }).join(), "without pixels")
   assert.deepStrictEqual(strategyProblems(small, strategy), [])
 })
+
+it("what is wrong with a strategy is a short list, however much a client has written into it", () => {
+  const many = Array.from({ length: 100_000 }, () => 99)
+  const depths = { ...local, submodel: { ...local.submodel, depths: many } }
+  const placement = { ...local, blocks: local.blocks.map((b) => ({ ...b, placement: many })) }
+  for (const strategy of [depths, placement]) {
+    const { length } = strategyProblems(spec, strategy)
+    assert.isAbove(length, 0)
+    assert.isBelow(length, 100)
+  }
+})
