@@ -111,24 +111,6 @@ describe("serving", () => {
     ),
   )
 
-  it.live("refuses with an error of any length, and goes on", () =>
-    onBus(() =>
-      Effect.gen(function* () {
-        const bus = yield* Bus
-        const long = "x".repeat(2 * bus.payloadLimitBytes())
-        yield* serve({
-          subject: "wordy",
-          input: Number_,
-          output: Number_,
-          handle: (m) => (m.n === 1 ? Effect.fail(refusal("NoStrategy", long)) : Effect.succeed(m)),
-        })
-        const refused = yield* Effect.flip(bus.request("wordy", one, { timeoutMs }))
-        assert.strictEqual(refused._tag === "Refused" && refused.tag, "NoStrategy")
-        yield* bus.request("wordy", Number_.encode({ n: 5 }), { timeoutMs })
-      }),
-    ),
-  )
-
   it.live("refuses as Overloaded at once when the queue is full, and answers what it took", () =>
     onBus(() =>
       Effect.gen(function* () {
