@@ -42,9 +42,10 @@ const open = (bus: BusShape): Promise<ObjectStore> => {
 
 /**
  * The library's own `get` asks the hub for the stream's name, which we know, and hashes in JavaScript, what `getBlob` does
- * natively: this takes two questions instead of three. Null where there is no such object.
+ * natively: this takes two questions instead of three. Null where there is no such object. An object that is replaced
+ * meanwhile never comes to an end: whoever gives up says so with the signal, and the subscription goes.
  */
-const read = async (bus: BusShape, object: string): Promise<Uint8Array | null> => {
+const read = async (bus: BusShape, object: string, signal: AbortSignal): Promise<Uint8Array | null> => {
   const info = await (await open(bus)).info(object)
   if (info === null || info.deleted) return null
   const bytes = new Uint8Array(info.size)
@@ -55,13 +56,20 @@ const read = async (bus: BusShape, object: string): Promise<Uint8Array | null> =
   const pieces = await bus.nats
     .jetstream(domainOf(bus))
     .subscribe(`$O.${objectStore}.C.${info.nuid}`, options)
-  let at = 0
-  for await (const { data, info: delivery } of pieces) {
-    bytes.set(data.subarray(0, info.size - at), at)
-    at += data.length
-    if (delivery.pending === 0) break
+  const stop = () => pieces.unsubscribe()
+  signal.addEventListener("abort", stop, { once: true })
+  if (signal.aborted) stop()
+  try {
+    let at = 0
+    for await (const { data, info: delivery } of pieces) {
+      bytes.set(data.subarray(0, info.size - at), at)
+      at += data.length
+      if (delivery.pending === 0) break
+    }
+  } finally {
+    signal.removeEventListener("abort", stop)
+    stop()
   }
-  pieces.unsubscribe()
   return bytes
 }
 
@@ -87,7 +95,7 @@ export const getBlob = (ref: BlobRef): Effect.Effect<Uint8Array, BlobUnavailable
   Effect.gen(function* () {
     const bus = yield* Bus
     const bytes = yield* Effect.tryPromise({
-      try: () => read(bus, ref.object),
+      try: (signal) => read(bus, ref.object, signal),
       catch: unreachable(ref.object),
     }).pipe(timeLimit(ref.object))
     const fail = (reason: "Missing" | "WrongDigest", detail: string) =>
