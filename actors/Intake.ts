@@ -1,6 +1,7 @@
 /** Tiles of other devices on their way in: taken for the attempt that they belong to, or refused in words. */
 import { Effect } from "effect"
 import { Engine } from "../devices/engine/Engine.ts"
+import { ownBuffer } from "../devices/engine/Pieces.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
 import { type ErrorBody, errorBodyOf, type ErrorTag, refusal } from "../subjects/ErrorReply.ts"
 import type { Tile } from "../subjects/TileCodec.ts"
@@ -10,9 +11,6 @@ import { Self } from "./Self.ts"
 import type { Tasks } from "./Tasks.ts"
 import { tileProblem } from "./TileChecks.ts"
 import type { Underway } from "./Underway.ts"
-
-/** A copy: the tile is a view of the network's buffer. */
-const ownBytes = (bytes: Uint8Array): ArrayBuffer => new Uint8Array(bytes).buffer
 
 export const makeIntake = (underway: Underway, tasks: Pick<Tasks, "take">) =>
   Effect.gen(function* () {
@@ -43,7 +41,8 @@ export const makeIntake = (underway: Underway, tasks: Pick<Tasks, "take">) =>
       if (underway.isFull && underway.get(requestId, attempt) === undefined)
         return refuse("Overloaded", `${underway.size} requests are under way here`, "try again later", true)
       const r = underway.open(requestId, attempt, prepared, tile.budgetMs)
-      tasks.take(r, { edge, bits, scale, zeroPoint, data: ownBytes(tile.bytes) })
+      // One that came in a single chunk is a view of the network's buffer; one that was put together has its own.
+      tasks.take(r, { edge, bits, scale, zeroPoint, data: ownBuffer(tile.bytes) })
       return undefined
     }
     yield* makeTileReceiver({ device, accept })
