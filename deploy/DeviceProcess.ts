@@ -1,7 +1,7 @@
 /** A device as a process of its own: `murmuration up`, started, watched and stopped. */
 import { type ChildProcess, spawn } from "node:child_process"
 import { dirname, join } from "node:path"
-import { fileURLToPath } from "node:url"
+import { fileURLToPath, pathToFileURL } from "node:url"
 import { Deferred, Effect, Schema } from "effect"
 import type { Link } from "../devices/latency/Condition.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
@@ -29,7 +29,13 @@ export class DeviceFailed extends Schema.TaggedError<DeviceFailed>()("DeviceFail
   }
 }
 
-const commandLine = join(dirname(dirname(fileURLToPath(import.meta.url))), "cli", "main.ts")
+const project = dirname(dirname(fileURLToPath(import.meta.url)))
+/** Flags of Node, then the `murmuration` command, as `setup.mjs` starts it. */
+const commandLine = [
+  "--disable-warning=ExperimentalWarning",
+  `--import=${pathToFileURL(join(project, "deploy", "strip.mjs")).href}`,
+  join(project, "cli", "main.ts"),
+]
 const upLimitMs = 120_000
 const stopLimitMs = 8000
 
@@ -78,7 +84,7 @@ const flagsOf = ({ device, nats, supernet }: DeviceStart): ReadonlyArray<string>
 ]
 
 const spawned = (start: DeviceStart) =>
-  spawn(process.execPath, ["--disable-warning=ExperimentalWarning", commandLine, "up", ...flagsOf(start)], {
+  spawn(process.execPath, [...commandLine, "up", ...flagsOf(start)], {
     stdio: ["ignore", "pipe", "pipe"],
     env: {
       ...environment(),

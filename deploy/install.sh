@@ -78,7 +78,7 @@ program() {
   mkdir -p "$root/opt/murmuration/.cache" "$root/usr/local/bin"
   ln -sf /opt/murmuration/cli/murmuration.mjs "$root/usr/local/bin/murmuration"
   [ -z "$root" ] || return 0
-  (cd /opt/murmuration && npm run --silent setup)
+  (cd /opt/murmuration && npm run --silent setup && node_modules/.bin/node --no-warnings deploy/strip.mjs)
   chown -R murmuration:murmuration /opt/murmuration/.cache
 }
 

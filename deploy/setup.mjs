@@ -6,7 +6,7 @@ import { spawn, spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { delimiter, dirname, join } from "node:path"
-import { fileURLToPath } from "node:url"
+import { fileURLToPath, pathToFileURL } from "node:url"
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const pinnedNode = join(root, "node_modules", ".bin", "node")
@@ -86,7 +86,9 @@ function needsNatsServer([file, command, ...rest]) {
 }
 
 function run(args) {
-  const child = spawn(pinnedNode, ["--disable-warning=ExperimentalWarning", ...args], { stdio: "inherit" })
+  const strip = `--import=${pathToFileURL(join(root, "deploy", "strip.mjs")).href}`
+  const flags = ["--disable-warning=ExperimentalWarning", strip]
+  const child = spawn(pinnedNode, [...flags, ...args], { stdio: "inherit" })
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal))
   child.on("exit", (code, signal) => process.exit(code ?? (signal === null ? 1 : 128 + 15)))
 }
