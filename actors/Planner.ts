@@ -136,7 +136,10 @@ const answer = (self: SelfShape, { plan, condition, expect }: PlannerShape) =>
       subject: Subjects.forecast(self.device),
       input: forecastReport,
       handle: ({ horizons }) =>
-        Effect.forEach(horizons, (h) => expect(expectedCondition(condition([]), h.links)), { discard: true }),
+        Effect.suspend(() => {
+          const now = condition([])
+          return Effect.forEach(horizons, (h) => expect(expectedCondition(now, h.links)), { discard: true })
+        }),
     }),
     serve({
       subject: Subjects.plan(self.device),
