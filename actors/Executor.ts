@@ -10,6 +10,7 @@ import { Engine } from "../devices/engine/Engine.ts"
 import type { PreparedStrategy } from "../devices/engine/PreparedStrategies.ts"
 import { imagePiece } from "../devices/engine/Pieces.ts"
 import type { RequestId } from "../subjects/DeviceId.ts"
+import { lasting } from "../subjects/Lasting.ts"
 import type { ResultMessage } from "../subjects/PlanMessages.ts"
 import { type Edge, imageSource } from "../supernet/TaskGraph.ts"
 import { Backlog } from "./Backlog.ts"
@@ -83,8 +84,8 @@ const make = Effect.gen(function* () {
   )
 
   yield* makeIntake(underway, tasks)
-  yield* Effect.forkScoped(sweep.pipe(Effect.repeat(Schedule.spaced("1 second"))))
-  yield* Effect.forkScoped(Effect.ignore(count).pipe(Effect.repeat(Schedule.spaced("5 seconds"))))
+  yield* Effect.forkScoped(lasting("sweep", sweep).pipe(Effect.repeat(Schedule.spaced("1 second"))))
+  yield* Effect.forkScoped(lasting("counts", count).pipe(Effect.repeat(Schedule.spaced("5 seconds"))))
   return Executor.of({
     begin,
     cancel,

@@ -9,6 +9,7 @@ import { createInbox } from "nats"
 import type { BusShape } from "../subjects/Bus.ts"
 import { swarmMessage } from "../subjects/Codecs.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
+import { lasting, lastingEach } from "../subjects/Lasting.ts"
 import * as Subjects from "../subjects/Subjects.ts"
 import type { Backlog } from "./Backlog.ts"
 import type { Self } from "./Self.ts"
@@ -49,7 +50,7 @@ const letting = ({ bus, self, backlog }: Pick<Needs, "bus" | "self" | "backlog">
         const both = Effect.andThen(Effect.timeoutOption(done, Math.max(1, drainMs)), answer).pipe(
           Effect.ensuring(Effect.sync(() => open.delete(reply))),
         )
-        return Effect.asVoid(Effect.forkIn(Effect.ignore(both), scope))
+        return Effect.asVoid(Effect.forkIn(lasting("answers to farewells", both), scope))
       })
   })
 
@@ -67,12 +68,12 @@ export const makeFarewells = ({
     let untilMs = Number.POSITIVE_INFINITY
     let [leaving, over] = [false, false]
 
-    const say = (reason: string, drainMs: number) =>
-      Effect.suspend(() => {
-        const { nonce } = self.identity
-        const farewell = { _tag: "Farewell", device: self.device, nonce, reason, drainMs } as const
-        return Effect.ignore(bus.publish(Subjects.swarm(self.device), swarmMessage.encode(farewell), inbox))
-      })
+    const said = lastingEach("farewells", (said: { readonly reason: string; readonly drainMs: number }) => {
+      const { nonce } = self.identity
+      const farewell = { _tag: "Farewell", device: self.device, nonce, ...said } as const
+      return bus.publish(Subjects.swarm(self.device), swarmMessage.encode(farewell), inbox)
+    })
+    const say = (reason: string, drainMs: number) => said({ reason, drainMs })
     const isHeld = () =>
       leaving && !over && performance.now() < untilMs && waiting().some((d) => !answered.has(d))
     const sayAgain = (reason: string) =>

@@ -7,6 +7,7 @@
 import { totalmem } from "node:os"
 import { setFlagsFromString } from "node:v8"
 import { Effect, Schedule } from "effect"
+import { lasting } from "../subjects/Lasting.ts"
 import { type Heap, lookEveryMs, ownHeap, tidier } from "../devices/engine/Garbage.ts"
 
 /** What a heap may grow to before it is collected, beyond what was alive after the last time. */
@@ -24,4 +25,6 @@ export const collectRarely = (): void => {
  * of tiles long gone pile up between sessions that come and go, and the process grows by what lies between them.
  */
 export const collectWhenIdle = (isBusy: () => boolean, heap: Heap = ownHeap()): Effect.Effect<void> =>
-  Effect.suspend(() => Effect.repeat(Effect.sync(tidier(isBusy, heap)), Schedule.spaced(lookEveryMs)))
+  Effect.suspend(() =>
+    Effect.repeat(lasting("collections", Effect.sync(tidier(isBusy, heap))), Schedule.spaced(lookEveryMs)),
+  )

@@ -6,6 +6,7 @@ import { Context, Effect, Layer, Schedule, type Stream } from "effect"
 import { Bus, type BusShape } from "../subjects/Bus.ts"
 import { swarmMessage } from "../subjects/Codecs.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
+import { lasting } from "../subjects/Lasting.ts"
 import { type Arrival, listen } from "../subjects/Serve.ts"
 import * as Subjects from "../subjects/Subjects.ts"
 import type { SwarmMessage } from "../subjects/SwarmMessages.ts"
@@ -84,7 +85,7 @@ const make = (times: MembershipTimes) =>
     const take = hearing({ self, backlog, live, farewells, times, checkOwnId, greet })
     yield* listen({ subject: Subjects.swarm(Subjects.anyDevice), input: swarmMessage, handle: take })
     const scope = yield* Effect.scope
-    const beats = beat.pipe(Effect.repeat(Schedule.spaced(beatEveryMs)), Effect.ignore)
+    const beats = lasting("beats", beat).pipe(Effect.repeat(Schedule.spaced(beatEveryMs)))
     yield* watchSilence(live, times)
     yield* Effect.addFinalizer(() => farewells.leave("shut down", 0))
 
@@ -173,7 +174,7 @@ const watchSilence = (live: LiveTable, times: MembershipTimes) => {
     if (lag(everyMs) > times.beatEveryMs) return Effect.void
     return live.apply(aged(live.now(), performance.now(), times))
   })
-  return Effect.forkScoped(watch.pipe(Effect.repeat(Schedule.spaced(everyMs))))
+  return Effect.forkScoped(lasting("watch for silence", watch).pipe(Effect.repeat(Schedule.spaced(everyMs))))
 }
 
 export class Membership extends Context.Service<Membership, MembershipShape>()("actors/Membership") {

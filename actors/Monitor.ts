@@ -13,6 +13,7 @@ import { wantsPing } from "../devices/links/Probing.ts"
 import { Bus } from "../subjects/Bus.ts"
 import { linkReport } from "../subjects/Codecs.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
+import { lasting, lastingEach } from "../subjects/Lasting.ts"
 import { listen } from "../subjects/Serve.ts"
 import * as Subjects from "../subjects/Subjects.ts"
 import { LinkPicture } from "./LinkPicture.ts"
@@ -86,18 +87,22 @@ const make = (options: MonitorOptions) =>
           if (isOthers) picture.hear(said)
         }),
     })
-    yield* Effect.forkScoped(round.pipe(Effect.repeat(Schedule.spaced(options.lookEveryMs))))
+    yield* Effect.forkScoped(
+      lasting("looks at links", round).pipe(Effect.repeat(Schedule.spaced(options.lookEveryMs))),
+    )
     yield* Effect.forkScoped(reportNews(news, options.reportEveryMs, nextSeq))
     return Monitor.of({ look })
   })
 
 const whoeverComes = ({ events, usable }: MembershipShape, welcome: (peer: DeviceId) => void) =>
   events.pipe(
-    Stream.runForEach((e) =>
-      Effect.sync(() => {
-        if (e._tag !== "DeviceJoined" && e._tag !== "DeviceReturned") return
-        if (usable().some((m) => m.identity.device === e.device)) welcome(e.device)
-      }),
+    Stream.runForEach(
+      lastingEach("welcome", (e) =>
+        Effect.sync(() => {
+          if (e._tag !== "DeviceJoined" && e._tag !== "DeviceReturned") return
+          if (usable().some((m) => m.identity.device === e.device)) welcome(e.device)
+        }),
+      ),
     ),
     Effect.forkScoped({ startImmediately: true }),
   )
@@ -110,11 +115,11 @@ const reportNews = (news: Queue.Dequeue<void>, reportEveryMs: number, nextSeq: (
     const table = yield* LinkTable
     const report = Effect.suspend(() => {
       const links = { device, seq: nextSeq(), links: table.all() }
-      return bus.publish(Subjects.link(device), linkReport.encode(links)).pipe(Effect.ignore)
+      return bus.publish(Subjects.link(device), linkReport.encode(links))
     })
     return yield* Queue.take(news).pipe(
       Effect.timeoutOption(reportEveryMs),
-      Effect.andThen(report),
+      Effect.andThen(lasting("link reports", report)),
       Effect.andThen(Effect.sleep(newsEveryMs)),
       Effect.forever,
     )

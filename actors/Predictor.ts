@@ -8,6 +8,7 @@ import { Bus } from "../subjects/Bus.ts"
 import { forecastReport } from "../subjects/Codecs.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
 import type { ForecastReport, LinkForecast } from "../subjects/LinkMessages.ts"
+import { lasting } from "../subjects/Lasting.ts"
 import * as Subjects from "../subjects/Subjects.ts"
 import { LinkTable } from "./LinkTable.ts"
 import { Self } from "./Self.ts"
@@ -78,9 +79,9 @@ const make = (options: PredictorOptions) =>
     const step = Effect.suspend(() => {
       remember()
       if (pasts.size === 0) return Effect.void
-      return bus.publish(Subjects.forecast(self.device), forecastReport.encode(report())).pipe(Effect.ignore)
+      return bus.publish(Subjects.forecast(self.device), forecastReport.encode(report()))
     })
-    yield* Effect.forkScoped(step.pipe(Effect.repeat(Schedule.spaced(options.everyMs))))
+    yield* Effect.forkScoped(lasting("forecasts", step).pipe(Effect.repeat(Schedule.spaced(options.everyMs))))
     return Predictor.of({ forecast: report })
   })
 

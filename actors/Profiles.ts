@@ -8,6 +8,7 @@ import { type DeviceProfile, decodeProfile } from "../devices/profiles/DevicePro
 import type { ProfileBook } from "../devices/profiles/ProfileBook.ts"
 import { type Change, openBucket } from "../subjects/Buckets.ts"
 import { deviceRecord } from "../subjects/Codecs.ts"
+import { lasting, lastingEach } from "../subjects/Lasting.ts"
 import type { DeviceRecord } from "../subjects/Manifests.ts"
 import { Self } from "./Self.ts"
 import { Thinker } from "./Thinker.ts"
@@ -60,12 +61,8 @@ const make = (book: ProfileBook) =>
         ? learn(change.key, decoded.success)
         : Effect.logWarning(`profile of ${change.key} is unreadable: ${decoded.failure.message}`)
     }
-    yield* publish.pipe(Effect.retry(retries), Effect.ignore, Effect.forkScoped)
-    yield* bucket.changes.pipe(
-      Stream.mapEffect((change) => Effect.ignore(onChange(change))),
-      Stream.runDrain,
-      Effect.forkScoped,
-    )
+    yield* lasting("own profile", Effect.retry(publish, retries)).pipe(Effect.forkScoped)
+    yield* bucket.changes.pipe(Stream.runForEach(lastingEach("profiles", onChange)), Effect.forkScoped)
     return Profiles.of({ book })
   })
 

@@ -8,6 +8,7 @@ import { Effect, Layer, Schedule } from "effect"
 import { Bus } from "../subjects/Bus.ts"
 import { probeRequest } from "../subjects/Codecs.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
+import { lasting } from "../subjects/Lasting.ts"
 import * as Subjects from "../subjects/Subjects.ts"
 import { Backlog } from "./Backlog.ts"
 import { Membership } from "./Membership.ts"
@@ -78,7 +79,7 @@ const make = Effect.fnUntraced(function* ({ beatEveryMs }: Pick<MembershipTimes,
   const look = Effect.suspend(() =>
     Effect.forEach(silent(), (d) => Effect.forkScoped(ping(d)), { discard: true }),
   )
-  yield* Effect.forkScoped(look.pipe(Effect.repeat(Schedule.spaced(lookEveryMs))))
+  yield* Effect.forkScoped(lasting("watch", look).pipe(Effect.repeat(Schedule.spaced(lookEveryMs))))
 })
 
 export const watchLayer = (times: Pick<MembershipTimes, "beatEveryMs">) => Layer.effectDiscard(make(times))

@@ -262,7 +262,8 @@ const hubReached = (bus: BusShape): Promise<boolean> => {
   const answer = Effect.runPromise(
     bus.request(api, new Uint8Array(), { timeoutMs: 1000 }).pipe(
       Effect.as(true),
-      Effect.catch(() => Effect.succeed(false)),
+      // Not of errors alone: the promise must not fail, for it would end all watches for ever.
+      Effect.catchCause(() => Effect.succeed(false)),
     ),
   )
   askedHub.set(bus, { atMs: nowMs, answer })

@@ -9,6 +9,7 @@ import { monotonicMs } from "./Connection.ts"
 import { type DeviceId, isDeviceId } from "./DeviceId.ts"
 import { type EndpointStats, endpointStats, tracked } from "./EndpointStats.ts"
 import { type ErrorBody, errorBody, errorBodyOf, refusal } from "./ErrorReply.ts"
+import { lasting } from "./Lasting.ts"
 import * as Subjects from "./Subjects.ts"
 import { encodeRefused, encodeTaken } from "./TileAck.ts"
 import { type AssemblyLimits, TileAssembly } from "./TileAssembly.ts"
@@ -45,10 +46,10 @@ export const makeTileReceiver = (
       (subscription) => Effect.sync(() => subscription.unsubscribe()),
     )
     yield* Effect.promise(() => bus.nats.flush().catch(() => undefined))
-    yield* Effect.sync(() => assembly.sweep(monotonicMs())).pipe(
-      Effect.repeat(Schedule.spaced("1 second")),
-      Effect.forkScoped,
-    )
+    yield* lasting(
+      "sweep of regions",
+      Effect.sync(() => assembly.sweep(monotonicMs())),
+    ).pipe(Effect.repeat(Schedule.spaced("1 second")), Effect.forkScoped)
     return { stats }
   })
 

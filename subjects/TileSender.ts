@@ -10,6 +10,7 @@ import { chunkBytesAt } from "./Chunks.ts"
 import { monotonicMs } from "./Connection.ts"
 import type { DeviceId } from "./DeviceId.ts"
 import { defaultWindow, Outbox, type OutboxOptions, type Outstanding, type TileSendError } from "./Outbox.ts"
+import { lastingEach } from "./Lasting.ts"
 import * as Subjects from "./Subjects.ts"
 import { chunksOf, type Tile, type TileChunk } from "./TileCodec.ts"
 
@@ -59,7 +60,7 @@ export const makeTileSender = (
     const reconnects = now._tag === "Closed" ? 0 : now.reconnects
     yield* SubscriptionRef.changes(bus.state).pipe(
       Stream.filter((state) => state._tag === "Up" && state.reconnects > reconnects),
-      Stream.runForEach(() => Effect.sync(() => outbox.resend())),
+      Stream.runForEach(lastingEach("sending again", () => Effect.sync(() => outbox.resend()))),
       Effect.forkScoped({ startImmediately: true }),
     )
     const window = options.window ?? defaultWindow
