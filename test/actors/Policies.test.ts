@@ -5,11 +5,13 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
 import { pushPolicy, activatePolicy } from "../../cli/PolicyBucket.ts"
 import { readPolicy } from "../../policies/PolicyArtifact.ts"
+import { putBlob } from "../../subjects/Blobs.ts"
 import type { BusShape } from "../../subjects/Bus.ts"
-import { createBuckets, openBucket } from "../../subjects/Buckets.ts"
+import { createBuckets, domainOf, openBucket } from "../../subjects/Buckets.ts"
 import { policyManifest } from "../../subjects/Codecs.ts"
 import { DeviceId } from "../../subjects/DeviceId.ts"
 import { policyKeys } from "../../subjects/Manifests.ts"
+import { objectStore } from "../../subjects/Subjects.ts"
 import { tinySpec } from "../supernet/Tiny.ts"
 import { connectAs, on } from "../support/Buses.ts"
 import { ask, tensorOf, type TestDevice, type TestSwarm, withDevices } from "../support/Devices.ts"
@@ -54,6 +56,14 @@ const withOneIn = (
     { device: { state } },
   )
 
+/** An object whose content is gone: whoever reads it waits. */
+const emptyObject = (bus: BusShape, object: string) =>
+  Effect.promise(async () => {
+    const info = await (await bus.nats.jetstream(domainOf(bus)).views.os(objectStore)).info(object)
+    const manager = await bus.nats.jetstreamManager(domainOf(bus))
+    await manager.streams.purge(`OBJ_${objectStore}`, { filter: `$O.${objectStore}.C.${info?.nuid}` })
+  })
+
 describe("policies at run time", () => {
   it.live("a pushed policy decides on every device, a newer one replaces it, a rollback brings it back", () =>
     withDevices(2, (swarm) =>
@@ -97,6 +107,30 @@ describe("policies at run time", () => {
           yield* ask(swarm.clients[0], { tensor: tensorOf(64, 1), slo: { latencyMs: 60 } })
         }),
       ),
+  )
+
+  it.live("a policy whose bytes cannot be had holds up neither its own correction nor another policy", () =>
+    withDevices(1, (swarm) =>
+      Effect.gen(function* () {
+        const bus = yield* operator(swarm)
+        const [device] = swarm.devices
+        assert(device !== undefined)
+        const [lost, good] = [yield* policy("lost"), yield* policy("corrected")]
+        const first = yield* on(bus)(pushPolicy(yield* policy("one")))
+        yield* uses(device, "one")
+        yield* on(bus)(putBlob(lost.manifest.onnx.object, lost.onnx))
+        yield* emptyObject(bus, lost.manifest.onnx.object)
+        const policies = yield* on(bus)(openBucket("policies", policyManifest))
+        yield* policies.put(policyKeys.active(name), { ...lost.manifest, files: first.files })
+        const another = { ...good.manifest, name: "untrained.accuracy", kind: "accuracy" as const }
+        yield* on(bus)(pushPolicy({ ...good, manifest: another }))
+        const isAmong = () => device.self.counters.policy?.name.includes(another.name) === true
+        yield* waitUntil("the other one to be used too", isAmong, 20_000)
+        assert.strictEqual(versionOf(device), "one")
+        yield* on(bus)(pushPolicy(good))
+        yield* uses(device, "corrected")
+      }),
+    ),
   )
 
   it.live("a device pinned to a version stays there until it is unpinned", () =>
