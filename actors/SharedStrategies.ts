@@ -7,11 +7,13 @@
  * Bounded on all sides: a device keeps few records in the bucket, the hub drops what is old, a reader takes so many.
  */
 import { Context, Effect, Layer, Queue, Schedule, Stream } from "effect"
-import { type Change, openBucket, type TypedBucket } from "../subjects/Buckets.ts"
+import { type Change, openBucket, strategyDays, type TypedBucket } from "../subjects/Buckets.ts"
 import { strategyRecord } from "../subjects/Codecs.ts"
+import { lasting, lastingEach } from "../subjects/Lasting.ts"
 import type { InferReply } from "../subjects/InferMessages.ts"
 import type { StrategyRecord } from "../subjects/Manifests.ts"
 import { normalizeStrategy, type Strategy, strategyId, strategyProblems } from "../supernet/Strategy.ts"
+import { OwnRecords } from "./OwnRecords.ts"
 import { Planner } from "./Planner.ts"
 import { Self } from "./Self.ts"
 import { Thinker } from "./Thinker.ts"
@@ -33,7 +35,9 @@ const enoughRuns = 3
 const mostTried = 256
 const mostShared = 24
 const mostTaken = 192
-/** How soon a change of the policies is seen. */
+/** A record is shared anew a day before the hub drops it, if the strategy is still in use. */
+const freshMs = (strategyDays - 1) * 24 * 3600 * 1000
+/** How soon a change of the policies is seen, and a removal that failed is tried again. */
 const lookEveryMs = 2000
 
 /**
@@ -50,7 +54,7 @@ export const asServedBy = (device: string, strategy: Strategy): Strategy => {
 class Trials {
   private readonly tried = new Map<string, { runs: number; measuredMs: number }>()
 
-  /** The record's numbers when this answer is the one that proves it. */
+  /** The record's numbers when this answer is the one that proves it, or proves it anew. */
   answered(id: string, latencyMs: number, sloMet: boolean): { runs: number; measuredMs: number } | undefined {
     const known = this.tried.get(id) ?? { runs: 0, measuredMs: Number.POSITIVE_INFINITY }
     this.tried.delete(id)
@@ -59,7 +63,7 @@ class Trials {
     const now = { runs: known.runs + 1, measuredMs: Math.min(known.measuredMs, latencyMs) }
     this.tried.set(id, now)
     if (this.tried.size > mostTried) this.tried.delete(this.tried.keys().next().value ?? "")
-    return now.runs === enoughRuns ? now : undefined
+    return now.runs % enoughRuns === 0 ? now : undefined
   }
 }
 
@@ -71,13 +75,20 @@ const sharing = (bucket: Records, policies: () => string) =>
     const self = yield* Self
     const proved = yield* Queue.sliding<StrategyRecord>(mostShared)
     const trials = new Trials()
-    /** Keys of this device's records in the bucket, oldest first. */
-    const mine = new Set<string>()
-    const remove = (id: string) =>
-      Effect.andThen(
-        Effect.sync(() => mine.delete(id)),
-        bucket.remove(id),
-      )
+    const mine = new OwnRecords(mostShared, freshMs)
+    const removeOld = Effect.suspend(() =>
+      Effect.forEach(
+        mine.toRemove(),
+        (id) =>
+          Effect.andThen(
+            bucket.remove(id),
+            Effect.sync(() => mine.gone(id)),
+          ),
+        {
+          discard: true,
+        },
+      ),
+    )
 
     const worked: SharedStrategiesShape["worked"] = (strategy, reply) => {
       const { latencyMs, predicted, slo, sloMet, origin } = reply
@@ -85,31 +96,30 @@ const sharing = (bucket: Records, policies: () => string) =>
       if (strategy.devices.length < 2 || origin === "request") return
       const id = strategyId(self.spec, strategy)
       const proof = trials.answered(id, latencyMs, sloMet)
-      if (proof === undefined || mine.has(id)) return
+      if (proof === undefined || mine.isFresh(id, performance.now())) return
       const { accuracy } = predicted
       const head = { strategyId: id, by: self.device, policies: policies() }
       Queue.offerUnsafe(proved, { ...head, strategy, slo, accuracy, ...proof })
     }
     const share = Effect.fnUntraced(function* (record: StrategyRecord) {
+      // It may have been shared while it waited here.
+      if (mine.isFresh(record.strategyId, performance.now())) return
       yield* bucket.put(record.strategyId, record)
-      mine.add(record.strategyId)
-      for (const oldest of mine) {
-        if (mine.size <= mostShared) break
-        yield* remove(oldest)
-      }
+      mine.written(record.strategyId, record.policies, performance.now())
+      yield* removeOld
     })
     yield* Queue.take(proved).pipe(
-      Effect.flatMap((record) => Effect.ignore(share(record))),
+      Effect.flatMap(lastingEach("sharing", share)),
       Effect.forever,
       Effect.forkScoped,
     )
-    return { mine, remove, worked }
+    return { mine, removeOld, worked }
   })
 
 type Sharing = Effect.Success<ReturnType<typeof sharing>>
 
 /** Suggests to the Planner what is in the bucket, as it comes and when the policies have changed; gives what was taken. */
-const taking = (bucket: Records, policies: () => string, { mine, remove }: Sharing) =>
+const taking = (bucket: Records, policies: () => string, { mine, removeOld }: Sharing) =>
   Effect.gen(function* () {
     const self = yield* Self
     const planner = yield* Planner
@@ -120,11 +130,14 @@ const taking = (bucket: Records, policies: () => string, { mine, remove }: Shari
       planner.suggest(normalizeStrategy(self.spec, asServedBy(self.device, record.strategy)))
     }
     const take = (change: Change<StrategyRecord>) => {
-      if (change._tag !== "Put") return void [mine.delete(change.key), taken.delete(change.key)]
-      const { key, value } = change
+      if (change._tag !== "Put") return void [mine.gone(change.key), taken.delete(change.key)]
+      const { key, value, writtenAt } = change
       const fits = strategyProblems(self.spec, value.strategy).length === 0
       if (!fits || strategyId(self.spec, value.strategy) !== key) return
-      if (value.by === self.device) mine.add(key)
+      if (value.by === self.device) {
+        const ageMs = Math.max(0, Date.now() - writtenAt.getTime())
+        mine.written(key, value.policies, performance.now() - ageMs)
+      }
       taken.delete(key)
       taken.set(key, value)
       if (taken.size > mostTaken) taken.delete(taken.keys().next().value ?? "")
@@ -133,18 +146,21 @@ const taking = (bucket: Records, policies: () => string, { mine, remove }: Shari
     let policiesBefore = ""
     const lookAtPolicies = Effect.gen(function* () {
       const now = policies()
-      if (now === policiesBefore) return
-      policiesBefore = now
-      for (const record of taken.values()) suggest(record)
-      // Found with policies that are no longer used: of no more use to anybody.
-      const isOld = (id: string) => (taken.get(id)?.policies ?? now) !== now
-      yield* Effect.forEach([...mine].filter(isOld), remove, { discard: true })
+      if (now !== policiesBefore) {
+        policiesBefore = now
+        for (const record of taken.values()) suggest(record)
+        mine.policiesChanged(now)
+      }
+      yield* removeOld
     })
     yield* bucket.changes.pipe(
-      Stream.runForEach((change) => Effect.sync(() => take(change))),
+      Stream.runForEach(lastingEach("strategies", (change) => Effect.sync(() => take(change)))),
       Effect.forkScoped,
     )
-    yield* Effect.ignore(lookAtPolicies).pipe(Effect.repeat(Schedule.spaced(lookEveryMs)), Effect.forkScoped)
+    yield* lasting("policies of strategies", lookAtPolicies).pipe(
+      Effect.repeat(Schedule.spaced(lookEveryMs)),
+      Effect.forkScoped,
+    )
     return taken
   })
 

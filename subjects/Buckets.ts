@@ -38,6 +38,8 @@ export interface Entry<A> {
   readonly value: A
   /** Grows with every write to the bucket. */
   readonly revision: number
+  /** When it was written, by the hub's clock. */
+  readonly writtenAt: Date
 }
 
 export type Change<A> =
@@ -89,7 +91,7 @@ export const domainOf = (bus: BusShape) => {
 }
 
 /** After so many days a strategy's devices and links are others. */
-const strategyDays = 7
+export const strategyDays = 7
 
 /**
  * Creates the buckets that are missing. For the hub's operator; devices may not. History 1: a watcher that was away wants
@@ -138,8 +140,13 @@ const typedBucket = <A>(bus: BusShape, bucket: string, codec: Codec<A>): TypedBu
       : Effect.fail(
           new BucketUnavailable({ bucket, operation: "use", detail: `malformed key ${JSON.stringify(key)}` }),
         )
-  const entryOf = ({ key, value, revision }: KvEntry) =>
-    Result.map(codec.decode(`${bucket}.${key}`, value), (decoded) => ({ key, value: decoded, revision }))
+  const entryOf = ({ key, value, revision, created: writtenAt }: KvEntry) =>
+    Result.map(codec.decode(`${bucket}.${key}`, value), (decoded) => ({
+      key,
+      value: decoded,
+      revision,
+      writtenAt,
+    }))
   const changeOf = (e: KvEntry): Change<A> => {
     const { key, revision } = e
     if (e.operation !== "PUT") return { _tag: "Deleted", key, revision }
