@@ -3,7 +3,7 @@
  * typed error, within the deadline. When a try is lost to a device, the request is planned anew over those that remain, at
  * worst fully here. The device that a client asks is the one that serves it.
  */
-import { Context, Deferred, Effect, Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
 import { inferReply, inferRequest, resultMessage } from "../subjects/Codecs.ts"
 import { RequestId } from "../subjects/DeviceId.ts"
 import { type Refusal, refusal } from "../subjects/ErrorReply.ts"
@@ -12,6 +12,7 @@ import { type Arrival, listen, serve } from "../subjects/Serve.ts"
 import * as Subjects from "../subjects/Subjects.ts"
 import type { Strategy } from "../supernet/Strategy.ts"
 import { admission, type Admission } from "./Admission.ts"
+import { askedOnce } from "./AskedOnce.ts"
 import { Backlog } from "./Backlog.ts"
 import { Executor } from "./Executor.ts"
 import { gate } from "./FairQueue.ts"
@@ -140,26 +141,6 @@ const answering = (options: SchedulerOptions) =>
         Effect.ensuring(Effect.sync(() => (self.counters.requests = admitted.inFlight()))),
       )
   })
-
-/** A client that asks again, because no answer has come, gets the one that is being made. */
-const askedOnce = (infer: SchedulerShape["infer"]): SchedulerShape["infer"] => {
-  const running = new Map<string, Deferred.Deferred<InferReply, Refusal>>()
-  return (request, arrival) =>
-    Effect.suspend(() => {
-      if (request.key === undefined) return infer(request, arrival)
-      const key = `${arrival.client}/${request.key}`
-      const first = running.get(key)
-      if (first !== undefined) return Deferred.await(first)
-      const answer = Deferred.makeUnsafe<InferReply, Refusal>()
-      running.set(key, answer)
-      return infer(request, arrival).pipe(
-        Effect.onExit((exit) => {
-          running.delete(key)
-          return Deferred.done(answer, exit)
-        }),
-      )
-    })
-}
 
 /** What devices tell about the work of a request that this one serves. */
 const hearResults = Effect.gen(function* () {
