@@ -26,7 +26,7 @@ import {
 import { Backlog, type BacklogShape } from "./Backlog.ts"
 import { type Farewells, makeFarewells } from "./Farewell.ts"
 import { type LiveTable, makeLiveTable } from "./LiveTable.ts"
-import { busyMeter, lagMeter } from "./Meters.ts"
+import { busyMeter, lagMeter, silenceJudge } from "./Meters.ts"
 import { ownIdCheck } from "./OwnId.ts"
 import { Self, type SelfShape } from "./Self.ts"
 
@@ -169,11 +169,10 @@ const describing = ({ bus, self, backlog, live, beatEveryMs }: Described) => {
 const watchSilence = (live: LiveTable, times: MembershipTimes) => {
   const everyMs = times.beatEveryMs / 2
   const lag = lagMeter()
-  const watch = Effect.suspend(() => {
-    // After a pause of this process (a busy thread, SIGSTOP) the others' beats are still to be read: they were not silent.
-    if (lag(everyMs) > times.beatEveryMs) return Effect.void
-    return live.apply(aged(live.now(), performance.now(), times))
-  })
+  const mayJudge = silenceJudge(times.beatEveryMs)
+  const watch = Effect.suspend(() =>
+    mayJudge(lag(everyMs)) ? live.apply(aged(live.now(), performance.now(), times)) : Effect.void,
+  )
   return Effect.forkScoped(lasting("watch for silence", watch).pipe(Effect.repeat(Schedule.spaced(everyMs))))
 }
 
