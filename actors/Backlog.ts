@@ -29,7 +29,10 @@ export interface BacklogShape {
   readonly hostClose: (key: string) => void
   /** A peer's beat: who it is, and how much it has to do, by serving device. */
   readonly heard: (device: DeviceId, profile: string, shares: Readonly<Record<string, number>>) => void
+  /** It said farewell: what it said of its work counts no more. */
   readonly forget: (device: DeviceId) => void
+  /** Only these are in the swarm, or were lately: nothing is kept of others. */
+  readonly keep: (devices: { readonly has: (device: DeviceId) => boolean }) => void
   /** Other devices that hold work of requests that this device serves. */
   readonly inUse: () => ReadonlyArray<DeviceId>
   /** When the device can turn to something new, ms from now. */
@@ -59,9 +62,9 @@ const make = ({ profiles }: BacklogOptions) =>
     const me = self.device
     const mine = new Ledger()
     const hosted = new Ledger()
-    const peers = new Map<string, Heard>()
-    const profileNames = new Map<string, string>([[me, self.profile.name]])
-    const workOf = makeWorkOf(self.spec, (device) => profiles.get(profileNames.get(device) ?? ""))
+    const peers = new Map<DeviceId, Heard>()
+    const profileNames = new Map<DeviceId, string>([[me, self.profile.name]])
+    const workOf = makeWorkOf(self.spec, (device) => profiles.get(profileNames.get(device as DeviceId) ?? ""))
     let typical = 0
 
     const othersAt = (device: DeviceId): number => {
@@ -98,6 +101,14 @@ const make = ({ profiles }: BacklogOptions) =>
       },
       inUse: () => [...mine.all().keys()].flatMap((d) => (d === me ? [] : [d as DeviceId])),
       forget: (device) => void peers.delete(device),
+      keep: (devices) => {
+        for (const device of profileNames.keys()) {
+          // What is booked is reckoned with its profile, until it is closed.
+          if (device === me || devices.has(device) || mine.ms(device) > 0) continue
+          profileNames.delete(device)
+          peers.delete(device)
+        }
+      },
       ms: (device) => mine.ms(device) + (device === me ? sum(hosted.all().values()) : othersAt(device)),
       shares: () => ({
         ...Object.fromEntries(hosted.all()),

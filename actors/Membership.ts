@@ -86,7 +86,7 @@ const make = (times: MembershipTimes) =>
     yield* listen({ subject: Subjects.swarm(Subjects.anyDevice), input: swarmMessage, handle: take })
     const scope = yield* Effect.scope
     const beats = lasting("beats", beat).pipe(Effect.repeat(Schedule.spaced(beatEveryMs)))
-    yield* watchSilence(live, times)
+    yield* watchSilence(live, times, backlog)
     yield* Effect.addFinalizer(() => farewells.leave("shut down", 0))
 
     const weightsFit = (m: Member) => m.status.supernet?.sha256 === self.weightsSha256
@@ -165,14 +165,17 @@ const describing = ({ bus, self, backlog, live, beatEveryMs }: Described) => {
   }
 }
 
-/** Twice a beat: whoever has been silent for too long. */
-const watchSilence = (live: LiveTable, times: MembershipTimes) => {
+/** Twice a beat: whoever has been silent for too long. Of devices that are not even listed any more, nothing is kept. */
+const watchSilence = (live: LiveTable, times: MembershipTimes, backlog: BacklogShape) => {
   const everyMs = times.beatEveryMs / 2
   const lag = lagMeter()
   const mayJudge = silenceJudge(times.beatEveryMs)
-  const watch = Effect.suspend(() =>
-    mayJudge(lag(everyMs)) ? live.apply(aged(live.now(), performance.now(), times)) : Effect.void,
-  )
+  const watch = Effect.suspend(() => {
+    if (!mayJudge(lag(everyMs))) return Effect.void
+    const { table, events } = aged(live.now(), performance.now(), times)
+    backlog.keep(table)
+    return live.apply({ table, events })
+  })
   return Effect.forkScoped(lasting("watch for silence", watch).pipe(Effect.repeat(Schedule.spaced(everyMs))))
 }
 

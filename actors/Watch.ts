@@ -67,8 +67,10 @@ const make = Effect.fnUntraced(function* ({ beatEveryMs }: Pick<MembershipTimes,
   /** Who should have said something by now. A device that drains says nothing more, but may hold work. */
   const silent = () => {
     const now = performance.now()
+    const table = membership.table()
+    for (const device of asked.keys()) if (!table.has(device)) asked.delete(device)
     const working = new Set(backlog.inUse())
-    return [...membership.table().values()].flatMap((member) => {
+    return [...table.values()].flatMap((member) => {
       const { device } = member.identity
       const limitMs = working.has(device) ? silentMs : missedBeats * beatEveryMs
       const counts = member.state === "present" || (member.drainsUntilMs !== undefined && working.has(device))

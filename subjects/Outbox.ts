@@ -48,6 +48,8 @@ export interface OutboxOptions {
   readonly device: DeviceId
   /** Unacknowledged chunks per peer. Default 8: fills 150 Mbps at 40 ms round trip, and drains in 1.3 s at 5 Mbps. */
   readonly window?: number
+  /** A peer that nothing was sent to for so long may be forgotten. Default: ten minutes. */
+  readonly idleMs?: number
   /** Called for each acknowledged chunk, in the network callback: be quick. */
   readonly onTransfer?: (transfer: Transfer) => void
 }
@@ -78,6 +80,8 @@ export interface Peer {
 
 export const defaultWindow = 8
 
+const defaultIdleMs = 600_000
+
 /** A peer's subscription takes some ms to become known everywhere: one more try for a peer that is new to us. */
 const newPeerMs = 2000
 const secondTryMs = 25
@@ -103,6 +107,7 @@ export class Outbox {
   peer(id: DeviceId): Peer {
     const known = this.peers.get(id)
     if (known !== undefined) return known
+    this.forgetIdle()
     const credit = Semaphore.makeUnsafe(this.options.window ?? defaultWindow)
     const peer: Peer = {
       id,
@@ -116,6 +121,14 @@ export class Outbox {
     }
     this.peers.set(id, peer)
     return peer
+  }
+
+  /** Of those that nothing was sent to for so long, devices that left among them, only the speed of their path is lost. */
+  private forgetIdle(): void {
+    const sinceMs = monotonicMs() - (this.options.idleMs ?? defaultIdleMs)
+    for (const [id, peer] of this.peers) {
+      if (peer.chunks === 0 && Math.max(peer.sinceMs, peer.lastSentMs) < sinceMs) this.peers.delete(id)
+    }
   }
 
   /** Publishes one chunk and resolves with its acknowledgement. Must hold a credit. */
@@ -166,7 +179,8 @@ export class Outbox {
   }
 
   outstanding(to: DeviceId): Outstanding {
-    const peer = this.peer(to)
+    const peer = this.peers.get(to)
+    if (peer === undefined) return { chunks: 0, bytes: 0, abandonedBytes: 0, lastSentMs: 0 }
     const { chunks, bytes, abandonedBytes, lastSentMs } = peer
     const sent = [...this.pending.values()].filter((e) => e.peer === peer && e.sends > 0).map((e) => e.sentMs)
     const all = { chunks, bytes, abandonedBytes, lastSentMs }
