@@ -1,6 +1,10 @@
 /**
  * Puts chunks together again. Bounded in regions, bytes and time: a sender that never finishes what it began costs at
  * most `maxOpenBytes` for `openMs`. A region of one chunk is passed through without a copy.
+ *
+ * What was acknowledged of a region that was dropped is gone, though its sender counts it as delivered (deadlines may be longer
+ * than `openMs`, and a connection away for as long): the rest is refused when it comes after all, so that the sender does
+ * not wait for a region that never completes.
  */
 import { BadTile, type Tile, type TileChunk, type TileHead } from "./TileCodec.ts"
 
@@ -9,7 +13,7 @@ export interface AssemblyLimits {
   readonly maxOpenBytes: number
   /** An open region to which nothing was added for so long is dropped. */
   readonly openMs: number
-  /** Finished regions that are remembered, to recognise resent chunks. */
+  /** Finished regions that are remembered, to recognise resent chunks, and as many dropped ones. */
   readonly remembered: number
 }
 
@@ -26,6 +30,8 @@ export type Assembled =
   /** This chunk, or its whole region, was here before: acknowledge it and do nothing. */
   | { readonly _tag: "Duplicate" }
   | { readonly _tag: "Refused"; readonly error: BadTile }
+  /** A part of its region was here and was dropped: it cannot be completed any more. */
+  | { readonly _tag: "Stalled" }
   | { readonly _tag: "Full" }
 
 interface Open {
@@ -69,6 +75,7 @@ const tileOf = (c: TileChunk, bytes: Uint8Array): Tile => ({
 export class TileAssembly {
   private readonly open = new Map<string, Open>()
   private readonly finished = new Set<string>()
+  private readonly stalled = new Set<string>()
   private openBytes = 0
   private readonly limits: AssemblyLimits
 
@@ -86,9 +93,10 @@ export class TileAssembly {
     if (this.finished.has(key)) return { _tag: "Duplicate" }
     if (chunk.bytes.length === chunk.total) {
       this.close(key)
-      this.remember(key)
+      this.remember(this.finished, key)
       return { _tag: "Complete", tile: tileOf(chunk, chunk.bytes) }
     }
+    if (this.stalled.has(key)) return { _tag: "Stalled" }
     const region = this.open.get(key) ?? this.begin(key, chunk, nowMs)
     if (region === undefined) return { _tag: "Full" }
     if (region.parts.get(chunk.offset) === chunk.bytes.length) return { _tag: "Duplicate" }
@@ -104,7 +112,7 @@ export class TileAssembly {
     region.touchedMs = nowMs
     if (region.received < chunk.total) return { _tag: "Partial" }
     this.close(key)
-    this.remember(key)
+    this.remember(this.finished, key)
     return { _tag: "Complete", tile: tileOf(chunk, region.buffer) }
   }
 
@@ -113,12 +121,13 @@ export class TileAssembly {
     this.finished.delete(keyOf(from, tile))
   }
 
-  /** Forgets regions that stalled; gives their number. Call it every second or so. */
+  /** Drops regions that stalled; gives their number. Call it every second or so. */
   sweep(nowMs: number): number {
     let dropped = 0
     for (const [key, region] of this.open) {
       if (nowMs - region.touchedMs < this.limits.openMs) continue
       this.close(key)
+      this.remember(this.stalled, key)
       dropped++
     }
     return dropped
@@ -143,10 +152,10 @@ export class TileAssembly {
     this.openBytes -= region.first.total
   }
 
-  private remember(key: string): void {
-    this.finished.add(key)
-    if (this.finished.size <= this.limits.remembered) return
-    const oldest = this.finished.values().next()
-    if (oldest.done !== true) this.finished.delete(oldest.value)
+  private remember(keys: Set<string>, key: string): void {
+    keys.add(key)
+    if (keys.size <= this.limits.remembered) return
+    const oldest = keys.values().next()
+    if (oldest.done !== true) keys.delete(oldest.value)
   }
 }

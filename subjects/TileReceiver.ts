@@ -62,6 +62,15 @@ const full = errorBodyOf(
   ),
 )
 
+const stalled = errorBodyOf(
+  refusal(
+    "Overloaded",
+    "nothing came of the region for too long: what was there of it has been dropped",
+    "send the whole region again, as another attempt",
+    true,
+  ),
+)
+
 const onMessage = (
   options: TileReceiverOptions,
   assembly: TileAssembly,
@@ -100,9 +109,9 @@ const verdict = (
   const out = assembly.accept(from, chunk.success, nowMs)
   if (out._tag === "Partial" || out._tag === "Duplicate") return undefined
   if (out._tag === "Refused") return bad(out.error.message)
-  if (out._tag === "Full") {
+  if (out._tag === "Full" || out._tag === "Stalled") {
     stats.dropped++
-    return full
+    return out._tag === "Full" ? full : stalled
   }
   const error = guarded(options, out.tile, from)
   if (error !== undefined) assembly.forget(from, out.tile)

@@ -176,6 +176,20 @@ describe("tile assembly", () => {
       "Full",
     )
   })
+
+  it("refuses the rest of a region that was dropped, and takes the region as another attempt", () => {
+    const tile = { ...base(), shape: [1, 100, 100] as const, bits: 8 as const, bytes: new Uint8Array(10_000) }
+    const assembly = new TileAssembly()
+    const send = (attempt: number, from: number, nowMs: number) =>
+      chunksOf({ ...tile, attempt }, 4000)
+        .slice(from)
+        .map((chunk) => assembly.accept("pi-2", chunk, nowMs)._tag)
+    const [first = base()] = chunksOf(tile, 4000)
+    assert.strictEqual(assembly.accept("pi-2", first, 0)._tag, "Partial")
+    assert.strictEqual(assembly.sweep(10_000), 1)
+    assert.deepStrictEqual(send(tile.attempt, 1, 10_500), ["Stalled", "Stalled"])
+    assert.deepStrictEqual(send(tile.attempt + 1, 0, 10_500), ["Partial", "Partial", "Complete"])
+  })
 })
 
 function base(): TileChunk {
