@@ -9,6 +9,7 @@ import { deviceIdPattern, type DeviceId, isDeviceId } from "../subjects/DeviceId
 import { hubDomain } from "../subjects/Subjects.ts"
 import { defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
 import type { DeviceOptions } from "./Device.ts"
+import { memoryShares } from "./MemoryShares.ts"
 
 export interface UpOptions {
   /** Empty: the one in the credentials file. */
@@ -52,9 +53,6 @@ const connection = Effect.fnUntraced(function* (o: UpOptions) {
   return { bus: { domain: hubDomain, ...busOptions(read, "murmuration") }, device }
 })
 
-/** Share of the memory that sessions may take; the rest is for waiting feature maps, the runtime and the system. */
-const sessionShare = 0.6
-
 const deviceId = (given: string): Effect.Effect<DeviceId, BadDeviceId> =>
   isDeviceId(given) ? Effect.succeed(given) : Effect.fail(new BadDeviceId({ given }))
 
@@ -75,7 +73,8 @@ export const deviceOptions = Effect.fnUntraced(function* (o: UpOptions) {
     artifact,
     state: o.state === "" ? fileURLToPath(new URL(`../.run/${device}`, import.meta.url)) : o.state,
     runtime: { threads: o.threads, ...(o.providers.length === 0 ? {} : { providers: o.providers }) },
-    engine: { sessionBudgetBytes: o.memoryMb * 1e6 * sessionShare },
+    memoryBytes: o.memoryMb * 1e6,
+    engine: { sessionBudgetBytes: memoryShares(o.memoryMb * 1e6).sessionBytes },
     scheduler: { concurrency: o.concurrency },
     decisionBudgetMs: o.decisionBudgetMs,
   }

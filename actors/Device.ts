@@ -20,6 +20,7 @@ import { Executor } from "./Executor.ts"
 import { LinkTable } from "./LinkTable.ts"
 import { Membership } from "./Membership.ts"
 import { defaultTimes, type MembershipTimes } from "./MemberTable.ts"
+import { memoryShares } from "./MemoryShares.ts"
 import { Monitor } from "./Monitor.ts"
 import { Planner } from "./Planner.ts"
 import { Policies } from "./Policies.ts"
@@ -47,6 +48,8 @@ export interface DeviceOptions {
   readonly artifact: string
   /** Where this device keeps what must survive a restart without the hub; absent: nowhere. */
   readonly state?: string
+  /** Memory budget; what is bounded by it is in `MemoryShares.ts`. Default 512 MB. */
+  readonly memoryBytes?: number
   readonly runtime?: RuntimeOptions
   readonly engine?: Partial<
     Pick<EngineOptions, "tier" | "preload" | "sessionBudgetBytes" | "activationBudgetBytes">
@@ -134,6 +137,7 @@ export const deviceLayer = (o: DeviceOptions) => {
     emulated: o.emulate,
     spec,
     weightsSha256,
+    memory: memoryShares(o.memoryBytes),
     ...(o.software === undefined ? {} : { software: o.software }),
   })
   const profiles = knownProfiles(o.profile)

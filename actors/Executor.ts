@@ -46,7 +46,7 @@ export interface ExecutorShape {
 const make = Effect.gen(function* () {
   const self = yield* Self
   const engine = yield* Engine
-  const underway = new Underway(self.device, engine, yield* Backlog)
+  const underway = new Underway(self.device, engine, yield* Backlog, self.memory.tileBytes)
   const reports = yield* makeReports
   const tasks = yield* makeTasks(underway, reports)
 

@@ -4,6 +4,7 @@ import { Engine } from "../devices/engine/Engine.ts"
 import { ownBuffer } from "../devices/engine/Pieces.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
 import { type ErrorBody, errorBodyOf, type ErrorTag, refusal } from "../subjects/ErrorReply.ts"
+import { defaultAssemblyLimits } from "../subjects/TileAssembly.ts"
 import type { Tile } from "../subjects/TileCodec.ts"
 import { makeTileReceiver } from "../subjects/TileReceiver.ts"
 import { Membership } from "./Membership.ts"
@@ -16,7 +17,7 @@ export const makeIntake = (underway: Underway, tasks: Pick<Tasks, "take">) =>
   Effect.gen(function* () {
     const engine = yield* Engine
     const membership = yield* Membership
-    const { device, counters } = yield* Self
+    const { device, counters, memory } = yield* Self
 
     const refuse = (tag: ErrorTag, detail: string, hint: string, retryable = false) => {
       counters.dropped++
@@ -38,12 +39,15 @@ export const makeIntake = (underway: Underway, tasks: Pick<Tasks, "take">) =>
         counters.dropped++
         return undefined
       }
-      if (underway.isFull && underway.get(requestId, attempt) === undefined)
-        return refuse("Overloaded", `${underway.size} requests are under way here`, "try again later", true)
+      if (!underway.hasRoom(requestId, attempt, tile.bytes.length)) {
+        const held = `${underway.size} requests are under way here, with ${underway.heldBytes} bytes of tiles`
+        return refuse("Overloaded", held, "try again later", true)
+      }
       const r = underway.open(requestId, attempt, prepared, tile.budgetMs)
       // One that came in a single chunk is a view of the network's buffer; one that was put together has its own.
       tasks.take(r, { edge, bits, scale, zeroPoint, data: ownBuffer(tile.bytes) })
       return undefined
     }
-    yield* makeTileReceiver({ device, accept })
+    const maxOpenBytes = Math.min(memory.regionBytes, defaultAssemblyLimits.maxOpenBytes)
+    yield* makeTileReceiver({ device, accept, limits: { ...defaultAssemblyLimits, maxOpenBytes } })
   })

@@ -14,6 +14,8 @@ export interface Running {
   /** Pieces from other devices (and of the image) by task. */
   readonly pieces: Map<number, Array<Piece>>
   readonly firstInputMs: Map<number, number>
+  /** Of pieces, from when they came until the task that they are for has run. */
+  heldBytes: number
   /** Monotonic time after which nobody waits for it. */
   readonly expiresMs: number
 }
@@ -37,6 +39,7 @@ export const startRunning = (
   work: requestWork(prepared.graph, prepared.device),
   pieces: new Map(),
   firstInputMs: new Map(),
+  heldBytes: 0,
   expiresMs: performance.now() + (budgetMs > 0 ? Math.min(budgetMs, maxBudgetMs) : defaultBudgetMs) + graceMs,
 })
 
@@ -47,19 +50,18 @@ export const originOf = ({ prepared }: Running): DeviceId => (prepared.strategy.
 export const budgetLeftMs = ({ expiresMs }: Running): number => expiresMs - graceMs - performance.now()
 
 /** Takes an input in; gives the tasks that it completes. What has arrived before, or belongs elsewhere, is left out. */
-export const takeIn = (
-  { prepared, work, pieces, firstInputMs }: Running,
-  piece: Piece,
-): ReadonlyArray<number> => {
+export const takeIn = (r: Running, piece: Piece): ReadonlyArray<number> => {
+  const { prepared, work, pieces, firstInputMs } = r
   const task = prepared.graph.edges[piece.edge]?.to ?? -1
   const arrival = work.arrive(piece.edge)
   if (arrival.kind !== "taken") return []
+  r.heldBytes += piece.data.byteLength
   pieces.set(task, [...(pieces.get(task) ?? []), piece])
   if (!firstInputMs.has(task)) firstInputMs.set(task, performance.now())
   return arrival.ready
 }
 
-/** What a task that is ready runs on, and how long it was gathered; it is held no longer. */
+/** What a task that is ready runs on, and how long it was gathered. */
 export const takeOut = ({ pieces, firstInputMs }: Running, task: number) => {
   const nowMs = performance.now()
   const inputs = pieces.get(task) ?? []

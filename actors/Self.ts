@@ -11,6 +11,7 @@ import type { DeviceId } from "../subjects/DeviceId.ts"
 import { shortText } from "../subjects/ErrorReply.ts"
 import { type DeviceIdentity, type DeviceStatus, protocolVersion } from "../subjects/SwarmMessages.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
+import type { MemoryShares } from "./MemoryShares.ts"
 
 export interface SelfOptions {
   readonly device: DeviceId
@@ -21,6 +22,7 @@ export interface SelfOptions {
   readonly spec: SupernetSpec
   /** Digest of the weights: devices with other weights get no work from this one. */
   readonly weightsSha256: string
+  readonly memory: MemoryShares
   /** What it says of its software, where that is not what it is: tests of upgrades. */
   readonly software?: { readonly protocol: number; readonly version: string }
 }

@@ -78,6 +78,7 @@ export const makeTasks = (underway: Underway, reports: Reports) =>
     const run = Effect.fnUntraced(function* (r: Running, task: number) {
       const { inputs, gathered } = takeOut(r, task)
       const exit = yield* compute(engine, counters, r, task, inputs)
+      r.heldBytes -= gathered.bytesIn
       if (exit._tag === "Failure") return yield* fail(r, task, bodyOf(exit.failure))
       if (exit.success._tag === "None") {
         // Nobody waits for it any more; the worker was told to skip it.

@@ -13,6 +13,8 @@ import { originOf, type Running, startRunning } from "./Running.ts"
 
 /** Attempts that a device works on at once; tiles of further ones are refused as Overloaded. */
 const maxRunning = 512
+/** Share of the bytes that is kept for attempts under way: the rest of their tiles brings them to their end. */
+const reserved = 0.25
 /** Attempts given up that are remembered: their tiles may still be on their way. */
 const maxGivenUp = 512
 
@@ -20,6 +22,7 @@ export class Underway {
   private readonly device: DeviceId
   private readonly engine: Pick<EngineShape, "drop">
   private readonly backlog: Pick<BacklogShape, "host" | "hostDone" | "hostClose">
+  private readonly mostBytes: number
   private readonly running = new Map<string, Running>()
   /** By whom, by attempt. */
   private readonly givenUp = lru<DeviceId>(maxGivenUp)
@@ -28,7 +31,9 @@ export class Underway {
     device: DeviceId,
     engine: Pick<EngineShape, "drop">,
     backlog: Pick<BacklogShape, "host" | "hostDone" | "hostClose">,
+    mostBytes: number,
   ) {
+    this.mostBytes = mostBytes
     this.device = device
     this.engine = engine
     this.backlog = backlog
@@ -38,8 +43,19 @@ export class Underway {
     return this.running.size
   }
 
-  get isFull(): boolean {
-    return this.running.size >= maxRunning
+  /** Of pieces that wait for their task, or for its turn. */
+  get heldBytes(): number {
+    let bytes = 0
+    for (const r of this.running.values()) bytes += r.heldBytes
+    return bytes
+  }
+
+  /** Whether a tile of so many bytes can be taken in; one that nothing waits beside always can. */
+  hasRoom(requestId: RequestId, attempt: number, bytes: number): boolean {
+    const isNew = this.get(requestId, attempt) === undefined
+    if (isNew && this.running.size >= maxRunning) return false
+    const held = this.heldBytes
+    return held === 0 || held + bytes <= (isNew ? 1 - reserved : 1) * this.mostBytes
   }
 
   get(requestId: RequestId, attempt: number): Running | undefined {
