@@ -3,10 +3,11 @@
  * shorter side scaled to the resolution and the middle cut out, as ImageNet evaluation does it.
  *
  * Bad images must not hurt anybody: bytes are looked at before they are decoded (format, pixel count), decoding runs on
- * libuv's threads, and a truncated or corrupt file is an error, never a grey half.
+ * libuv's threads where there is room for it (`DecodingRoom.ts`), and a truncated or corrupt file is an error, never a grey half.
  */
 import { Effect, Schema } from "effect"
-import sharp, { type Sharp } from "sharp"
+import sharp, { type Metadata, type Sharp } from "sharp"
+import { type DecodingRoom, endlessRoom } from "./DecodingRoom.ts"
 
 export class BadImage extends Schema.TaggedError<BadImage>()("BadImage", {
   message: Schema.String,
@@ -72,8 +73,15 @@ const open = (bytes: Uint8Array) =>
     pages: 1,
   }).autoOrient()
 
+const decodedBytes = ({ width, height, channels, depth }: Metadata): number =>
+  width * height * channels * (depth === "ushort" ? 2 : 1)
+
 /** Encoded image (JPEG, PNG, WebP) -> resolution x resolution x 3 bytes (HWC, RGB). */
-export const decodeImage = Effect.fnUntraced(function* (bytes: Uint8Array, resolution: number) {
+export const decodeImage = Effect.fnUntraced(function* (
+  bytes: Uint8Array,
+  resolution: number,
+  room: DecodingRoom = endlessRoom,
+) {
   if (bytes.byteLength === 0) return yield* badImage("it is empty")
   const meta = yield* Effect.tryPromise({
     try: () => sharp(bytes, { limitInputPixels: false }).metadata(),
@@ -81,7 +89,7 @@ export const decodeImage = Effect.fnUntraced(function* (bytes: Uint8Array, resol
   })
   if (!formats.has(meta.format)) return yield* badImage(`format ${meta.format} is not supported`)
   if (meta.width * meta.height > maxPixels) return yield* tooLarge(meta.width, meta.height)
-  return yield* scaled(open(bytes), resolution)
+  return yield* room(decodedBytes(meta))(scaled(open(bytes), resolution))
 })
 
 /** Raw RGB bytes (HWC) -> resolution x resolution x 3 bytes. */

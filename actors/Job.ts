@@ -4,6 +4,7 @@ import type { DeviceId, RequestId } from "../subjects/DeviceId.ts"
 import { type Refusal, refusal } from "../subjects/ErrorReply.ts"
 import type { InferReply, InferRequest } from "../subjects/InferMessages.ts"
 import type { AttemptOutcome } from "./Attempt.ts"
+import type { DecodingRoom } from "./DecodingRoom.ts"
 import { decodeImage, scaleImage } from "./Image.ts"
 import type { Plan } from "./Plan.ts"
 import type { Self } from "./Self.ts"
@@ -32,7 +33,7 @@ export interface Done {
 }
 
 /** Decodes the request's image once per resolution. An emulated device takes at least `heldMs` for it. */
-export const imageOf = (request: InferRequest, heldMs: number): Job["image"] => {
+export const imageOf = (request: InferRequest, heldMs: number, room: DecodingRoom): Job["image"] => {
   const scaled = new Map<number, Uint8Array>()
   return (resolution) =>
     Effect.gen(function* () {
@@ -42,7 +43,7 @@ export const imageOf = (request: InferRequest, heldMs: number): Job["image"] => 
       const { image, tensor } = request
       const decode =
         tensor === undefined
-          ? decodeImage(image ?? new Uint8Array(), resolution)
+          ? decodeImage(image ?? new Uint8Array(), resolution, room)
           : scaleImage(tensor, resolution)
       const pixels = yield* decode.pipe(Effect.mapError((e) => refusal(e._tag, e.message, e.hint)))
       const leftMs = heldMs - (performance.now() - startMs)

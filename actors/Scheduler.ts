@@ -14,6 +14,7 @@ import type { Strategy } from "../supernet/Strategy.ts"
 import { admission, type Admission } from "./Admission.ts"
 import { askedOnce } from "./AskedOnce.ts"
 import { Backlog } from "./Backlog.ts"
+import { type DecodingRoom, decodingRoom } from "./DecodingRoom.ts"
 import { Executor } from "./Executor.ts"
 import { gate } from "./FairQueue.ts"
 import { deadlineExpired, imageOf, type Job, replyOf } from "./Job.ts"
@@ -59,11 +60,12 @@ const jobOf = (self: SelfShape, request: InferRequest, { arrivedMs }: Arrival, o
     request,
     arrivedMs,
     deadlineMs: arrivedMs + (request.deadlineMs ?? options.defaultDeadlineMs),
-    image: imageOf(request, self.emulated ? self.profile.decodeMs : 0),
+    image: imageOf(request, self.emulated ? self.profile.decodeMs : 0, options.room),
   }
 }
 
 interface JobOptions {
+  readonly room: DecodingRoom
   /** Of the requests of this session. */
   readonly number: number
   readonly defaultDeadlineMs: number
@@ -99,6 +101,7 @@ const answering = (options: SchedulerOptions) =>
     const others = () => membership.usable().filter((m) => m.identity.device !== self.device).length
     const turns = gate(() => Math.min(options.concurrency, perDevice * (1 + others())), options.queued)
     const answer = makeTries(actors, admitted, options)
+    const room = decodingRoom(self.memory.decodingBytes)
     let number = 0
 
     const learn = (strategy: Strategy, reply: InferReply) => {
@@ -118,7 +121,7 @@ const answering = (options: SchedulerOptions) =>
     return (request: InferRequest, arrival: Arrival): Effect.Effect<InferReply, Refusal> =>
       Effect.gen(function* () {
         const { defaultDeadlineMs } = options
-        const job = jobOf(self, request, arrival, { number: number++, defaultDeadlineMs })
+        const job = jobOf(self, request, arrival, { number: number++, defaultDeadlineMs, room })
         let startedMs = performance.now()
         const begin = Effect.suspend(() => {
           startedMs = performance.now()

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import sharp from "sharp"
 import { whitePng } from "../../bench/BadInputRun.ts"
+import type { DecodingRoom } from "../../actors/DecodingRoom.ts"
 import { decodeImage, scaleImage } from "../../actors/Image.ts"
 
 /** A picture whose left half is red and whose right half is blue, twice as wide as high. */
@@ -74,6 +75,20 @@ describe("decodeImage", () => {
       const error = yield* decodeImage(bomb, 96).pipe(Effect.flip)
       assert.strictEqual(error._tag, "ImageTooLarge")
       assert.include(error.message, "10000 x 10000")
+    }),
+  )
+})
+
+describe("decoding", () => {
+  it.live("asks for room for what the image decodes to", () =>
+    Effect.gen(function* () {
+      const asked: Array<number> = []
+      const room: DecodingRoom = (bytes) => (decode) => {
+        asked.push(bytes)
+        return decode
+      }
+      yield* decodeImage(yield* encoded("jpeg", 640, 480), 96, room)
+      assert.deepStrictEqual(asked, [640 * 480 * 3])
     }),
   )
 })
