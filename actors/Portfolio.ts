@@ -43,6 +43,12 @@ export interface Load {
 /** Lists of devices that conditions name in turn: all, and those that are idle at the moment. */
 const listsRemembered = 8
 
+/**
+ * Making a whole network ready here asks nobody, and takes less than this: a plan that is later than one for this device alone
+ * by more is none, whatever it waits for. Some ms where its blocks are there, some hundred on a small device where they are not.
+ */
+const readyHereMs = 500
+
 /** A strategy as the condition of the moment makes it look. */
 interface Candidate {
   readonly id: string
@@ -63,6 +69,12 @@ class Leader {
 
   readonly offer = (candidate: Candidate): void => {
     if (this.leads(candidate.score)) this.leading = candidate
+  }
+
+  /** By its score, and much sooner. */
+  isMuchBetterThan({ leading: other }: Leader): boolean {
+    if (this.leading === undefined || other === undefined || this.leading.score <= other.score) return false
+    return this.leading.outcome.latencyMs + readyHereMs < other.outcome.latencyMs
   }
 
   best(slo: Slo): KnownStrategy | undefined {
@@ -169,23 +181,25 @@ export class Portfolio {
   }
 
   /**
-   * Under load, with what each costs the others: the best that runs without being made ready first (any, where none does), and
-   * what would be noticeably better.
+   * Under load, with what each costs the others: the best that runs without being made ready first (any, where none does; one
+   * for this device alone, where that is much sooner), and what would be noticeably better.
    */
   bestUnderLoad(
     condition: Condition,
     slo: Slo,
     load: Load,
   ): { readonly best?: KnownStrategy; readonly better?: KnownStrategy } {
-    const [all, ready] = [new Leader(), new Leader()]
+    const [all, ready, near] = [new Leader(), new Leader(), new Leader()]
     this.each(condition, slo, extraMs(condition, load), (candidate) => {
       all.offer(candidate)
       const { id, entry, score } = candidate
+      if (entry.strategy.devices.length === 1) near.offer(candidate)
       if (ready.leads(score) && load.isReady(id, entry.strategy)) ready.offer(candidate)
     })
-    const [best, better] = [ready.best(slo) ?? all.best(slo), all.best(slo)]
+    const chosen = near.isMuchBetterThan(ready) ? near : ready
+    const [best, better] = [chosen.best(slo) ?? all.best(slo), all.best(slo)]
     if (best === undefined || better === undefined) return {}
-    const known = ready.leading?.priced
+    const known = chosen.leading?.priced
     const isBetter = all.leading !== undefined && isNoticeablyBetter(slo, all.leading.priced, known)
     return isBetter && better.id !== best.id ? { best, better } : { best }
   }

@@ -13,7 +13,7 @@ import { type Answered, type Attempt, type Failure, hedging } from "./Hedge.ts"
 import { deadlineExpired, type Done, type Job } from "./Job.ts"
 import { attemptKey } from "./Results.ts"
 import { giveUp, type History, newHistory, recoveryOf } from "./TryHistory.ts"
-import { type PlanningActors, planningTries, refuseIfHopeless } from "./TryPlan.ts"
+import { firstPlan, type PlanningActors, planningTries } from "./TryPlan.ts"
 
 export interface TryActors extends AttemptActors, PlanningActors {
   readonly backlog: BacklogShape
@@ -26,8 +26,9 @@ export interface TryOptions {
 
 /** Gives the function that answers a request. */
 export const makeTries = (actors: TryActors, admitted: Admission, options: TryOptions) => {
-  const { self, backlog } = actors
+  const { self } = actors
   const planTry = planningTries(actors)
+  const planFirst = firstPlan(actors, planTry)
   const attempt = bookedAttempt(actors, admitted)
   const hedgedAttempt = hedging({ attempt, planTry, admitted, counters: self.counters })
   const excludedAfter = afterLoss(actors, options)
@@ -38,8 +39,7 @@ export const makeTries = (actors: TryActors, admitted: Admission, options: TryOp
     let exclude: ReadonlyArray<DeviceId> | undefined
     let predictedMs: number | undefined
     while (true) {
-      const planned = yield* planTry(job, history, exclude)
-      if (predictedMs === undefined) yield* refuseIfHopeless(backlog, job, planned)
+      const planned = yield* exclude === undefined ? planFirst(job, history) : planTry(job, history, exclude)
       predictedMs ??= planned.predicted.latencyMs
       const tried = yield* Effect.result(hedgedAttempt(job, planned, history))
       if (tried._tag === "Success") {

@@ -2,7 +2,7 @@
  * What a try is to run: the Planner's strategy, or the one that the client insists on; and whether there is any use in
  * beginning with it.
  */
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
 import type { DeviceId } from "../subjects/DeviceId.ts"
 import { type Refusal, refusal } from "../subjects/ErrorReply.ts"
 import { type Strategy, strategyProblems } from "../supernet/Strategy.ts"
@@ -75,11 +75,27 @@ const planning = ({ self, planner }: PlanningActors) => {
   }
 }
 
+/** The first plan that promises an answer before the deadline. */
+export const firstPlan = (actors: PlanningActors & { readonly backlog: BacklogShape }, planTry: PlanTry) => {
+  const { self, membership, backlog } = actors
+  const leftMs = (job: Job) => job.deadlineMs - performance.now()
+  const isLate = (job: Job, { predicted }: Plan) => predicted.latencyMs > leftMs(job)
+  return Effect.fnUntraced(function* (job: Job, history: History) {
+    const planned = yield* planTry(job, history)
+    if (!isLate(job, planned)) return planned
+    // What makes it late may be a link, or another device, that a whole network here has nothing to do with.
+    const others = [...membership.table().keys()].filter((d) => d !== self.device)
+    const isOwnChoice = job.request.strategy === undefined && planned.strategy.devices.length > 1
+    const here = isOwnChoice ? yield* Effect.option(planTry(job, history, others)) : Option.none()
+    if (Option.isSome(here) && !isLate(job, here.value)) return here.value
+    return yield* refuseIfHopeless(backlog, planned, leftMs(job)).pipe(Effect.as(planned))
+  })
+}
+
 /** Better said now than at the deadline: the devices have more to do than the request has time. */
-export const refuseIfHopeless = (backlog: BacklogShape, job: Job, { strategy, predicted }: Plan) => {
-  const leftMs = job.deadlineMs - performance.now()
+const refuseIfHopeless = (backlog: BacklogShape, { strategy, predicted }: Plan, leftMs: number) => {
   const waits = strategy.devices.some((d) => backlog.ms(d as DeviceId) > idleMs)
-  if (!waits || predicted.latencyMs <= leftMs) return Effect.void
+  if (!waits) return Effect.void
   const detail = `it would take about ${Math.round(predicted.latencyMs)} ms behind what is under way; ${Math.round(leftMs)} ms are left`
   return Effect.fail(refusal("Overloaded", detail, "send fewer at once, or allow a longer deadline", true))
 }

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "vitest"
 import { Portfolio } from "../../actors/Portfolio.ts"
 import type { Slo } from "../../policies/Condition.ts"
-import { strategyId } from "../../supernet/Strategy.ts"
+import { type Strategy, strategyId } from "../../supernet/Strategy.ts"
 import { conditionAt, portfolioOf, spec, world } from "./BusySwarm.ts"
 
 const ids = ["a", "b", "c"]
@@ -48,5 +48,23 @@ describe("the strategies that a device knows", () => {
     // With time enough the largest network is as accurate as anything.
     const loose: Slo = { kind: "latency", latencyMs: 10_000 }
     assert.isUndefined(under((id) => id !== found, loose).better)
+  })
+
+  it("are not waited for behind a link that is late, where a whole network here is much sooner", () => {
+    const { known } = portfolioOf(ids, slo)
+    const isElsewhere = (_: string, s: Strategy) => s.devices.length > 1
+    const choose = (lateMs: number, objective: Slo) =>
+      known.bestUnderLoad(
+        conditionAt(ids, (id) => (id === "a" ? 0 : lateMs)),
+        objective,
+        { prices: [0, 0, 0], workOf: () => new Map(), isReady: isElsewhere },
+      ).best
+    for (const objective of [slo, { kind: "accuracy", accuracy: 0.6 } as const]) {
+      const late = choose(30_000, objective)
+      assert.deepStrictEqual(late?.strategy.devices, ["a"])
+      assert.isBelow(late?.outcome.latencyMs ?? Infinity, 1000)
+      // What is ready is used where it is not much later.
+      assert.isAbove(choose(100, objective)?.strategy.devices.length ?? 0, 1)
+    }
   })
 })

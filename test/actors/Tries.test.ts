@@ -24,10 +24,13 @@ interface Script {
   /** What an attempt does: never ends, answers, fails after a device is lost; or the device dies before it, or after its part. */
   readonly attempts: ReadonlyArray<"silent" | "answer" | "lost" | "never ready" | "outlived">
   readonly predictedMs?: number
+  /** Of a plan for this device alone, and what the other one has to do already. */
+  readonly hereMs?: number
+  readonly backlogMs?: number
 }
 
 /** The actors of a device as a script; what they were asked is written down. */
-const scripted = ({ attempts, predictedMs = 10 }: Script) => {
+const scripted = ({ attempts, predictedMs = 10, hereMs = predictedMs, backlogMs = 0 }: Script) => {
   const said = {
     excluded: [] as Array<ReadonlyArray<string>>,
     /** Whether each plan was asked for as that of a request that is under way already. */
@@ -47,12 +50,13 @@ const scripted = ({ attempts, predictedMs = 10 }: Script) => {
       plan: ({ exclude, spentMs }: { exclude: ReadonlyArray<string>; spentMs?: number }) => {
         said.excluded.push(exclude)
         said.again.push(spentMs !== undefined && spentMs >= 0)
-        const strategy = exclude.includes(there) ? local : split
-        const predicted = { latencyMs: predictedMs, accuracy: 0.5 }
+        const isHere = exclude.includes(there)
+        const strategy = isHere ? local : split
+        const predicted = { latencyMs: isHere ? hereMs : predictedMs, accuracy: 0.5 }
         return Effect.succeed({ strategy, predicted, origin: "cache", feasible: true })
       },
     },
-    backlog: { book: () => said.booked++, close: () => said.booked--, ms: () => 0 },
+    backlog: { book: () => said.booked++, close: () => said.booked--, ms: () => backlogMs },
     membership: {
       awaitLoss: () => Effect.as(Deferred.await(died), there),
       isPresent: () => true,
@@ -177,6 +181,32 @@ describe("a request", () => {
       assert.isUndefined(done.recovery)
       assert.deepStrictEqual(done.planned.strategy.devices, [here, there])
       assert.strictEqual(said.begun, 1)
+    }),
+  )
+
+  it.live("that another device would answer too late is answered here, where that is in time", () =>
+    Effect.gen(function* () {
+      const { answer, said } = scripted({
+        attempts: ["answer"],
+        predictedMs: 30_000,
+        hereMs: 100,
+        backlogMs: 50,
+      })
+      const done = yield* answer(job())
+      assert.deepStrictEqual(done.planned.strategy.devices, [here])
+      assert.deepStrictEqual(said.excluded, [[], [there]])
+      assert.strictEqual(done.replans, 0)
+      assert.isUndefined(done.recovery)
+    }),
+  )
+
+  it.live("that nobody would answer in time is refused at once", () =>
+    Effect.gen(function* () {
+      const { answer, said } = scripted({ attempts: [], predictedMs: 30_000, hereMs: 25_000, backlogMs: 50 })
+      const refused = yield* Effect.flip(answer(job()))
+      assert.strictEqual(refused.tag, "Overloaded")
+      assert.include(refused.detail, "30000 ms behind what is under way")
+      assert.strictEqual(said.begun, 0)
     }),
   )
 
