@@ -2,7 +2,7 @@
 import { Effect, FiberMap } from "effect"
 import { probePlan, wantsPing } from "../devices/links/Probing.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
-import { lasting } from "../subjects/Lasting.ts"
+import { lastingEach } from "../subjects/Lasting.ts"
 import type { LinkPicture } from "./LinkPicture.ts"
 import { isPinger, type Probes } from "./Probes.ts"
 
@@ -26,22 +26,20 @@ export const makeLooks = (device: DeviceId, picture: LinkPicture, probes: Probes
       const lastMs = picture.path(peer).pings.at(-1)?.atMs ?? Number.NEGATIVE_INFINITY
       return isPinger(device, peer) || performance.now() - lastMs > 3 * lookEveryMs
     }
-    const look = (peer: DeviceId) =>
-      lasting(
-        `look at ${peer}`,
-        Effect.gen(function* () {
-          if (isPingDue(peer)) yield* probes.ping(peer)
-          for (let again = 0; again < mostAgain; again++) {
-            const nowMs = performance.now()
-            const path = picture.path(peer)
-            const plan = probePlan(path, nowMs, picture.witness(peer))
-            if (plan !== undefined) yield* probes.bulk(peer, plan.bytes)
-            else if (wantsPing(path)) yield* probes.ping(peer)
-            else break
-            yield* Effect.sleep(againMs)
-          }
-        }),
-      )
+    const look = lastingEach("looks at links", (peer: DeviceId) =>
+      Effect.gen(function* () {
+        if (isPingDue(peer)) yield* probes.ping(peer)
+        for (let again = 0; again < mostAgain; again++) {
+          const nowMs = performance.now()
+          const path = picture.path(peer)
+          const plan = probePlan(path, nowMs, picture.witness(peer))
+          if (plan !== undefined) yield* probes.bulk(peer, plan.bytes)
+          else if (wantsPing(path)) yield* probes.ping(peer)
+          else break
+          yield* Effect.sleep(againMs)
+        }
+      }),
+    )
     const lookNow = (peer: DeviceId) => {
       if (!FiberMap.hasUnsafe(looking, peer)) runLook(peer, look(peer))
     }
