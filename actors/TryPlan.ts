@@ -2,7 +2,7 @@
  * What a try is to run: the Planner's strategy, or the one that the client insists on; and whether there is any use in
  * beginning with it.
  */
-import { Effect, Option } from "effect"
+import { Effect } from "effect"
 import type { DeviceId } from "../subjects/DeviceId.ts"
 import { type Refusal, refusal } from "../subjects/ErrorReply.ts"
 import { type Strategy, strategyProblems } from "../supernet/Strategy.ts"
@@ -75,7 +75,7 @@ const planning = ({ self, planner }: PlanningActors) => {
   }
 }
 
-/** The first plan that promises an answer before the deadline. */
+/** The first plan of a request; refuses where the devices that it needs have more to do than the request has time. */
 export const firstPlan = (actors: PlanningActors & { readonly backlog: BacklogShape }, planTry: PlanTry) => {
   const { self, membership, backlog } = actors
   const leftMs = (job: Job) => job.deadlineMs - performance.now()
@@ -83,19 +83,31 @@ export const firstPlan = (actors: PlanningActors & { readonly backlog: BacklogSh
   return Effect.fnUntraced(function* (job: Job, history: History) {
     const planned = yield* planTry(job, history)
     if (!isLate(job, planned)) return planned
+    const isOwnChoice = job.request.strategy === undefined && planned.strategy.devices.length > 1
+    if (!isOwnChoice) return yield* Effect.as(refuseIfHopeless(backlog, planned, leftMs(job)), planned)
     // What makes it late may be a link, or another device, that a whole network here has nothing to do with.
     const others = [...membership.table().keys()].filter((d) => d !== self.device)
-    const isOwnChoice = job.request.strategy === undefined && planned.strategy.devices.length > 1
-    const here = isOwnChoice ? yield* Effect.option(planTry(job, history, others)) : Option.none()
-    if (Option.isSome(here) && !isLate(job, here.value)) return here.value
-    return yield* refuseIfHopeless(backlog, planned, leftMs(job)).pipe(Effect.as(planned))
+    const here = yield* Effect.catch(planTry(job, history, others), () => Effect.succeed(planned))
+    if (!isLate(job, here)) return here
+    return yield* Effect.as(refuseIfHopeless(backlog, here, leftMs(job)), planned)
   })
 }
 
-/** Better said now than at the deadline: the devices have more to do than the request has time. */
-const refuseIfHopeless = (backlog: BacklogShape, { strategy, predicted }: Plan, leftMs: number) => {
-  const waits = strategy.devices.some((d) => backlog.ms(d as DeviceId) > idleMs)
-  if (!waits) return Effect.void
-  const detail = `it would take about ${Math.round(predicted.latencyMs)} ms behind what is under way; ${Math.round(leftMs)} ms are left`
+/**
+ * What a plan takes by the books alone: what its devices have to do, and then for this request. Links do not count in it where
+ * there are some: what they are feared to be after a bad moment says nothing about load, and may be over by then.
+ */
+const byTheBooksMs = (backlog: BacklogShape, { strategy, predicted }: Plan): number => {
+  if (strategy.devices.length === 1) return predicted.latencyMs
+  const work = backlog.workOf(strategy)
+  return Math.max(...strategy.devices.map((d) => backlog.ms(d as DeviceId) + (work.get(d) ?? 0)))
+}
+
+/** Better said now than at the deadline. */
+const refuseIfHopeless = (backlog: BacklogShape, plan: Plan, leftMs: number) => {
+  const waits = plan.strategy.devices.some((d) => backlog.ms(d as DeviceId) > idleMs)
+  const takesMs = byTheBooksMs(backlog, plan)
+  if (!waits || takesMs <= leftMs) return Effect.void
+  const detail = `it would take about ${Math.round(takesMs)} ms behind what is under way; ${Math.round(leftMs)} ms are left`
   return Effect.fail(refusal("Overloaded", detail, "send fewer at once, or allow a longer deadline", true))
 }

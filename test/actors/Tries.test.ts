@@ -47,6 +47,7 @@ const scripted = ({ attempts, predictedMs = 10, hereMs = predictedMs, backlogMs 
   const actors = {
     self: { spec: tinySpec, device: here, counters: { replans: 0, hedges: 0 }, noteError: () => undefined },
     planner: {
+      predict: () => Effect.succeed({ latencyMs: predictedMs, accuracy: 0.5 }),
       plan: ({ exclude, spentMs }: { exclude: ReadonlyArray<string>; spentMs?: number }) => {
         said.excluded.push(exclude)
         said.again.push(spentMs !== undefined && spentMs >= 0)
@@ -56,7 +57,12 @@ const scripted = ({ attempts, predictedMs = 10, hereMs = predictedMs, backlogMs 
         return Effect.succeed({ strategy, predicted, origin: "cache", feasible: true })
       },
     },
-    backlog: { book: () => said.booked++, close: () => said.booked--, ms: () => backlogMs },
+    backlog: {
+      book: () => said.booked++,
+      close: () => said.booked--,
+      ms: () => backlogMs,
+      workOf: () => new Map([[there, 40]]),
+    },
     membership: {
       awaitLoss: () => Effect.as(Deferred.await(died), there),
       isPresent: () => true,
@@ -205,9 +211,24 @@ describe("a request", () => {
       const { answer, said } = scripted({ attempts: [], predictedMs: 30_000, hereMs: 25_000, backlogMs: 50 })
       const refused = yield* Effect.flip(answer(job()))
       assert.strictEqual(refused.tag, "Overloaded")
-      assert.include(refused.detail, "30000 ms behind what is under way")
+      assert.include(refused.detail, "25000 ms behind what is under way")
       assert.strictEqual(said.begun, 0)
     }),
+  )
+
+  it.live(
+    "for a strategy is tried though its link is feared, and refused where its devices have too much to do",
+    () =>
+      Effect.gen(function* () {
+        const insisting: Job = { ...job(), request: { ...job().request, strategy: split } }
+        const feared = scripted({ attempts: ["answer"], predictedMs: 30_000, backlogMs: 50 })
+        const done = yield* feared.answer(insisting)
+        assert.deepStrictEqual(done.planned.strategy, split)
+        const busy = scripted({ attempts: [], predictedMs: 50_000, backlogMs: 40_000 })
+        const refused = yield* Effect.flip(busy.answer(insisting))
+        assert.include(refused.detail, "40040 ms behind what is under way")
+        assert.strictEqual(busy.said.begun, 0)
+      }),
   )
 
   it.live("that is in time has one try and nothing to tell about recovery", () =>
