@@ -87,7 +87,7 @@ export const firstPlan = (actors: PlanningActors & { readonly backlog: BacklogSh
     if (!isOwnChoice) return yield* Effect.as(refuseIfHopeless(backlog, planned, leftMs(job)), planned)
     // What makes it late may be a link, or another device, that a whole network here has nothing to do with.
     const others = [...membership.table().keys()].filter((d) => d !== self.device)
-    const here = yield* Effect.catch(planTry(job, history, others), () => Effect.succeed(planned))
+    const here = yield* Effect.orElseSucceed(planTry(job, history, others), () => planned)
     if (!isLate(job, here)) return here
     return yield* Effect.as(refuseIfHopeless(backlog, here, leftMs(job)), planned)
   })
