@@ -1,13 +1,14 @@
 /**
  * How much each device has to do before it can turn to something new. Three sources: what this device itself has handed out
  * and not got back (exact), what others handed to this device (exact, and told to all in beats), and what others handed to
- * each peer (from that peer's last beat or result, worked off since then at one millisecond per millisecond).
+ * each peer (from that peer's last beat or result, which ages: `Hearsay.ts`).
  */
 import { Context, Effect, Layer } from "effect"
 import type { PreparedStrategy } from "../devices/engine/PreparedStrategies.ts"
 import type { DeviceProfile } from "../devices/profiles/DeviceProfile.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
 import type { Strategy } from "../supernet/Strategy.ts"
+import { Hearsay } from "./Hearsay.ts"
 import { Ledger } from "./Ledger.ts"
 import { Self } from "./Self.ts"
 import { makeWorkOf, sum, type WorkByDevice } from "./Work.ts"
@@ -46,13 +47,6 @@ export interface BacklogShape {
   readonly typicalMs: () => number
 }
 
-interface Heard {
-  readonly atMs: number
-  /** Of all, and of those that others than this device serve. */
-  readonly totalMs: number
-  readonly othersMs: number
-}
-
 /** Weight of the newest request in the usual work. */
 const newest = 0.1
 
@@ -62,17 +56,11 @@ const make = ({ profiles }: BacklogOptions) =>
     const me = self.device
     const mine = new Ledger()
     const hosted = new Ledger()
-    const peers = new Map<DeviceId, Heard>()
+    const peers = new Hearsay()
     const profileNames = new Map<DeviceId, string>([[me, self.profile.name]])
     const workOf = makeWorkOf(self.spec, (device) => profiles.get(profileNames.get(device as DeviceId) ?? ""))
     let typical = 0
 
-    const othersAt = (device: DeviceId): number => {
-      const heard = peers.get(device)
-      if (heard === undefined || heard.totalMs <= 0) return 0
-      const left = Math.max(0, heard.totalMs - (performance.now() - heard.atMs))
-      return left * (heard.othersMs / heard.totalMs)
-    }
     return Backlog.of({
       book: (key, strategy) => {
         const { items, totalMs } = workOf(strategy)
@@ -82,7 +70,7 @@ const make = ({ profiles }: BacklogOptions) =>
       done: (key, task, device, othersMs) => {
         mine.done(key, task)
         if (device === me || othersMs === undefined) return
-        peers.set(device, { atMs: performance.now(), totalMs: othersMs + mine.ms(device), othersMs })
+        peers.said(device, othersMs)
       },
       close: (key) => mine.close(key),
       host: (key, origin, prepared) => {
@@ -96,20 +84,20 @@ const make = ({ profiles }: BacklogOptions) =>
       hostClose: (key) => hosted.close(key),
       heard: (device, profile, shares) => {
         profileNames.set(device, profile)
-        const totalMs = sum(Object.values(shares))
-        peers.set(device, { atMs: performance.now(), totalMs, othersMs: totalMs - (shares[me] ?? 0) })
+        peers.beat(device, sum(Object.values(shares)) - (shares[me] ?? 0))
       },
       inUse: () => [...mine.all().keys()].flatMap((d) => (d === me ? [] : [d as DeviceId])),
-      forget: (device) => void peers.delete(device),
+      forget: (device) => peers.forget(device),
       keep: (devices) => {
         for (const device of profileNames.keys()) {
           // What is booked is reckoned with its profile, until it is closed.
           if (device === me || devices.has(device) || mine.ms(device) > 0) continue
           profileNames.delete(device)
-          peers.delete(device)
+          peers.forget(device)
         }
       },
-      ms: (device) => mine.ms(device) + (device === me ? sum(hosted.all().values()) : othersAt(device)),
+      ms: (device) =>
+        mine.ms(device) + (device === me ? sum(hosted.all().values()) : peers.ms(device, typical)),
       shares: () => ({
         ...Object.fromEntries(hosted.all()),
         ...(mine.ms(me) > 0 ? { [me]: mine.ms(me) } : {}),

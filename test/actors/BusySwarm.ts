@@ -1,13 +1,14 @@
 /**
- * A busy swarm on paper: devices that compute one task at a time, oldest request first, links that only delay, and clients
- * that ask again when they have their answer. What planning under load does to throughput, without a machine's noise.
+ * A busy swarm on paper: devices that compute one task at a time, oldest request first, links that only delay, beats, and
+ * clients that ask again when they have their answer. What planning under load does to throughput, without a machine's noise.
  */
 import type { DeviceProfile } from "../../devices/profiles/DeviceProfile.ts"
 import { shippedProfile } from "../../devices/profiles/Shipped.ts"
 import { prices } from "../../actors/Congestion.ts"
+import { Hearsay } from "../../actors/Hearsay.ts"
 import { Ledger } from "../../actors/Ledger.ts"
 import { Portfolio } from "../../actors/Portfolio.ts"
-import { makeWorkOf, type Work } from "../../actors/Work.ts"
+import { makeWorkOf, sum, type Work } from "../../actors/Work.ts"
 import type { Condition, Slo } from "../../policies/Condition.ts"
 import { decodeGenome, spaceOf } from "../../policies/Genome.ts"
 import { modelWorld } from "../../policies/ModelWorld.ts"
@@ -71,8 +72,46 @@ export const chooseBusy = (known: Portfolio, now: Condition, slo: Slo, typicalMs
     isReady: () => true,
   }).best
 
+/** What each device knows of how much all have to do: its own requests exactly, those of others as they said in beats. */
+class Books {
+  private readonly ids: ReadonlyArray<string>
+  /** By the device that serves the requests. */
+  private readonly served: ReadonlyMap<string, Ledger>
+  private readonly hearsay: ReadonlyMap<string, Hearsay>
+
+  constructor(ids: ReadonlyArray<string>, clock: () => number) {
+    this.ids = ids
+    this.served = new Map(ids.map((id) => [id, new Ledger()]))
+    this.hearsay = new Map(ids.map((id) => [id, new Hearsay(clock)]))
+  }
+
+  of(serving: string): Ledger {
+    return this.served.get(serving) ?? new Ledger()
+  }
+
+  /** As one device sees another. */
+  seen(by: string, device: string, typicalMs: number): number {
+    const heard = () => this.hearsay.get(by)?.ms(device, typicalMs) ?? 0
+    const others = by === device ? this.othersMs(device, by) : heard()
+    return this.of(by).ms(device) + others
+  }
+
+  beat(device: string): void {
+    for (const id of this.ids) {
+      if (id !== device) this.hearsay.get(id)?.beat(device, this.othersMs(device, id))
+    }
+  }
+
+  private othersMs(device: string, than: string): number {
+    return sum(this.ids.filter((id) => id !== than).map((id) => this.of(id).ms(device)))
+  }
+}
+
+const beatEveryMs = 250
+
 interface Request {
   readonly key: string
+  readonly local: string
   readonly startMs: number
   readonly graph: TaskGraph
   readonly work: Work
@@ -88,14 +127,15 @@ export interface Outcome {
 
 export type Choose = (now: Condition, typicalMs: number) => Strategy
 
-/** Runs `inFlight` clients for so long; the first fifth is not counted. All ask the first device. */
+/** Runs `inFlight` clients for so long; the first fifth is not counted. They ask the devices `asked` in turn. */
 export const runSwarm = (
   ids: ReadonlyArray<string>,
   inFlight: number,
   forMs: number,
   choose: Choose,
+  asked: ReadonlyArray<string> = ids.slice(0, 1),
 ): Outcome => {
-  const books = new Ledger()
+  const books = new Books(ids, () => nowMs)
   const events: Array<{ readonly atMs: number; readonly act: () => void }> = []
   const queues = new Map(ids.map((id) => [id, { busy: false, waiting: [] as Array<[Request, number]> }]))
   const latenciesMs: Array<number> = []
@@ -129,15 +169,16 @@ export const runSwarm = (
     at(nowMs + ms, () => arrive(r, edge.to))
   }
   const finish = (r: Request, task: number) => {
-    books.done(r.key, task)
+    books.of(r.local).done(r.key, task)
     for (const e of r.graph.tasks[task]?.outputs ?? []) release(r, e)
     if (task !== r.graph.tasks.length - 1) return
     if (nowMs > forMs / 5) latenciesMs.push(nowMs - r.startMs)
-    begin()
+    begin(r.local)
   }
-  const begin = () => {
+  const begin = (local: string) => {
+    const order = [local, ...ids.filter((id) => id !== local)]
     const strategy = choose(
-      conditionAt(ids, (id) => books.ms(id)),
+      conditionAt(order, (id) => books.seen(local, id, typicalMs)),
       typicalMs,
     )
     const work = workOf(strategy)
@@ -145,6 +186,7 @@ export const runSwarm = (
     const graph = taskGraph(spec, strategy)
     const r: Request = {
       key: `${counter++}`,
+      local,
       startMs: nowMs,
       graph,
       work,
@@ -152,10 +194,15 @@ export const runSwarm = (
       missing: graph.tasks.map((t) => t.inputs.length),
     }
     if (strategy.devices.length > 1 && graph.tasks.length > 1) splits++
-    books.book(r.key, work.items)
+    books.of(local).book(r.key, work.items)
     for (const e of graph.edges) if (e.from === imageSource) release(r, e.index)
   }
-  for (let i = 0; i < inFlight; i++) begin()
+  const beat = (id: string) => {
+    books.beat(id)
+    at(nowMs + beatEveryMs, () => beat(id))
+  }
+  for (const [i, id] of ids.entries()) at((i * beatEveryMs) / ids.length, () => beat(id))
+  for (let i = 0; i < inFlight; i++) begin(asked[i % asked.length] ?? "")
   while (nowMs < forMs) {
     let next = 0
     for (const [i, e] of events.entries()) if (e.atMs < (events[next]?.atMs ?? Infinity)) next = i

@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { isBusy, prices } from "../../actors/Congestion.ts"
 import { Ledger } from "../../actors/Ledger.ts"
-import type { Slo } from "../../policies/Condition.ts"
-import { chooseBusy, type Choose, conditionAt, portfolioOf, runSwarm, wholeOn } from "./BusySwarm.ts"
+import type { Condition, Slo } from "../../policies/Condition.ts"
+import { localStrategy } from "../../supernet/Strategy.ts"
+import { chooseBusy, type Choose, conditionAt, portfolioOf, runSwarm, spec, wholeOn } from "./BusySwarm.ts"
 
 const ids = ["a", "b", "c", "d", "e"]
 const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN
@@ -64,6 +65,21 @@ describe("a swarm that is asked for more than one thing at a time", () => {
       const busy = runSwarm(ids, inFlight, 1000, planned(known, accuracySlo))
       const whole = runSwarm(ids, inFlight, 1000, inTurn(known))
       assert.isAtLeast(busy.perSecond, 0.97 * whole.perSecond, `${inFlight} in flight`)
+    }
+  })
+
+  it("answers as many as each device alone would, where clients ask all devices", () => {
+    const knownTo = new Map(
+      ids.map((id) => [id, portfolioOf([id, ...ids.filter((other) => other !== id)], accuracySlo)]),
+    )
+    const local = (now: Condition) => now.devices[0]?.id ?? ""
+    const knownAt = (now: Condition) => knownTo.get(local(now)) ?? portfolioOf(ids, accuracySlo)
+    const choose: Choose = (now, typicalMs) => planned(knownAt(now), accuracySlo)(now, typicalMs)
+    const alone: Choose = (now) => localStrategy(spec, knownAt(now).split.submodel, local(now))
+    for (const inFlight of [8, 16]) {
+      const busy = runSwarm(ids, inFlight, 4000, choose, ids)
+      const each = runSwarm(ids, inFlight, 4000, alone, ids)
+      assert.isAtLeast(busy.perSecond, 0.97 * each.perSecond, `${inFlight} in flight`)
     }
   })
 
