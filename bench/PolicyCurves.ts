@@ -32,6 +32,9 @@ export interface Problem {
   readonly slo: SloKind
 }
 
+/** Of 128 constraints each is almost a percent, and what a seed misses is a matter of luck: 91 and 94 % came from one setting. */
+const validationCount = 512
+
 const kinds: ReadonlyArray<SloKind> = ["latency", "accuracy"]
 
 /** Both scenarios and both kinds of SLO, or what `--scenarios` and `--slo` say. */
@@ -66,7 +69,7 @@ const optionsOf = (
     seed,
     iterations,
     validateEvery: Math.max(10, Math.round(iterations / 20)),
-    validationCount: bench.quick ? 32 : 128,
+    validationCount: bench.quick ? 32 : validationCount,
     oracle: { searchEvaluations: evaluations, polishEvaluations: Math.round(evaluations / 1.5), seed: 1 },
     supreme,
     gcsl,
@@ -159,6 +162,6 @@ export const compare = async (
 
 /** What both benches say about how they train. */
 export const trainingNotes = (): ReadonlyArray<string> => [
-  `LSTM of ${trainDefaults.hidden} units for all; ${trainDefaults.stepsPerIteration} environment steps an iteration; SUPREME makes ${supremeDefaults.updates} updates of ${supremeDefaults.batch} trajectories in it, GCSL ${gcslDefaults.updates} of ${gcslDefaults.batch}, PPO ${ppoDefaults.epochs} epochs of minibatches of ${ppoDefaults.batch}. Greedy decoding of averaged weights on 128 constraints, a quarter of them with remotes missing; no repair.`,
+  `LSTM of ${trainDefaults.hidden} units for all; ${trainDefaults.stepsPerIteration} environment steps an iteration; SUPREME makes ${supremeDefaults.updates} updates of ${supremeDefaults.batch} trajectories in it, GCSL ${gcslDefaults.updates} of ${gcslDefaults.batch}, PPO ${ppoDefaults.epochs} epochs of minibatches of ${ppoDefaults.batch}. Greedy decoding of averaged weights on ${validationCount} constraints, a quarter of them with remotes missing; no repair.`,
   "Latency by the model in devices/latency, ImageNet accuracy by the regression of OFA's predictor. The machine was shared: seconds are no speed measurement.",
 ]
