@@ -5,6 +5,7 @@
  * what several processes of this machine share counted in each. `--minutes N` of load, `--slow N`, `--memory-mb N`.
  */
 import { Effect } from "effect"
+import { allocatorText } from "../deploy/Allocator.ts"
 import { seededRandom } from "../supernet/Random.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, quantile, type Row } from "./Bench.ts"
 import { type FiveDevices, fiveDevices, teamText } from "./chaos/FiveDevices.ts"
@@ -108,7 +109,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
     rows: rowsOf(seen),
     notes: [
       `${outcomes.length} requests at ${s.perSecond}/s over five emulated devices (${teamText}) in slow motion (${s.slow} times), objectives ${JSON.stringify(slosOf(s.slow))}, ${picturesFrom()}: ${endings(outcomes)}; ${(100 * withinSlo(outcomes)).toFixed(1)} % within their objective, p50 ${quantile(latencies, 0.5).toFixed(0)} ms, p99 ${quantile(latencies, 0.99).toFixed(0)} ms`,
-      `each device may keep ${s.memoryMb} MB of models; what it builds ahead when idle is part of the idle memory`,
+      `each device may keep ${s.memoryMb} MB of models; what it builds ahead when idle is part of the idle memory; it asks ${allocatorText()} for memory`,
       `computation per request: user and system time of all five devices over the answers, everything included (planning, links, beats, garbage); this machine's cores were ${(100 * cores).toFixed(0)} % busy under load, by whomever`,
     ],
   }

@@ -6,6 +6,7 @@
  * not part of `--minutes`, and what was resident at its end is in the rows. `--minutes N --warm-up N --rate N --slow N`.
  */
 import { Effect, Fiber, Schedule } from "effect"
+import { allocatorText } from "../deploy/Allocator.ts"
 import type { SwarmBox } from "../deploy/SwarmBox.ts"
 import { seededRandom } from "../supernet/Random.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, mean, median, type Row } from "./Bench.ts"
@@ -246,7 +247,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
     rows: [...rows, ...sliceRows(seen)],
     notes: [
       `${outcomes.length} requests at ${s.perSecond}/s over five emulated devices (${teamText}) in slow motion (${s.slow} times), objectives ${JSON.stringify(slosOf(s.slow))}, ${picturesFrom()}: ${endings(outcomes)}; ${(100 * withinSlo(outcomes)).toFixed(1)} % within their objective`,
-      `before that, ${s.warmUpMinutes} min of the same requests: sessions are built and caches fill, which is growth; not judged. Each device may keep ${s.memoryMb} MB of models, so that its cache of sessions is full and replaces old ones all the time`,
+      `before that, ${s.warmUpMinutes} min of the same requests: sessions are built and caches fill, which is growth; not judged. Each device may keep ${s.memoryMb} MB of models, so that its cache of sessions is full and replaces old ones all the time; it asks ${allocatorText()} for memory`,
       `memory slope: least squares over the lowest sample of each of ${floorCount} parts of the time (a sample of resident memory every ${sampleEveryMs / 1000} s: garbage comes and goes in waves), of the process that grows fastest; latency slope: ${latency.slope.toFixed(0)} +- ${latency.error.toFixed(0)} ms per hour at a median of ${medianMs(outcomes).toFixed(0)} ms`,
       `devices were ${(100 * seen.busy).toFixed(0)} % busy by their own beats; this machine's cores ${(100 * seen.cpu).toFixed(0)} %`,
     ],

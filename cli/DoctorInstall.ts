@@ -1,6 +1,7 @@
 /** Is this machine able to run a device: Node, native libraries, nats-server, the supernet's files. */
 import { execFile } from "node:child_process"
 import { Effect } from "effect"
+import { jemalloc } from "../deploy/Allocator.ts"
 import { serverProgram } from "../deploy/NatsProcess.ts"
 import { defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
 import { atLeast, type Finding, findings } from "./DoctorCheck.ts"
@@ -50,6 +51,15 @@ const natsServer: Effect.Effect<Finding> = Effect.callback<Finding>((resume) => 
   })
 })
 
+/** Without jemalloc all works, and takes more memory. */
+const allocator = (): Finding => {
+  const path = jemalloc()
+  const advice = "only where a device runs: sudo apt-get install libjemalloc2 (deploy/README.md)"
+  return path === undefined
+    ? warning("jemalloc", "is not installed; a device takes some 60 MB more, and grows for hours", advice)
+    : ok("jemalloc", path)
+}
+
 /** The supernet's files are all there, and their digests are those of the manifest. */
 const supernet = (directory: string): Effect.Effect<Finding> =>
   Effect.gen(function* () {
@@ -77,5 +87,6 @@ export const examineInstall = (supernetDirectory: string): Effect.Effect<Readonl
     library("onnxruntime", () => import("onnxruntime-node"), "runs the networks"),
     library("sharp", () => import("sharp"), "decodes images"),
     natsServer,
+    Effect.sync(allocator),
     supernet(supernetDirectory),
   ])

@@ -5,6 +5,7 @@ import { fileURLToPath, pathToFileURL } from "node:url"
 import { Deferred, Effect, Schema } from "effect"
 import type { Link } from "../devices/latency/Condition.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
+import { memoryEnvironment } from "./Allocator.ts"
 import { eachLine } from "./Lines.ts"
 
 export interface BoxDevice {
@@ -44,17 +45,6 @@ export interface Running {
   readonly exited: Deferred.Deferred<number>
 }
 
-/**
- * How a device asks for memory, as in the systemd unit (decision 26): one heap for all threads that keeps what an inference
- * will ask for again, and small nurseries, so that half of what V8 holds is not garbage.
- */
-const memory = {
-  MALLOC_ARENA_MAX: "1",
-  MALLOC_MMAP_THRESHOLD_: "16777216",
-  MALLOC_TRIM_THRESHOLD_: "67108864",
-  NODE_OPTIONS: `--max-semi-space-size=2 ${process.env["NODE_OPTIONS"] ?? ""}`.trim(),
-}
-
 /** The user's environment without what says how to get into another swarm: the box has users of its own. */
 const environment = (): NodeJS.ProcessEnv => {
   const { MURMURATION_CREDENTIALS: _, MURMURATION_USER: __, ...rest } = process.env
@@ -88,7 +78,7 @@ const spawned = (start: DeviceStart) =>
     stdio: ["ignore", "pipe", "pipe"],
     env: {
       ...environment(),
-      ...memory,
+      ...memoryEnvironment(),
       MURMURATION_PASSWORD: start.password,
       MURMURATION_STATE: start.state,
     },

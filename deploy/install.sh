@@ -31,6 +31,8 @@ packages() {
   missing=
   command -v nats-server >/dev/null || missing="$missing nats-server"
   [ "$role" = hub ] || command -v npm >/dev/null || missing="$missing npm"
+  # Devices ask it for memory where it is there (docs/decisions/0026).
+  [ "$role" = hub ] || ldconfig -p | grep -q libjemalloc.so.2 || missing="$missing libjemalloc2"
   [ -n "$missing" ] || return 0
   apt-get update -qq
   # shellcheck disable=SC2086 -- a list of package names
