@@ -58,7 +58,7 @@ const probeInputs = (t: Target): ReadonlyArray<BadInput> => {
   return on(Subjects.probe(t.device), "probe", request("BadRequest"), [
     ...noise,
     ["of an unknown kind", pack({ ...good, kind: "flood" })],
-    ["that wants a gigabyte back", pack({ ...good, kind: "bulk", echoBytes: 1e9 })],
+    ["that took a year", pack({ ...good, roundTripMs: 3.2e10 })],
     ["from nobody", pack({ ...good, from: "" })],
   ])
 }

@@ -11,7 +11,7 @@ import type { Strategy } from "../../supernet/Strategy.ts"
 import type { Outcome } from "./Traffic.ts"
 
 /** Of the largest logit. Float32 sums in another order. */
-const exact = 1e-4
+export const exact = 1e-4
 /** Where values were rounded for the bus, a difference in the last bit can move one to the next step of its scale. */
 const rounded = 0.05
 
@@ -25,9 +25,10 @@ export interface Verdict {
 
 const isExact = (strategy: Strategy): boolean => strategy.blocks.every((b, i) => i === 0 || b.bits === 32)
 
-const difference = (got: ReadonlyArray<number>, expected: Float32Array): number => {
+/** Largest difference of two rows of logits, relative to the largest expected one; infinite where they cannot be compared. */
+export const difference = (got: ReadonlyArray<number>, expected: ArrayLike<number>): number => {
   let [most, scale] = [0, 0]
-  for (const [i, v] of expected.entries()) {
+  for (const [i, v] of Array.from(expected).entries()) {
     most = Math.max(most, Math.abs(v - (got[i] ?? Number.NaN)))
     scale = Math.max(scale, Math.abs(v))
   }
