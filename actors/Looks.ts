@@ -21,20 +21,24 @@ export const makeLooks = (device: DeviceId, picture: LinkPicture, probes: Probes
     const looking = yield* FiberMap.make<DeviceId, void>()
     const runLook = yield* FiberMap.runtime(looking)()
 
+    const lastPingMs = (peer: DeviceId) => picture.path(peer).pings.at(-1)?.atMs ?? Number.NEGATIVE_INFINITY
     /** The other one of the pair pings, unless it has not been heard of for too long. */
-    const isPingDue = (peer: DeviceId) => {
-      const lastMs = picture.path(peer).pings.at(-1)?.atMs ?? Number.NEGATIVE_INFINITY
-      return isPinger(device, peer) || performance.now() - lastMs > 3 * lookEveryMs
+    const isPingOurs = (peer: DeviceId) =>
+      isPinger(device, peer) || performance.now() - lastPingMs(peer) > 3 * lookEveryMs
+    /** The pinger settles also what its pings put in doubt; of what a transfer of ours puts in doubt it does not know. */
+    const isDoubtOurs = (peer: DeviceId) => {
+      const last = picture.path(peer).transfers.at(-1)
+      return isPingOurs(peer) || (last !== undefined && lastPingMs(peer) < last.atMs)
     }
     const look = lastingEach("looks at links", (peer: DeviceId) =>
       Effect.gen(function* () {
-        if (isPingDue(peer)) yield* probes.ping(peer)
+        if (isPingOurs(peer)) yield* probes.ping(peer)
         for (let again = 0; again < mostAgain; again++) {
           const nowMs = performance.now()
           const path = picture.path(peer)
           const plan = probePlan(path, nowMs, picture.witness(peer))
           if (plan !== undefined) yield* probes.bulk(peer, plan.bytes)
-          else if (wantsPing(path)) yield* probes.ping(peer)
+          else if (wantsPing(path) && isDoubtOurs(peer)) yield* probes.ping(peer)
           else break
           yield* Effect.sleep(againMs)
         }

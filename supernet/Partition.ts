@@ -35,7 +35,9 @@ export const intersect = (a: Region, b: Region): Region | undefined => {
     x0: Math.max(a.x0, b.x0),
     x1: Math.min(a.x1, b.x1),
   }
-  return region.y0 < region.y1 && region.x0 < region.x1 ? region : undefined
+  if (region.y0 >= region.y1 || region.x0 >= region.x1) return undefined
+  // Mostly one lies in the other: task graphs are kept, and need not hold it twice.
+  return sameRegion(region, a) ? a : sameRegion(region, b) ? b : region
 }
 
 /** Geometry of one active block under a grid choice. Regions are in tile order: row by row. */
@@ -50,7 +52,18 @@ export interface BlockGeometry {
   readonly run: number
 }
 
+/** A spec has few sizes and cuts, and hundreds of task graphs that are kept have the same tiles. */
+const knownTiles = new Map<string, ReadonlyArray<Region>>()
+const mostKnown = 4096
+
 const tilesAt = (grid: Grid, size: number, cut: number): ReadonlyArray<Region> => {
+  const key = `${grid} ${size} ${cut}`
+  const tiles = knownTiles.get(key) ?? makeTiles(grid, size, cut)
+  if (knownTiles.size < mostKnown) knownTiles.set(key, tiles)
+  return tiles
+}
+
+const makeTiles = (grid: Grid, size: number, cut: number): ReadonlyArray<Region> => {
   const rows: ReadonlyArray<readonly [number, number]> =
     gridRows(grid) === 2
       ? [

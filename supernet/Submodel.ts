@@ -34,14 +34,28 @@ export const normalizeSubmodel = (spec: SupernetSpec, submodel: Submodel): Submo
   return { ...submodel, kernels: masked(submodel.kernels), expands: masked(submodel.expands) }
 }
 
+/** A block has few variants, and hundreds of task graphs that are kept name the same ones. */
+const variants = new WeakMap<BlockSpec, Map<string, ActiveBlock>>()
+/** Beyond so many somebody asks for what the supernet does not have; no error here, but nothing to keep either. */
+const mostVariants = 64
+
+const variantOf = (block: BlockSpec, kernel: number, expand: number): ActiveBlock => {
+  const known = variants.get(block) ?? new Map<string, ActiveBlock>()
+  variants.set(block, known)
+  const key = `${kernel} ${expand}`
+  const variant = known.get(key) ?? { ...block, kernel, expand }
+  if (known.size < mostVariants) known.set(key, variant)
+  return variant
+}
+
 /** The blocks that run, in order: stem, first, dynamic blocks, head. */
 export const activeBlocks = (spec: SupernetSpec, submodel: Submodel): ReadonlyArray<ActiveBlock> =>
   blocksOf(spec).flatMap((b): ReadonlyArray<ActiveBlock> => {
-    if (b.kind === "stem" || b.kind === "first") return [{ ...b, kernel: 3, expand: 1 }]
-    if (b.kind === "head") return [{ ...b, kernel: 1, expand: 1 }]
+    if (b.kind === "stem" || b.kind === "first") return [variantOf(b, 3, 1)]
+    if (b.kind === "head") return [variantOf(b, 1, 1)]
     const i = b.stage * spec.maxDepth + b.place
     if (!isActive(spec, submodel, i)) return []
-    return [{ ...b, kernel: submodel.kernels[i] ?? 0, expand: submodel.expands[i] ?? 0 }]
+    return [variantOf(b, submodel.kernels[i] ?? 0, submodel.expands[i] ?? 0)]
   })
 
 /** The same depth in every stage, the same kernel and expand in every block. */

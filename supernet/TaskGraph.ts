@@ -121,5 +121,7 @@ export const taskGraph = (spec: SupernetSpec, strategy: Strategy): TaskGraph => 
       return task
     })
   }
-  return { blocks, geometry: geo, tasks, edges }
+  // Arrays that grew have room for many more: the graph is kept for long.
+  const trimmed = tasks.map((t): Task => ({ ...t, inputs: [...t.inputs], outputs: [...t.outputs] }))
+  return { blocks, geometry: geo, tasks: trimmed, edges: [...edges] }
 }

@@ -70,8 +70,6 @@ export interface TaskTimings {
   readonly heldMs: number
   readonly overrunMs: number
   readonly tier: "block" | "fused"
-  /** First run of this segment on this size since its sessions were built. */
-  readonly firstRun: boolean
   /** Sessions built inside this task because memory pressure had released them. */
   readonly built: number
 }

@@ -105,7 +105,6 @@ export class TaskRunner {
       heldMs: 0,
       overrunMs: 0,
       tier: computed.tier,
-      firstRun: computed.firstRun,
       built: computed.built,
     }
     return { ...sent, timings }

@@ -58,15 +58,12 @@ const zeros = (segment: Segment, shape: ReadonlyArray<number>): OrtTensor => {
 export interface Computed {
   readonly result: OrtTensor
   readonly tier: "block" | "fused"
-  readonly firstRun: boolean
   readonly built: number
 }
 
 export class Tiers {
   readonly pool: SessionPool
   readonly #settings: WorkerSettings
-  /** Segments by key and input size that have run on their present sessions. */
-  readonly #warm = new Set<string>()
   /** Segments to fuse when there is time and they are hot enough, with the input to warm them with. */
   readonly #toFuse = new Map<string, ToFuse>()
   /** Block variants still to be looked at in idle time; undefined until that begins for the resolution asked for last. */
@@ -177,12 +174,7 @@ export class Tiers {
     }
     this.pool.ran(segment, tier)
     const built = this.pool.stats.built - builtBefore
-    const run = `${tier} ${input.dims.join()} ${segment.key}`
-    if (built > 0) this.#warm.delete(run)
-    const firstRun = !this.#warm.has(run)
-    if (this.#warm.size > 4096) this.#warm.clear()
-    this.#warm.add(run)
-    return { result, tier, firstRun, built }
+    return { result, tier, built }
   }
 
   #tier(segment: Segment, shape: ReadonlyArray<number>): "block" | "fused" {

@@ -37,6 +37,8 @@ export class SegmentBuilder {
   readonly spec: SupernetSpec
   readonly weights: Weights
   readonly #encoded = new Map<string, Uint8Array>()
+  /** Of blocks by resolution: every segment of every strategy that is kept holds those of its blocks. */
+  readonly #keys = new WeakMap<ActiveBlock, Map<number, string>>()
   readonly #budgetBytes: number
   #bytes = 0
 
@@ -49,7 +51,11 @@ export class SegmentBuilder {
 
   /** Equal keys mean equal computation. */
   key(block: ActiveBlock, resolution: number): string {
-    return variantKey(this.spec, this.weights, block, resolution)
+    const keys = this.#keys.get(block) ?? new Map<number, string>()
+    this.#keys.set(block, keys)
+    const key = keys.get(resolution) ?? variantKey(this.spec, this.weights, block, resolution)
+    keys.set(resolution, key)
+    return key
   }
 
   encodedWeights(block: ActiveBlock, resolution: number): Uint8Array {
