@@ -7,6 +7,7 @@ import { taskMs, taskTime } from "../devices/profiles/BlockTime.ts"
 import { type DeviceProfile, dilated } from "../devices/profiles/DeviceProfile.ts"
 import { shippedProfile, shippedProfileNames } from "../devices/profiles/Shipped.ts"
 import { ProfileBook } from "../devices/profiles/ProfileBook.ts"
+import { artifactAccuracy } from "../policies/ArtifactAccuracy.ts"
 import { modelWorld } from "../policies/ModelWorld.ts"
 import type { AccuracyModel, World } from "../policies/World.ts"
 import { Bus, type BusOptions } from "../subjects/Bus.ts"
@@ -14,7 +15,6 @@ import type { DeviceId } from "../subjects/DeviceId.ts"
 import type { Supernet } from "../supernet/Artifact.ts"
 import type { RuntimeOptions } from "../supernet/onnx/Runtime.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
-import { accuracyModel } from "./AccuracyOf.ts"
 import { Backlog } from "./Backlog.ts"
 import { Executor } from "./Executor.ts"
 import { LinkTable } from "./LinkTable.ts"
@@ -141,8 +141,9 @@ export const deviceLayer = (o: DeviceOptions) => {
     ...(o.software === undefined ? {} : { software: o.software }),
   })
   const profiles = knownProfiles(o.profile)
+  const accuracy = artifactAccuracy(spec, o.artifact)
   const planner = Planner.layer({
-    world: growingWorld(spec, profiles, accuracyModel(spec, o.artifact)),
+    world: growingWorld(spec, profiles, accuracy.model),
     profiles,
     decisionBudgetMs: o.decisionBudgetMs ?? defaultDecisionBudgetMs,
   })
@@ -169,7 +170,7 @@ export const deviceLayer = (o: DeviceOptions) => {
     ),
     Layer.provideMerge(
       planner.pipe(
-        Layer.provideMerge(Thinker.layer({ spec, profiles: profiles.all(), artifact: o.artifact })),
+        Layer.provideMerge(Thinker.layer({ spec, profiles: profiles.all(), predictor: accuracy.predictor })),
       ),
     ),
     Layer.provideMerge(Predictor.layer()),

@@ -6,18 +6,19 @@ import type { Condition, Slo } from "../policies/Condition.ts"
 import { type Decision, makeDecider, type Proposer } from "../policies/Decision.ts"
 import { modelWorld } from "../policies/ModelWorld.ts"
 import type { PolicyArtifact } from "../policies/PolicyArtifact.ts"
+import { accuracyModelOf } from "../policies/PredictorAccuracy.ts"
 import { loadPolicy, policyProposer, shapeFor } from "../policies/PolicyRuntime.ts"
 import { dimensions } from "../policies/Scenario.ts"
 import type { World } from "../policies/World.ts"
+import type { PredictorData } from "../supernet/AccuracyPredictor.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
 import type { Strategy } from "../supernet/Strategy.ts"
-import { accuracyModel } from "./AccuracyOf.ts"
 
 export interface ThinkerSettings {
   readonly spec: SupernetSpec
   readonly profiles: ReadonlyArray<DeviceProfile>
-  /** Artifact directory: where its accuracy predictor lies, if it has one. */
-  readonly artifact: string
+  /** The accuracy predictor of the supernet; none for untrained weights. */
+  readonly predictor: PredictorData | undefined
 }
 
 export interface Question {
@@ -51,7 +52,7 @@ export type Answer =
 
 const settings: ThinkerSettings = workerData
 const profiles = [...settings.profiles]
-const worldOf = () => modelWorld(settings.spec, profiles, accuracyModel(settings.spec, settings.artifact))
+const worldOf = () => modelWorld(settings.spec, profiles, accuracyModelOf(settings.spec, settings.predictor))
 /** Makes a policy's proposer for a world. */
 const proposers = new Map<string, (world: World) => Proposer>()
 let world = worldOf()

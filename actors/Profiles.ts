@@ -4,7 +4,8 @@
  * with what is known.
  */
 import { Context, Effect, Layer, Option, Result, Schedule, Stream } from "effect"
-import { type DeviceProfile, decodeProfile } from "../devices/profiles/DeviceProfile.ts"
+import type { DeviceProfile } from "../devices/profiles/DeviceProfile.ts"
+import { decodeProfile } from "../devices/profiles/ProfileSchema.ts"
 import type { ProfileBook } from "../devices/profiles/ProfileBook.ts"
 import { type Change, openBucket } from "../subjects/Buckets.ts"
 import { deviceRecord } from "../subjects/Codecs.ts"

@@ -4,7 +4,6 @@
  */
 import { Console, Effect, FileSystem, Option, Result, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
-import { accuracyModel } from "../actors/AccuracyOf.ts"
 import { summarize } from "../actors/Summary.ts"
 import { type Condition, idealLink, symmetricLink } from "../devices/latency/Condition.ts"
 import { explainText } from "../devices/latency/Explain.ts"
@@ -12,13 +11,15 @@ import { ganttSvg } from "../devices/latency/Gantt.ts"
 import { type Timeline, timeline } from "../devices/latency/Timeline.ts"
 import type { DeviceProfile } from "../devices/profiles/DeviceProfile.ts"
 import { profileNamed } from "../devices/profiles/Shipped.ts"
+import { artifactAccuracy } from "../policies/ArtifactAccuracy.ts"
 import { idealBandwidthMbps, requestedSlo, type Slo } from "../policies/Condition.ts"
 import { makeDecider } from "../policies/Decision.ts"
 import { encodeStrategy, spaceOf } from "../policies/Genome.ts"
 import { modelWorld } from "../policies/ModelWorld.ts"
 import { defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
-import { normalizeStrategy, Strategy, strategyId, strategyProblems } from "../supernet/Strategy.ts"
+import { Strategy } from "../supernet/Schemas.ts"
+import { normalizeStrategy, strategyId, strategyProblems } from "../supernet/Strategy.ts"
 import { supernetFlag } from "./Settings.ts"
 import { chosenSlo, sloFlags } from "./SloFlags.ts"
 import { bad, bold, dim, good, percent } from "./Text.ts"
@@ -97,7 +98,7 @@ const worldOf = (spec: SupernetSpec, artifact: string, devices: ReadonlyArray<Pl
   modelWorld(
     spec,
     [...new Map(devices.map((d) => [d.profile.name, d.profile])).values()],
-    accuracyModel(spec, artifact),
+    artifactAccuracy(spec, artifact).model,
   )
 
 const choose = (
@@ -224,7 +225,9 @@ export const planCommand = Command.make("plan", flags, (given) =>
     if (given.json) return yield* Console.log(JSON.stringify(strategy))
     const t = planTimeline(spec, strategy, devices)
     const names = devices.map((_, i) => deviceName(i))
-    const accuracy = accuracyModel(spec, artifact).accuracy(encodeStrategy(spaceOf(spec), strategy, names))
+    const accuracy = artifactAccuracy(spec, artifact).model.accuracy(
+      encodeStrategy(spaceOf(spec), strategy, names),
+    )
     yield* Console.log(headline(spec, t, accuracy, slo))
     yield* Console.log(`${summarize(t).text}\n${dim(`strategy ${strategyId(spec, strategy)}`)}`)
     if (given.explain) yield* Console.log(`\n${explainText(t)}`)

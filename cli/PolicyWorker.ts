@@ -2,7 +2,7 @@
 import { Console, Effect } from "effect"
 import { Command } from "effect/cli"
 import { rolloutWorker } from "../policies/BusWorker.ts"
-import { decodeScenario } from "../policies/Scenario.ts"
+import { decodeScenario } from "../policies/ScenarioFiles.ts"
 import { connectedBus, connectionFlags } from "./Connection.ts"
 import { nextCommand } from "./Next.ts"
 

@@ -3,22 +3,25 @@ import { createHash } from "node:crypto"
 import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { Schema } from "effect"
-import { AccuracyPredictor, PredictorData } from "../supernet/AccuracyPredictor.ts"
+import { PredictorData } from "../supernet/Schemas.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
-import { spaceOf } from "./Genome.ts"
-import { predictorAccuracy } from "./PredictorAccuracy.ts"
-import { untrainedAccuracy } from "./UntrainedAccuracy.ts"
+import { accuracyModelOf } from "./PredictorAccuracy.ts"
 import type { AccuracyModel } from "./World.ts"
 
 /** Written into the artifact's directory by `murmuration supernet fit`. */
 export const accuracyPredictorFile = "accuracy-predictor.json"
 
-export interface ArtifactAccuracy {
+export interface AccuracySource {
   readonly model: AccuracyModel
   /** Where the numbers come from, in words. */
   readonly source: string
   /** Names the numbers themselves (a digest): the words of `source` stay the same when a predictor is fitted anew. */
   readonly numbers: string
+}
+
+export interface ArtifactAccuracy extends AccuracySource {
+  /** What the model was made from; none for untrained weights. */
+  readonly predictor: PredictorData | undefined
 }
 
 const decode = Schema.decodeUnknownSync(Schema.fromJsonString(PredictorData))
@@ -28,10 +31,10 @@ export const hasPredictor = (directory: string): boolean => existsSync(join(dire
 /** Throws when the predictor's file is there but is not a predictor for this supernet. */
 export const artifactAccuracy = (spec: SupernetSpec, directory: string): ArtifactAccuracy => {
   const file = join(directory, accuracyPredictorFile)
-  const space = spaceOf(spec)
   if (!hasPredictor(directory)) {
     return {
-      model: untrainedAccuracy(space),
+      model: accuracyModelOf(spec, undefined),
+      predictor: undefined,
       source: "size of the submodel, standing in for untrained weights",
       numbers: "untrained",
     }
@@ -41,7 +44,8 @@ export const artifactAccuracy = (spec: SupernetSpec, directory: string): Artifac
   const { strategies, meanAbsoluteError } = data.heldOut
   const error = `${(100 * meanAbsoluteError).toFixed(2)} points on ${strategies} held-out strategies`
   return {
-    model: predictorAccuracy(space, new AccuracyPredictor(spec, data)),
+    model: accuracyModelOf(spec, data),
+    predictor: data,
     source: `predictor fitted on measured strategies of ${data.supernet} (mean absolute error ${error})`,
     numbers: createHash("sha256").update(text).digest("hex"),
   }

@@ -12,7 +12,7 @@ import { serve } from "../subjects/Serve.ts"
 import * as Subjects from "../subjects/Subjects.ts"
 import { rowSizesOf } from "./BusLane.ts"
 import { jobOf, resultMessage } from "./RolloutWire.ts"
-import { decodeScenario } from "./Scenario.ts"
+import { decodeScenario } from "./ScenarioFiles.ts"
 import { modelsDigest, settingFor } from "./Setting.ts"
 import { jobDoer } from "./ThreadLane.ts"
 

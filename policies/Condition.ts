@@ -2,15 +2,11 @@
  * What a decision is made from: the objective of the request, the devices that are there, and their links.
  * Links form a star (one access link per device); the local device needs none in the paper's scenarios.
  */
-import { Schema } from "effect"
 import type { Slo as WireSlo } from "../subjects/InferMessages.ts"
+import type { Condition, DeviceState, Slo } from "./Schemas.ts"
 
-/** A latency to stay under (milliseconds, at the serving device), or an accuracy to reach (top-1, 0..1). */
-export const Slo = Schema.Union([
-  Schema.Struct({ kind: Schema.Literal("latency"), latencyMs: Schema.Finite }),
-  Schema.Struct({ kind: Schema.Literal("accuracy"), accuracy: Schema.Finite }),
-])
-export type Slo = typeof Slo.Type
+export type { Condition, DeviceState, Slo }
+
 export type SloKind = Slo["kind"]
 
 /** What a request asks for. */
@@ -22,23 +18,6 @@ export const requestedSlo = (slo: WireSlo): Slo =>
 export const sloValue = (slo: Slo): number => (slo.kind === "latency" ? slo.latencyMs : slo.accuracy)
 export const sloOf = (kind: SloKind, value: number): Slo =>
   kind === "latency" ? { kind, latencyMs: value } : { kind, accuracy: value }
-
-/** One device as the planner sees it: its type names a profile, its link is the access link to the hub. */
-export const DeviceState = Schema.Struct({
-  id: Schema.String,
-  /** Name of a device profile, such as "pi-4". */
-  type: Schema.String,
-  bandwidthMbps: Schema.Finite,
-  /** One way, milliseconds. */
-  delayMs: Schema.Finite,
-  /** Work that the device has taken on already, milliseconds: a new request waits behind it. Absent: idle. */
-  backlogMs: Schema.optionalKey(Schema.Finite),
-})
-export type DeviceState = typeof DeviceState.Type
-
-/** The devices that are present; the first is local: it holds the image and answers the client. */
-export const Condition = Schema.Struct({ devices: Schema.Array(DeviceState) })
-export type Condition = typeof Condition.Type
 
 /** Bandwidth that stands for "no limit that matters": the local device's own link in the paper's scenarios. */
 export const idealBandwidthMbps = 100_000

@@ -9,7 +9,7 @@ import { Effect, Result, Schema } from "effect"
 import { type BlobRef, PolicyManifest } from "../subjects/Manifests.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
 import type { SloKind } from "./Condition.ts"
-import { Scenario } from "./Scenario.ts"
+import { Scenario } from "./Schemas.ts"
 
 export interface PolicyArtifact {
   readonly manifest: PolicyManifest

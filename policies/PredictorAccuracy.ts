@@ -2,8 +2,9 @@
  * Accuracy of a genome by the shipped supernet's own predictor, fitted on measured strategies: the same number as
  * `AccuracyPredictor.predict` gives for its strategy, from rows that are summed once per decision.
  */
-import type { AccuracyPredictor } from "../supernet/AccuracyPredictor.ts"
+import { AccuracyPredictor, type PredictorData } from "../supernet/AccuracyPredictor.ts"
 import { grids } from "../supernet/Partition.ts"
+import type { SupernetSpec } from "../supernet/Spec.ts"
 import { bitsChoices } from "../supernet/Strategy.ts"
 import {
   bitsGene,
@@ -14,7 +15,9 @@ import {
   isActiveBlock,
   kernelGene,
   type Space,
+  spaceOf,
 } from "./Genome.ts"
+import { untrainedAccuracy } from "./UntrainedAccuracy.ts"
 import type { AccuracyModel } from "./World.ts"
 
 /** For canonical genomes. Its function shares one buffer: not for several threads. */
@@ -50,3 +53,9 @@ export const predictorAccuracy = (space: Space, predictor: AccuracyPredictor): A
     },
   }
 }
+
+/** By the predictor where there is one, else the stand-in for untrained weights. Throws where it was fitted on another supernet. */
+export const accuracyModelOf = (spec: SupernetSpec, predictor: PredictorData | undefined): AccuracyModel =>
+  predictor === undefined
+    ? untrainedAccuracy(spaceOf(spec))
+    : predictorAccuracy(spaceOf(spec), new AccuracyPredictor(spec, predictor))

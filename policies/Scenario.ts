@@ -6,44 +6,10 @@
  * relaxed. A constraint is the vector of eases (SLO, then bandwidth and delay of each remote slot), and "stricter" is the
  * component-wise order that the paper's dominance observation needs. A device that is absent has ease -1: stricter still.
  */
-import { readFileSync } from "node:fs"
-import { Schema } from "effect"
 import { type Condition, idealBandwidthMbps, type Slo, type SloKind, sloOf, sloValue } from "./Condition.ts"
+import type { Range, Scenario } from "./Schemas.ts"
 
-export const Range = Schema.Struct({
-  min: Schema.Finite,
-  max: Schema.Finite,
-  scale: Schema.Literals(["linear", "log"]),
-  /** Discrete points in training, both ends included. */
-  points: Schema.Int,
-})
-export type Range = typeof Range.Type
-
-export const Scenario = Schema.Struct({
-  name: Schema.String,
-  description: Schema.String,
-  /** Width multiplier of the supernet that the ranges were chosen for, and what its accuracy is measured on. */
-  widthMultiplier: Schema.Finite,
-  dataset: Schema.String,
-  /** Device profiles: the local device, and one per remote slot, equal types next to each other. */
-  local: Schema.String,
-  remotes: Schema.Array(Schema.String),
-  bandwidthMbps: Range,
-  delayMs: Range,
-  latencySloMs: Range,
-  accuracySlo: Range,
-})
-export type Scenario = typeof Scenario.Type
-
-export const scenarioNames = ["augmented", "swarm", "team", "augmented-imagenet", "swarm-imagenet"] as const
-
-export const decodeScenario = Schema.decodeUnknownSync(Scenario)
-
-/** A shipped scenario by name, or one from a file path ending in `.json`. */
-export const loadScenario = (name: string): Scenario => {
-  const file = name.endsWith(".json") ? name : new URL(`scenarios/${name}.json`, import.meta.url)
-  return decodeScenario(JSON.parse(readFileSync(file, "utf8")))
-}
+export type { Range, Scenario }
 
 /** Where a value lies in its range: 0 at min, 1 at max, beyond them outside. */
 export const positionOf = (range: Range, value: number): number =>

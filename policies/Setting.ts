@@ -10,14 +10,16 @@ import { defaultOverheads } from "../devices/latency/Overheads.ts"
 import { profileNamed } from "../devices/profiles/Shipped.ts"
 import { untrainedSpec } from "../supernet/Artifact.ts"
 import { imagenetResolutions } from "../supernet/imagenet/ImagenetAccuracy.ts"
-import { ofaMobileNetV3, SupernetSpec } from "../supernet/Spec.ts"
-import { type ArtifactAccuracy, artifactAccuracy, hasPredictor } from "./ArtifactAccuracy.ts"
+import { SupernetSpec } from "../supernet/Schemas.ts"
+import { ofaMobileNetV3 } from "../supernet/Spec.ts"
+import { type AccuracySource, artifactAccuracy, hasPredictor } from "./ArtifactAccuracy.ts"
 import { spaceOf } from "./Genome.ts"
 import { imagenetNumbers, imagenetWorldAccuracy } from "./ImagenetWorldAccuracy.ts"
 import { withMeasuredAccuracy } from "./MeasuredRange.ts"
 import { modelWorld } from "./ModelWorld.ts"
 import { publishedShape } from "./PublishedShape.ts"
-import { loadScenario, type Scenario } from "./Scenario.ts"
+import type { Scenario } from "./Scenario.ts"
+import { loadScenario } from "./ScenarioFiles.ts"
 import type { World } from "./World.ts"
 
 export interface Setting {
@@ -49,7 +51,7 @@ export const imagenetSpec = (widthMultiplier: number): SupernetSpec =>
 export const settingOf = (
   scenario: Scenario,
   spec: SupernetSpec,
-  { model, source, numbers }: ArtifactAccuracy,
+  { model, source, numbers }: AccuracySource,
 ): Setting => {
   const types = [...new Set([scenario.local, ...scenario.remotes])]
   const profiles = types.map((name) => Result.getOrThrow(profileNamed(name)))

@@ -3,7 +3,7 @@
  * checked where data enters (configuration, messages); from there on the type carries the proof.
  */
 import { Schema } from "effect"
-import { Strategy } from "../supernet/Strategy.ts"
+import { Strategy } from "../supernet/Schemas.ts"
 
 export const deviceIdPattern = /^[a-z0-9][a-z0-9-]{0,31}$/
 

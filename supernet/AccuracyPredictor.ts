@@ -3,11 +3,13 @@
  * (see AccuracyFit.ts). One hidden layer over one-hot features, so that its first layer is a sum of table rows, one per
  * decision: a prediction costs about a microsecond, and search code that holds decisions as indices can add the rows itself.
  */
-import { Schema } from "effect"
 import { type Grid, grids } from "./Partition.ts"
+import type { PredictorData } from "./Schemas.ts"
 import { blocksOf, type SupernetSpec } from "./Spec.ts"
 import { type Bits, bitsChoices, type Strategy } from "./Strategy.ts"
 import { activeBlocks, type Submodel } from "./Submodel.ts"
+
+export type { PredictorData }
 
 /** What accuracy depends on: a submodel, and per active block (stem first) its grid and the bits of its input. */
 export interface AccuracyQuery {
@@ -21,26 +23,6 @@ export const queryOf = (strategy: Strategy): AccuracyQuery => ({
   grids: strategy.blocks.map((b) => b.grid),
   bits: strategy.blocks.map((b) => b.bits),
 })
-
-export const PredictorData = Schema.Struct({
-  format: Schema.Literal("murmuration-accuracy-2"),
-  /** Name and version of the supernet it was fitted on. */
-  supernet: Schema.String,
-  hidden: Schema.Int,
-  /** [features][1 + hidden]: the direct weight of each feature, then its weights into the hidden units. */
-  features: Schema.Array(Schema.Array(Schema.Finite)),
-  /** [1 + hidden] */
-  bias: Schema.Array(Schema.Finite),
-  /** [hidden] */
-  output: Schema.Array(Schema.Finite),
-  /** Measured on strategies that the fit did not see. */
-  heldOut: Schema.Struct({
-    strategies: Schema.Int,
-    meanAbsoluteError: Schema.Finite,
-    kendallTau: Schema.Finite,
-  }),
-})
-export type PredictorData = typeof PredictorData.Type
 
 /** Feature numbers of one place, in this order; `grids` only where several blocks share the place. */
 const placeLayout = ({ kernels, expands }: SupernetSpec) => {

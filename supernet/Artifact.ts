@@ -9,7 +9,8 @@ import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Effect, Schema } from "effect"
 import { decodeSafetensors, encodeSafetensors, WeightFormat } from "./Safetensors.ts"
-import { ofaMobileNetV3, SupernetSpec } from "./Spec.ts"
+import { SupernetSpec } from "./Schemas.ts"
+import { ofaMobileNetV3 } from "./Spec.ts"
 import { randomWeights, type Weights, weightShapes } from "./Weights.ts"
 
 export const ManifestFile = Schema.Struct({ bytes: Schema.Int, sha256: Schema.String })

@@ -8,41 +8,11 @@
  *   2 .. n-2  dynamic  MBConv with elastic kernel and expand; 5 stages of up to 4 blocks, elastic depth
  *   n-1       head     1x1 expand, global average pool, 1x1 feature mix, linear classifier
  */
-import * as Schema from "effect/Schema"
+import type { SupernetSpec } from "./Schemas.ts"
+
+export type { SupernetSpec }
 
 export type Activation = "relu" | "h_swish"
-
-export const StageSpec = Schema.Struct({
-  width: Schema.Int,
-  stride: Schema.Literals([1, 2]),
-  activation: Schema.Literals(["relu", "h_swish"]),
-  squeezeExcite: Schema.Boolean,
-})
-
-export const SupernetSpec = Schema.Struct({
-  /** Name and version, for people and for manifests. */
-  name: Schema.String,
-  version: Schema.String,
-  /** False until the weights come from training: everything printed from such a supernet says "untrained weights". */
-  trained: Schema.Boolean,
-  widthMultiplier: Schema.Finite,
-  stemWidth: Schema.Int,
-  firstWidth: Schema.Int,
-  stages: Schema.Array(StageSpec),
-  maxDepth: Schema.Int,
-  depths: Schema.Array(Schema.Int),
-  kernels: Schema.Array(Schema.Int),
-  expands: Schema.Array(Schema.Int),
-  resolutions: Schema.Array(Schema.Int),
-  /** Channels of the head: after the 1x1 expansion, and after the feature mix. */
-  headWidth: Schema.Int,
-  featureWidth: Schema.Int,
-  classes: Schema.Array(Schema.String),
-  /** Pixel value p (0..255) enters the network as (p - mean) / std, per RGB channel; done inside the stem's graph. */
-  mean: Schema.Array(Schema.Finite),
-  std: Schema.Array(Schema.Finite),
-})
-export type SupernetSpec = typeof SupernetSpec.Type
 
 /** OFA's rounding of channel counts: to a multiple of 8, never below 90 % of the wanted count. */
 export const makeDivisible = (channels: number, divisor = 8): number => {

@@ -3,42 +3,21 @@
  * that cuts its input, the bits of values that cross the bus there, and the device of each tile.
  */
 import { createHash } from "node:crypto"
-import * as Schema from "effect/Schema"
-import {
-  type Grid,
-  Grid as GridSchema,
-  geometry,
-  grids,
-  intersect,
-  regionArea,
-  tileCount,
-} from "./Partition.ts"
+import { type Grid, geometry, grids, intersect, regionArea, tileCount } from "./Partition.ts"
 import { pick, type Random } from "./Random.ts"
+import type { Bits, BlockPlan, Strategy } from "./Schemas.ts"
 import type { SupernetSpec } from "./Spec.ts"
-import { activeBlocks, normalizeSubmodel, sampleSubmodel, Submodel, submodelProblems } from "./Submodel.ts"
+import {
+  activeBlocks,
+  normalizeSubmodel,
+  sampleSubmodel,
+  type Submodel,
+  submodelProblems,
+} from "./Submodel.ts"
 
-/** Width of the values that cross the bus: 32 = float32, 16 = float16, 8 = uint8 with scale and zero point. */
-export const Bits = Schema.Literals([32, 16, 8])
-export type Bits = typeof Bits.Type
+export type { Bits, BlockPlan, Strategy }
+
 export const bitsChoices: ReadonlyArray<Bits> = [32, 16, 8]
-
-export const BlockPlan = Schema.Struct({
-  grid: GridSchema,
-  /** Applies where the block's input crosses the bus; normalised to 32 where none of it does (see `normalizeStrategy`). */
-  bits: Bits,
-  /** Index into `Strategy.devices`, one per tile of the grid, row by row. */
-  placement: Schema.Array(Schema.Int),
-})
-export type BlockPlan = typeof BlockPlan.Type
-
-export const Strategy = Schema.Struct({
-  submodel: Submodel,
-  /** Device ids; the first is local: it holds the image and serves the client. */
-  devices: Schema.Array(Schema.String),
-  /** One per active block of the submodel, stem first, head last. */
-  blocks: Schema.Array(BlockPlan),
-})
-export type Strategy = typeof Strategy.Type
 
 /** Index of the device that holds the image and answers the client. */
 export const localDevice = 0

@@ -2,21 +2,11 @@
  * A submodel is plain data: which of the supernet's blocks run, with which kernel and expand, on which resolution.
  * A request carries it as a value; no shared network is ever switched.
  */
-import * as Schema from "effect/Schema"
 import { type BlockSpec, blocksOf, dynamicBlocks, type SupernetSpec } from "./Spec.ts"
 import { pick, type Random } from "./Random.ts"
+import type { Submodel } from "./Schemas.ts"
 
-export const Submodel = Schema.Struct({
-  /** Side of the square input image, pixels. */
-  resolution: Schema.Int,
-  /** Blocks that run in each stage (the first d of the stage). */
-  depths: Schema.Array(Schema.Int),
-  /** Kernel size of each dynamic block at full depth; 0 for a block that does not run. */
-  kernels: Schema.Array(Schema.Int),
-  /** Expand ratio of each dynamic block at full depth; 0 for a block that does not run. */
-  expands: Schema.Array(Schema.Int),
-})
-export type Submodel = typeof Submodel.Type
+export type { Submodel }
 
 /** A block as one submodel runs it. */
 export interface ActiveBlock extends BlockSpec {

@@ -3,39 +3,31 @@
  * star: each device has one access link to the hub; the first device is local (it holds the image and answers the client).
  * What a client asks for is no part of it: objectives are `policies/Condition.ts`, which `policies/ModelWorld.ts` brings here.
  */
-import { Schema } from "effect"
-
-// An ideal link has infinite rates.
-// @effect-diagnostics-next-line schemaNumber:off
-const Rate = Schema.Number.check(Schema.isGreaterThan(0))
 
 /** One device's access link to the hub. An ideal one has infinite rates and no delay. */
-export const Link = Schema.Struct({
+export interface Link {
   /** From the device to the hub, and back. */
-  upMbps: Rate,
-  downMbps: Rate,
+  readonly upMbps: number
+  readonly downMbps: number
   /** One way, each way. */
-  delayMs: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)),
-})
-export type Link = typeof Link.Type
+  readonly delayMs: number
+}
 
 export const idealLink: Link = { upMbps: Infinity, downMbps: Infinity, delayMs: 0 }
 
-export const ConditionDevice = Schema.Struct({
-  id: Schema.String,
+export interface ConditionDevice {
+  readonly id: string
   /** Name of its `DeviceProfile`. */
-  profile: Schema.String,
-  link: Link,
+  readonly profile: string
+  readonly link: Link
   /** Work that the device has taken on already: it turns to a new request when that is done. Default 0. */
-  backlogMs: Schema.optionalKey(Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))),
-})
-export type ConditionDevice = typeof ConditionDevice.Type
+  readonly backlogMs?: number
+}
 
-export const Condition = Schema.Struct({
+export interface Condition {
   /** The local device first. */
-  devices: Schema.Array(ConditionDevice),
-})
-export type Condition = typeof Condition.Type
+  readonly devices: ReadonlyArray<ConditionDevice>
+}
 
 /** A link with one rate both ways, as the paper's scenarios have it: (bandwidth, delay). */
 export const symmetricLink = (mbps: number, delayMs: number): Link => ({

@@ -1,6 +1,7 @@
 /** Which evidence and which assumptions each shipped profile was made from. `npm run bench -- profiles` shows the fit. */
 import { calibrate, type CalibrationPriors } from "./Calibrate.ts"
-import type { DeviceProfile, Provenance } from "./DeviceProfile.ts"
+import type { DeviceProfile } from "./DeviceProfile.ts"
+import type { Provenance } from "./ProfileSchema.ts"
 import * as published from "./Published.ts"
 
 export interface Calibration {

@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { Result, Schema } from "effect"
-import { decodeProfile, type DeviceProfile } from "./DeviceProfile.ts"
+import type { DeviceProfile } from "./DeviceProfile.ts"
+import { decodeProfile } from "./ProfileSchema.ts"
 
 export const shippedProfileNames = [
   "raspberry-pi-4",

@@ -1,11 +1,7 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Thinker } from "../../actors/Thinker.ts"
 import { shippedProfile } from "../../devices/profiles/Shipped.ts"
-import { accuracyPredictorFile } from "../../policies/ArtifactAccuracy.ts"
 import { idealBandwidthMbps } from "../../policies/Condition.ts"
 import { tinySpec } from "../supernet/Tiny.ts"
 
@@ -18,22 +14,21 @@ const query = {
   hints: [],
 } as const
 
-/** A directory in which the planning thread finds this as its accuracy predictor. */
-const artifactWith = (predictor: string) =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const directory = mkdtempSync(join(tmpdir(), "murmuration-thinker-"))
-      writeFileSync(join(directory, accuracyPredictorFile), predictor)
-      return directory
-    }),
-    (directory) => Effect.sync(() => rmSync(directory, { recursive: true })),
-  )
+/** Of another supernet: the planning thread cannot make a model of it. */
+const predictor = {
+  format: "murmuration-accuracy-2",
+  supernet: "another",
+  hidden: 0,
+  features: [],
+  bias: [0],
+  output: [],
+  heldOut: { strategies: 0, meanAbsoluteError: 0, kendallTau: 0 },
+} as const
 
 it.live(
   "a planning thread that cannot start is tried a few times, then left alone, and every question is answered",
   () =>
     Effect.gen(function* () {
-      const artifact = yield* artifactWith("no predictor")
       const profiles = [shippedProfile("raspberry-pi-4")]
       yield* Effect.gen(function* () {
         const thinker = yield* Thinker
@@ -43,6 +38,6 @@ it.live(
           assert.isAtMost(reasons.length, 8)
         }
         assert.include(reasons[0], "the planning thread ended")
-      }).pipe(Effect.provide(Thinker.layer({ spec: tinySpec, profiles, artifact })))
+      }).pipe(Effect.provide(Thinker.layer({ spec: tinySpec, profiles, predictor })))
     }).pipe(Effect.scoped),
 )

@@ -8,12 +8,11 @@ import {
   conditionOf,
   type Constraint,
   fitCondition,
-  loadScenario,
   type Scenario,
-  scenarioNames,
   sloAtEase,
   sortSlots,
 } from "../../policies/Scenario.ts"
+import { loadScenario, scenarioNames } from "../../policies/ScenarioFiles.ts"
 import { isStricter } from "../../policies/DominanceTree.ts"
 import { seededRandom } from "../../supernet/Random.ts"
 import { tinyWorld } from "./TinyWorld.ts"

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest"
 import { localGenome, spaceOf } from "../../policies/Genome.ts"
 import { publishedShape } from "../../policies/PublishedShape.ts"
-import { loadScenario } from "../../policies/Scenario.ts"
+import { loadScenario } from "../../policies/ScenarioFiles.ts"
 import { untrainedSpec } from "../../supernet/Artifact.ts"
 import { maxSubmodel, minSubmodel } from "../../supernet/Submodel.ts"
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest"
-import { isPresent, loadScenario, scenarioNames } from "../../policies/Scenario.ts"
+import { isPresent } from "../../policies/Scenario.ts"
+import { loadScenario, scenarioNames } from "../../policies/ScenarioFiles.ts"
 import { validationConstraints } from "../../policies/Validation.ts"
 
 /** Pearson's correlation of two columns. */

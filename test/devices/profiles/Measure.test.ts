@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result } from "effect"
-import { decodeProfile, opsMs } from "../../../devices/profiles/DeviceProfile.ts"
+import { opsMs } from "../../../devices/profiles/DeviceProfile.ts"
+import { decodeProfile } from "../../../devices/profiles/ProfileSchema.ts"
 import { fitProfile, type MeasuredRun, measureProfile } from "../../../devices/profiles/Measure.ts"
 import { shippedProfile } from "../../../devices/profiles/Shipped.ts"
 import { addOps, blockOps, noOps } from "../../../supernet/Cost.ts"

@@ -1,7 +1,7 @@
 /** The checkpoints that PyTorch wrote and the logits that it computed; see make_fixture.py. */
 import { readFileSync } from "node:fs"
 import { Schema } from "effect"
-import { Submodel } from "../../../supernet/Submodel.ts"
+import { Submodel } from "../../../supernet/Schemas.ts"
 
 const path = (name: string) => new URL(`fixture/${name}`, import.meta.url)
 
