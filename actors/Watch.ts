@@ -4,7 +4,7 @@
  * work as soon as it has said nothing for a moment; where nobody listens any more, it is out of plans, and its work is taken
  * back, within a fraction of a second.
  */
-import { Effect, Layer, Schedule } from "effect"
+import { Effect, Layer } from "effect"
 import { Bus } from "../subjects/Bus.ts"
 import { probeRequest } from "../subjects/Codecs.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
@@ -18,6 +18,8 @@ import { Self } from "./Self.ts"
 /** How long a device that holds work may be silent. 300 bytes a time: 1 % of a 5 Mbps link. */
 const silentMs = 50
 const lookEveryMs = 25
+/** While nobody holds any: whoever takes some then is looked at as soon as one that has just said something. */
+const idleLookEveryMs = silentMs + lookEveryMs
 /** The longest pause between two pings to a device that answers none. */
 const longestGapMs = 800
 /** Silence of any device, in beats: one is missed, and not only late. */
@@ -81,7 +83,10 @@ const make = Effect.fnUntraced(function* ({ beatEveryMs }: Pick<MembershipTimes,
   const look = Effect.suspend(() =>
     Effect.forEach(silent(), (d) => Effect.forkScoped(ping(d)), { discard: true }),
   )
-  yield* Effect.forkScoped(lasting("watch", look).pipe(Effect.repeat(Schedule.spaced(lookEveryMs))))
+  const pause = Effect.suspend(() =>
+    Effect.sleep(backlog.inUse().length === 0 ? idleLookEveryMs : lookEveryMs),
+  )
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(lasting("watch", look), pause)))
 })
 
 export const watchLayer = (times: Pick<MembershipTimes, "beatEveryMs">) => Layer.effectDiscard(make(times))
