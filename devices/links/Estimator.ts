@@ -17,6 +17,7 @@ import {
   type PathHistory,
   perByteMs,
   slope,
+  type Transfer,
 } from "./PathHistory.ts"
 import { median, regressionSlope, spread } from "./Robust.ts"
 import { afterStep } from "./Steps.ts"
@@ -62,6 +63,18 @@ const recent = <A extends { readonly atMs: number }>(
   most: number,
 ) => samples.filter((s) => nowMs - s.atMs <= windowMs).slice(-most)
 
+/**
+ * The newest so many, but of those the longest few stay, however many short ones come after them: they tell how fast the link is.
+ * In order of time.
+ */
+const telling = (transfers: ReadonlyArray<Transfer>, most: number): ReadonlyArray<Transfer> => {
+  if (transfers.length <= most) return transfers
+  const largest = Math.max(...transfers.map((t) => t.bytes))
+  const long = new Set(transfers.filter((t) => 2 * t.bytes >= largest).slice(-most / 8))
+  const short = new Set(transfers.filter((t) => !long.has(t)).slice(-(most - long.size)))
+  return transfers.filter((t) => long.has(t) || short.has(t))
+}
+
 const mbpsOf = (msPerByte: number, settings: EstimatorSettings): number =>
   Math.min(settings.fastestMbps, 8 / (Math.max(1e-9, msPerByte) * 1000))
 
@@ -87,10 +100,8 @@ export const observeTransfer = (
   const { bytes, nowMs } = sample
   const ms = sample.elapsedMs - sample.remoteMs
   if (ms <= 0 || bytes <= 0) return history
-  const transfers = [
-    ...recent(history.transfers, nowMs, settings.transferWindowMs, settings.maxSamples - 1),
-    { atMs: nowMs, ms, bytes },
-  ]
+  const fresh = history.transfers.filter((t) => nowMs - t.atMs <= settings.transferWindowMs)
+  const transfers = telling([...fresh, { atMs: nowMs, ms, bytes }], settings.maxSamples)
   const probes = recent(history.probes, nowMs, settings.probeWindowMs, settings.maxSamples - 1)
   const emptyMs = history.pings.length === 0 ? 0 : anchorMs(clean(history.pings))
   const wireMs = Math.max(0, ms - emptyMs)
@@ -116,10 +127,10 @@ export const estimate = (
       ? slope(transfers, base, settings)
       : Math.max(1e-7, (blind ?? Number.NaN) - settings.messageMsPerByte)
   const mbps = mbpsOf(perByte, settings)
-  const telling = transfers.filter((t) => t.bytes * perByte >= settings.tellingMs)
-  const shown = telling.slice(-8).map((t) => perByteMs(t, base, settings))
+  const plain = transfers.filter((t) => t.bytes * perByte >= settings.tellingMs)
+  const shown = plain.slice(-8).map((t) => perByteMs(t, base, settings))
   const agreement = shown.length === 0 ? 0 : 1 / (1 + (spread(shown) / 0.2) ** 2)
-  const lastMs = telling.at(-1)?.atMs ?? Number.NEGATIVE_INFINITY
+  const lastMs = plain.at(-1)?.atMs ?? Number.NEGATIVE_INFINITY
   const bandwidthAgeMs = nowMs - lastMs
   const freshness = Math.exp(-Math.max(0, bandwidthAgeMs) / 30_000)
   const newestMs = Math.max(history.pings.at(-1)?.atMs ?? lastMs, transfers.at(-1)?.atMs ?? lastMs)
@@ -128,7 +139,7 @@ export const estimate = (
     delayMs: Math.max(0, base / 2 - settings.messageMs - pingMs),
     mbps,
     queueDelayMs: Math.max(0, typical - base) / 2,
-    confidence: Number.isNaN(mbps) ? 0 : Math.min(1, telling.length / 4) * agreement * freshness,
+    confidence: Number.isNaN(mbps) ? 0 : Math.min(1, plain.length / 4) * agreement * freshness,
     ageMs: nowMs - newestMs,
     bandwidthAgeMs,
     samples: history.pings.length + transfers.length,

@@ -27,6 +27,12 @@ const againMs = 80
 const againUnderTrafficMs = 400
 /** With witnesses: own probes so seldom still, because another one's path is not ours. */
 const ownEveryMs = 15_000
+/**
+ * Tiles that are on their link for less than this hide how fast it is: noise makes them look as if they told it, of a slower
+ * link. So often a probe is sent among them.
+ */
+const amongThinMs = 5000
+const thinMs = 4
 /** Time on the wire of a probe: twelve times the noise of a message. */
 const probeMs = 12
 /** Share of a link's capacity that probes may take in any ten seconds: usually, and with doubts to settle. */
@@ -98,9 +104,11 @@ export const probePlan = (
   const wanted = Math.round(Math.min(largestProbe, Math.max(smallestProbe, perMs * probeMs)))
   const soonMs = unsettledMs(history, nowMs, witness, wanted)
   const isVouched = nowMs - witness.measuredMs < probeEveryMs && known.confidence >= 0.3
+  const lately = history.transfers.filter((t) => nowMs - t.atMs < amongThinMs)
+  const isHidden = flows(history, nowMs) && lately.every((t) => t.bytes < thinMs * perMs)
   const isDue =
     soonMs === undefined
-      ? known.bandwidthAgeMs >= (isVouched ? ownEveryMs : probeEveryMs)
+      ? isHidden || known.bandwidthAgeMs >= (isVouched ? ownEveryMs : probeEveryMs)
       : nowMs - lastMs(history) >= soonMs
   // In time, not in bytes: what a probe cost a fast link does not count for more because the link is slow now. And one that
   // found it slower than was believed counts as it was meant.

@@ -34,6 +34,9 @@ const pingNews = (pings: ReadonlyArray<Ping>, settings: EstimatorSettings) => {
   return { count: 0, isStep: false }
 }
 
+/** What round trips usually take more than the fastest: the noise of this machine and that one. */
+const spreadMs = (pings: ReadonlyArray<Ping>): number => median(pings.map((p) => p.ms)) - anchorMs(pings)
+
 interface TransferNews {
   readonly count: number
   readonly isStep: boolean
@@ -47,8 +50,9 @@ interface TransferNews {
 const lookForNews = (history: PathHistory, settings: EstimatorSettings): TransferNews => {
   const none = { count: 0, isStep: false, direction: 0, sinceMs: 0, slowdown: 1 }
   if (history.pings.length === 0) return none
-  const { stepSamples, stepShare, transferJitterMs, tellingMs } = settings
+  const { stepSamples, stepShare, tellingMs } = settings
   const presentMs = anchorMs(clean(history.pings))
+  const transferJitterMs = Math.max(settings.transferJitterMs, 2 * spreadMs(clean(history.pings)))
   for (let count = Math.min(stepSamples, history.transfers.length - 1); count > 0; count--) {
     const last = history.transfers.slice(-count)
     const level = slope(history.transfers.slice(0, -count), presentMs, settings)

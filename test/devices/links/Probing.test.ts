@@ -22,6 +22,8 @@ const start = (): Run => ({ history: emptyPath, nowMs: 0, probes: 0, probeBytes:
 interface Load {
   readonly tilesPerS: number
   readonly tileBytes: number
+  /** What a busy machine adds to a message, at most; ms, default 0.5. */
+  readonly noiseMs?: number
 }
 const idle: Load = { tilesPerS: 0, tileBytes: 0 }
 const busy: Load = { tilesPerS: 6, tileBytes: 30_000 }
@@ -43,7 +45,7 @@ const play = (
   const takes = (bytes: number) =>
     2 * (link.delayMs + settings.messageMs) +
     bytes * (8 / (link.mbps * 1000) + settings.messageMsPerByte) +
-    (random.next() < 0.05 ? 15 * random.next() : 0.5 * random.next())
+    (random.next() < 0.05 ? 15 * random.next() : (load.noiseMs ?? 0.5) * random.next())
   let lastPingMs = Number.NEGATIVE_INFINITY
   for (; r.nowMs < until; r.nowMs += 20) {
     const { nowMs } = r
@@ -157,6 +159,21 @@ describe("probing under traffic", () => {
     assert.isAbove(run.probes, 5)
     assert.isBelow(Math.abs((estimate(run.history, run.nowMs)?.mbps ?? 0) / 400 - 1), 0.25)
   })
+})
+
+describe("probing on a busy machine", () => {
+  it.each([1, 2, 3, 4, 5, 6])(
+    "finds a fast link behind tiles that noise makes look slow (seed %i)",
+    (seed) => {
+      const link = { mbps: 500, delayMs: 5 }
+      const load = { tilesPerS: 16, tileBytes: 30_000, noiseMs: 2 }
+      const random = seededRandom(seed)
+      const settled = play(start(), link, random, 10_000, load)
+      const later = play(settled, link, random, 30_000, load)
+      assert.isBelow(Math.abs((estimate(later.history, later.nowMs)?.mbps ?? 0) / 500 - 1), 0.35)
+      assert.isBelow((later.probeBytes - settled.probeBytes) / ((500e6 * 30) / 8), 0.01)
+    },
+  )
 })
 
 describe("probing with witnesses", () => {
