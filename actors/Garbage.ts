@@ -21,8 +21,9 @@ export const collectRarely = (): void => {
 }
 
 /**
- * For ever: collects in moments in which nothing is under way, or every two minutes where there are none. Otherwise the buffers
- * of tiles long gone pile up between sessions that come and go, and the process grows by what lies between them.
+ * For ever: collects in moments in which nothing is under way; where there are none, when much has gathered, or every two
+ * minutes. Otherwise the buffers of tiles long gone pile up between sessions that come and go, and the process grows by what lies
+ * between them.
  */
 export const collectWhenIdle = (isBusy: () => boolean, heap: Heap = ownHeap()): Effect.Effect<void> =>
   Effect.suspend(() =>

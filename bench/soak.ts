@@ -72,8 +72,11 @@ const processesOf = (box: SwarmBox): ReadonlyArray<Process> => [
   { name: "hub", pid: box.hub().pid },
 ]
 
-/** Garbage goes in waves of some ten MB: what stays is the lowest of each of so many parts of the time. */
-const floorCount = 30
+/**
+ * Garbage goes in waves of some ten MB, up to two minutes long: what stays is the lowest of each of so many parts of the time, which
+ * are longer than a wave.
+ */
+const floorCount = 12
 
 /** The lowest sample of each part of the time. */
 const floors = (samples: ReadonlyArray<Sample>, parts = floorCount): ReadonlyArray<Sample> => {

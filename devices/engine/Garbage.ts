@@ -13,6 +13,11 @@ export const lookEveryMs = 1000
 const restLooks = 5
 /** Threads that compute: it is their time that is scarce, and growth over minutes does no harm. */
 const threadRestLooks = 60
+/**
+ * So much is collected though something is under way, after so many looks: on a small device it is memory that others lack, and a
+ * pause in every twenty seconds is met by hardly any request.
+ */
+const pressing = { bytes: 40e6, looks: 20 }
 /** After so many looks a thread collects though it is never found idle, and though there is little to gain. */
 const overdueLooks = 120
 const overdueBytes = 2e6
@@ -44,9 +49,11 @@ export const tidier = (isBusy: () => boolean, heap: Heap, rest = restLooks): (()
     rested++
     // V8 collects by itself too.
     after = Math.min(after, heap.bytes())
-    const isOverdue = rested >= overdueLooks
-    if (!isOverdue && (rested < rest || isBusy())) return
-    if (heap.bytes() - after < (isOverdue ? overdueBytes : worthBytes)) return
+    const garbage = heap.bytes() - after
+    const isOverdue = rested >= overdueLooks && garbage >= overdueBytes
+    const isPressing = rested >= Math.max(rest, pressing.looks) && garbage >= pressing.bytes
+    const isWorthIt = rested >= rest && garbage >= worthBytes && !isBusy()
+    if (!isOverdue && !isPressing && !isWorthIt) return
     heap.collect()
     after = heap.bytes()
     rested = 0

@@ -29,7 +29,12 @@ describe("garbage of a device", () => {
 
   it("waits while anything is under way, but not for ever", async () => {
     expect(await simulated(20, 10e6, (second) => second < 13)).toEqual([13, 18])
-    expect(await simulated(300, 10e6, () => true)).toEqual([119, 239])
+    expect(await simulated(300, 100e3, () => true)).toEqual([119, 239])
+  })
+
+  it("does not gather without end while something always is", async () => {
+    expect(await simulated(60, 10e6, () => true)).toEqual([19, 39, 59])
+    expect(await simulated(120, 1e6, () => true)).toEqual([40, 80, 120])
   })
 
   it("is collected every two minutes where it gathers slowly", async () => {
