@@ -46,6 +46,8 @@ export interface BenchModule {
   readonly takes: string
   /** Its own flags beside --quick and --seed: name -> what it says, for people. Others are refused. */
   readonly flags?: BenchFlags
+  /** It computes itself what a device's process computes, so it asks for memory as one does (decision 26). */
+  readonly asDevice?: boolean
   readonly run: (options: BenchOptions) => Promise<BenchResult>
 }
 

@@ -186,5 +186,6 @@ export const bench: BenchModule = {
   name: "engine",
   proves: "what the engine's tiers, its worker and the bus' number formats cost",
   takes: "1 minute",
+  asDevice: true,
   run,
 }

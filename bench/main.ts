@@ -2,8 +2,10 @@
  * `npm run bench`: lists the benches. `npm run bench -- NAME [--quick] [--seed N]`: runs one, and writes its result and the tables
  * of all results; with `--help`, says what it takes instead. `npm run bench -- --tables`: only the tables.
  */
+import { spawnSync } from "node:child_process"
 import { readdirSync } from "node:fs"
 import { join, relative } from "node:path"
+import { hasMemoryEnvironment, memoryEnvironment } from "../deploy/Allocator.ts"
 import { type BenchModule, loadNow, projectRoot, report, table } from "./Bench.ts"
 import { flagProblem, helpText, parsedFlags } from "./Flags.ts"
 import { writeNumbers } from "./Numbers.ts"
@@ -33,6 +35,16 @@ const refuse = (problem: string) => {
   process.exitCode = 1
 }
 
+/** The same command in a process with a device's environment. */
+const runAsDevice = (): void => {
+  const env = { ...process.env, ...memoryEnvironment() }
+  const again = spawnSync(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+    stdio: "inherit",
+    env,
+  })
+  process.exitCode = again.status ?? 1
+}
+
 const runOne = async (name: string, rest: ReadonlyArray<string>) => {
   const bench = await load(name)
   const flags = parsedFlags(rest)
@@ -40,6 +52,7 @@ const runOne = async (name: string, rest: ReadonlyArray<string>) => {
   if (given.has("help") || given.has("h")) return console.log(helpText(bench))
   const problem = flagProblem(bench, flags)
   if (problem !== undefined) return refuse(problem)
+  if (bench.asDevice === true && !hasMemoryEnvironment()) return runAsDevice()
   const quick = given.has("quick")
   const seed = Number(given.get("seed") ?? 1)
   console.log(`${bench.name}: ${bench.proves} (${quick ? "quick" : bench.takes})\n`)

@@ -26,6 +26,10 @@ const glibcSettings = {
   MALLOC_TRIM_THRESHOLD_: "67108864",
 }
 
+/** Whether this process was started with it. */
+export const hasMemoryEnvironment = (): boolean =>
+  Object.entries(glibcSettings).every(([name, value]) => process.env[name] === value)
+
 /** Environment of a device's process; beside what the user has there. */
 export const memoryEnvironment = (
   library: string | undefined = jemalloc(),
