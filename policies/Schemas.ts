@@ -1,36 +1,5 @@
-/**
- * What decisions are made from, and what policies are trained for, as schemas. The modules that compute with them import only
- * the types (see `supernet/Schemas.ts`).
- */
+/** What policies are trained for, as it lies in files. The modules that compute with it import only the types (see `supernet/Schemas.ts`). */
 import * as Schema from "effect/Schema"
-
-// Condition.ts
-
-/** A latency to stay under (milliseconds, at the serving device), or an accuracy to reach (top-1, 0..1). */
-export const Slo = Schema.Union([
-  Schema.Struct({ kind: Schema.Literal("latency"), latencyMs: Schema.Finite }),
-  Schema.Struct({ kind: Schema.Literal("accuracy"), accuracy: Schema.Finite }),
-])
-export type Slo = typeof Slo.Type
-
-/** One device as the planner sees it: its type names a profile, its link is the access link to the hub. */
-export const DeviceState = Schema.Struct({
-  id: Schema.String,
-  /** Name of a device profile, such as "pi-4". */
-  type: Schema.String,
-  bandwidthMbps: Schema.Finite,
-  /** One way, milliseconds. */
-  delayMs: Schema.Finite,
-  /** Work that the device has taken on already, milliseconds: a new request waits behind it. Absent: idle. */
-  backlogMs: Schema.optionalKey(Schema.Finite),
-})
-export type DeviceState = typeof DeviceState.Type
-
-/** The devices that are present; the first is local: it holds the image and answers the client. */
-export const Condition = Schema.Struct({ devices: Schema.Array(DeviceState) })
-export type Condition = typeof Condition.Type
-
-// Scenario.ts
 
 export const Range = Schema.Struct({
   min: Schema.Finite,

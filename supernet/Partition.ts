@@ -6,16 +6,24 @@
  * A *run* is a maximal sequence of blocks with the same grid. The cut is made in the middle of the run's last output
  * map, rounded up (7 = 4 + 3), and every earlier map of the run is cut at the multiple of it (14 = 8 + 6, 28 = 16 + 12).
  */
-import type { Grid, Region } from "./Schemas.ts"
+import type { Grid } from "./Schemas.ts"
 import type { ActiveBlock } from "./Submodel.ts"
 
-export type { Grid, Region }
+export type { Grid }
 
 export const grids: ReadonlyArray<Grid> = ["1x1", "1x2", "2x1", "2x2"]
 
 const gridRows = (grid: Grid): 1 | 2 => (grid === "2x1" || grid === "2x2" ? 2 : 1)
 const gridColumns = (grid: Grid): 1 | 2 => (grid === "1x2" || grid === "2x2" ? 2 : 1)
 export const tileCount = (grid: Grid): number => gridRows(grid) * gridColumns(grid)
+
+/** Half-open pixel rectangle of a feature map: rows [y0, y1), columns [x0, x1). */
+export interface Region {
+  readonly y0: number
+  readonly y1: number
+  readonly x0: number
+  readonly x1: number
+}
 
 export const regionHeight = (r: Region): number => r.y1 - r.y0
 export const regionWidth = (r: Region): number => r.x1 - r.x0

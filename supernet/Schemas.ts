@@ -45,10 +45,6 @@ export type SupernetSpec = typeof SupernetSpec.Type
 export const Grid = Schema.Literals(["1x1", "1x2", "2x1", "2x2"])
 export type Grid = typeof Grid.Type
 
-/** Half-open pixel rectangle of a feature map: rows [y0, y1), columns [x0, x1). */
-export const Region = Schema.Struct({ y0: Schema.Int, y1: Schema.Int, x0: Schema.Int, x1: Schema.Int })
-export type Region = typeof Region.Type
-
 // Submodel.ts
 
 export const Submodel = Schema.Struct({
