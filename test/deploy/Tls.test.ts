@@ -16,6 +16,7 @@ import { connectAs } from "../support/Buses.ts"
 import { waitUntil } from "../support/Wait.ts"
 
 const [a, b] = [DeviceId.make("pi-1"), DeviceId.make("pi-2")]
+/** Makes the certificates; a Debian without it can run everything else. */
 const hasOpenssl = spawnSync("openssl", ["version"]).error === undefined
 
 /** A CA and one certificate for this machine, as deploy/README.md makes them. */
