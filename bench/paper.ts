@@ -16,6 +16,7 @@ import {
   figure14,
   type Scale,
 } from "./paper/LatencySlo.ts"
+import { recordedGap } from "./paper/Gaps.ts"
 import { drawFigure17, figure17, scaleRow, type ScalePoint } from "./paper/Scalability.ts"
 
 const scaleOf = ({ quick, seed }: BenchOptions): Scale =>
@@ -67,7 +68,7 @@ const overOracle = (all: ReadonlyArray<Compliance>): number => {
 
 const run = async (options: BenchOptions): Promise<BenchResult> => {
   const scale = scaleOf(options)
-  const note = `modelled, seed ${scale.seed}`
+  const note = (figure: string) => `modelled, seed ${scale.seed}${recordedGap(figure)}`
   const thirteen = figure13SlosMs.map((sloMs) => figure13(scale, sloMs))
   const fourteen = figure14(scale)
   const fifteen = figure15(scale)
@@ -119,12 +120,12 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
     notes: notes(sixteen),
     figures: new Map([
       ["paper-cells.json", `[\n${cells.map((c) => JSON.stringify(c)).join(",\n")}\n]\n`],
-      ["paper-13.svg", svgDocument(drawFigure13(first, note))],
-      ["paper-13-70ms.svg", svgDocument(drawFigure13(second, note))],
-      ["paper-14.svg", svgDocument(drawFigure14(fourteen, note))],
-      ["paper-15.svg", svgDocument(drawFigure15(fifteen, note))],
-      ["paper-16.svg", svgDocument(drawFigure16(sixteen, note))],
-      ["paper-17.svg", svgDocument(drawFigure17(seventeen, note))],
+      ["paper-13.svg", svgDocument(drawFigure13(first, note("13")))],
+      ["paper-13-70ms.svg", svgDocument(drawFigure13(second, note("13")))],
+      ["paper-14.svg", svgDocument(drawFigure14(fourteen, note("14")))],
+      ["paper-15.svg", svgDocument(drawFigure15(fifteen, note("15")))],
+      ["paper-16.svg", svgDocument(drawFigure16(sixteen, note("16")))],
+      ["paper-17.svg", svgDocument(drawFigure17(seventeen, note("17")))],
     ]),
   }
 }

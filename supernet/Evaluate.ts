@@ -6,10 +6,10 @@ import { join } from "node:path"
 import { imageFolder, type ImageSet, loadImages } from "./Data.ts"
 import type { AccuracyQuery } from "./AccuracyPredictor.ts"
 import { queryOf } from "./AccuracyPredictor.ts"
-import { pick, type Random, seededRandom, shuffled } from "./Random.ts"
+import { normal, pick, type Random, seededRandom, shuffled } from "./Random.ts"
 import type { AccuracyPool } from "./AccuracyPool.ts"
 import type { LabelledBatch } from "./Reference.ts"
-import type { SupernetSpec } from "./Spec.ts"
+import { dynamicBlocks, type SupernetSpec } from "./Spec.ts"
 import { type Grid, grids, tileCount } from "./Partition.ts"
 import {
   type Bits,
@@ -19,7 +19,7 @@ import {
   sampleStrategy,
   type Strategy,
 } from "./Strategy.ts"
-import { activeBlocks, maxSubmodel, minSubmodel, sampleSubmodel, type Submodel } from "./Submodel.ts"
+import { activeBlocks, maxSubmodel, minSubmodel, normalizeSubmodel, type Submodel } from "./Submodel.ts"
 
 /** Held-out images of one data folder, decoded per resolution when first asked for. */
 export class HeldOutImages {
@@ -56,9 +56,34 @@ export const batchesOf = function* (images: ImageSet, from = 0, to = images.coun
   }
 }
 
+/** A choice with odds that are themselves random, often lopsided: Dirichlet(1/2) for three values, from squared normals. */
+const lopsided = <A>(random: Random, values: ReadonlyArray<A>): (() => A) => {
+  const odds = values.map(() => normal(random) ** 2)
+  const total = odds.reduce((sum, o) => sum + o, 0)
+  return () => {
+    let rest = random.next() * total
+    const found = values.findIndex((_, i) => (rest -= odds[i] ?? 0) < 0)
+    return values.at(found) as A
+  }
+}
+
+/**
+ * A random submodel as a search may choose one: mostly large or mostly small in depth, kernels or expand ratios. Were each
+ * block drawn by itself, nearly all would be of middling size, and a fit would have to guess at the ends.
+ */
+const spreadSubmodel = (spec: SupernetSpec, random: Random): Submodel => {
+  const [depth, kernel, expand] = [spec.depths, spec.kernels, spec.expands].map((v) => lopsided(random, v))
+  return normalizeSubmodel(spec, {
+    resolution: pick(random, spec.resolutions),
+    depths: spec.stages.map(depth!),
+    kernels: Array.from({ length: dynamicBlocks(spec) }, kernel!),
+    expands: Array.from({ length: dynamicBlocks(spec) }, expand!),
+  })
+}
+
 /** One grid and one width from the stem to some block, the rest whole: what a search likes best. */
 const cutToSomewhere = (spec: SupernetSpec, random: Random): Strategy => {
-  const submodel = sampleSubmodel(spec, random)
+  const submodel = spreadSubmodel(spec, random)
   const grid = pick(random, grids.slice(1))
   const cut = 1 + Math.floor(random.next() * (activeBlocks(spec, submodel).length - 1))
   return treatedStrategy(spec, submodel, { grid, cut, bits: pick(random, bitsChoices) })
@@ -74,10 +99,13 @@ export const tableStrategies = (spec: SupernetSpec, count: number, seed: number)
   const fixed = ends.map((s) => localStrategy(spec, s, "a"))
   const rest = Array.from({ length: Math.max(0, count - fixed.length) }, (_, i) =>
     i % 3 === 0
-      ? localStrategy(spec, sampleSubmodel(spec, random), "a")
+      ? localStrategy(spec, spreadSubmodel(spec, random), "a")
       : i % 3 === 1
         ? cutToSomewhere(spec, random)
-        : sampleStrategy(spec, ["a", "b", "c", "d"], random, { locality: 0.75 }),
+        : sampleStrategy(spec, ["a", "b", "c", "d"], random, {
+            submodel: spreadSubmodel(spec, random),
+            locality: 0.75,
+          }),
   )
   return [...fixed, ...rest].slice(0, count)
 }

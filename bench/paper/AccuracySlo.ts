@@ -25,18 +25,24 @@ export interface Panel {
   readonly compared: ReadonlyArray<Compared>
 }
 
+/** Of one scenario and bandwidth. The strictest first: what reaches a high accuracy also reaches a lower one. */
+const panelCases = (condition: Condition, bandwidthMbps: number, points: number): ReadonlyArray<Case> =>
+  accuracySlos(points)
+    .toReversed()
+    .map((accuracy) => ({
+      at: { bandwidthMbps, delayMs, accuracySlo: accuracy },
+      condition,
+      slo: { kind: "accuracy", accuracy },
+    }))
+
+export const figure15Cases = (points: number): ReadonlyArray<Case> =>
+  scenarios.flatMap(([, condition]) => bandwidths.flatMap((b) => panelCases(condition(b), b, points)))
+
 export const figure15 = (scale: Scale): ReadonlyArray<Panel> =>
   scenarios.flatMap(([scenario, condition]) => {
     const planner = new OurPlanner(scale.evaluations, scale.seed)
     return bandwidths.map((bandwidthMbps) => {
-      // The strictest first: what reaches a high accuracy also reaches a lower one.
-      const cases = accuracySlos(scale.points)
-        .toReversed()
-        .map((accuracy): Case => ({
-          at: { bandwidthMbps, delayMs, accuracySlo: accuracy },
-          condition: condition(bandwidthMbps),
-          slo: { kind: "accuracy", accuracy },
-        }))
+      const cases = panelCases(condition(bandwidthMbps), bandwidthMbps, scale.points)
       return { scenario, bandwidthMbps, compared: compare(cases, planner) }
     })
   })

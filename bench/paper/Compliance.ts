@@ -23,10 +23,24 @@ const scenarios: ReadonlyArray<readonly [string, (link: LinkState) => Condition]
 const latencySlosMs = [60, 80, 110, 140]
 const accuracySlos = [0.74, 0.76, 0.77, 0.78, 0.79]
 
-const settings = (points: number): ReadonlyArray<LinkState> =>
+/** All settings of a scenario's links, under one latency SLO. */
+const settings = (
+  condition: (link: LinkState) => Condition,
+  latencyMs: number,
+  points: number,
+): ReadonlyArray<Case> =>
   logSpaced(1, 100, points)
     .toReversed()
-    .flatMap((delayMs) => logSpaced(5, 500, points).map((bandwidthMbps) => ({ bandwidthMbps, delayMs })))
+    .flatMap((delayMs) =>
+      logSpaced(5, 500, points).map((bandwidthMbps) => ({
+        at: { bandwidthMbps, delayMs },
+        condition: condition({ bandwidthMbps, delayMs }),
+        slo: { kind: "latency", latencyMs },
+      })),
+    )
+
+export const figure16Cases = (points: number): ReadonlyArray<Case> =>
+  scenarios.flatMap(([, condition]) => latencySlosMs.flatMap((ms) => settings(condition, ms, points)))
 
 export interface Compliance {
   readonly scenario: string
@@ -71,12 +85,7 @@ export const figure16 = (scale: Scale): ReadonlyArray<Compliance> =>
     const oracle = new OurPlanner(scale.evaluations * oracleFactor, scale.seed + 1)
     return latencySlosMs.flatMap((latencyMs) => {
       const slo: Slo = { kind: "latency", latencyMs }
-      const cases = settings(scale.points).map((link): Case => ({
-        at: { ...link },
-        condition: condition(link),
-        slo,
-      }))
-      const compared = compare(cases, planner)
+      const compared = compare(settings(condition, latencyMs, scale.points), planner)
       const sampled = compared.filter((_, i) => i % oracleEvery === 0)
       const best = sampled.map((c) => {
         const found = oracle.best(c.case.condition, slo)

@@ -23,7 +23,8 @@ export const figure13SlosMs = [140, 70] as const
 const otherRemotesMbps = 100
 const figure14DelayMs = 20
 
-const figure13Cases = (points: number, latencyMs: number): ReadonlyArray<Case> =>
+/** Bandwidths and delays at one SLO, strictest first. */
+export const figure13Cases = (points: number, latencyMs: number): ReadonlyArray<Case> =>
   logSpaced(1, 100, points)
     .toReversed()
     .flatMap((delayMs) =>
@@ -34,7 +35,8 @@ const figure13Cases = (points: number, latencyMs: number): ReadonlyArray<Case> =
       })),
     )
 
-const figure14Cases = (points: number): ReadonlyArray<Case> =>
+/** Latency SLOs and bandwidths of one remote, strictest first. */
+export const figure14Cases = (points: number): ReadonlyArray<Case> =>
   logSpaced(40, 400, points).flatMap((latencyMs) =>
     logSpaced(5, 500, points).map((bandwidthMbps) => {
       const other = { bandwidthMbps: otherRemotesMbps, delayMs: figure14DelayMs }

@@ -14,6 +14,7 @@ import { noOps, submodelOps, taskTile } from "../../supernet/Cost.ts"
 import type { Condition } from "../../policies/Condition.ts"
 import { decodeGenome, submodelOf } from "../../policies/Genome.ts"
 import { latencyCondition } from "../../policies/ModelWorld.ts"
+import type { Case } from "./Comparison.ts"
 import type { Scale } from "./LatencySlo.ts"
 import { bestOffer, type Found, offers, OurPlanner, spec, swarm, world } from "./Methods.ts"
 
@@ -88,6 +89,12 @@ const indivisibleMs = (found: Found, profile: DeviceProfile): number => {
   return opsMs(profile, { ...noOps, parameters, layers })
 }
 
+const swarmOf = (type: DeviceType, devices: number): Condition =>
+  swarm(
+    Array.from({ length: devices - 1 }, () => link),
+    type,
+  )
+
 const series = (scale: Scale, type: DeviceType, accuracy: number): ReadonlyArray<ScalePoint> => {
   const planner = new OurPlanner(scale.evaluations, scale.seed)
   const slo = { kind: "accuracy", accuracy } as const
@@ -98,10 +105,7 @@ const series = (scale: Scale, type: DeviceType, accuracy: number): ReadonlyArray
     )?.latencyMs
   let [aloneMs, adcnnAloneMs]: [number, number | undefined] = [0, undefined]
   return deviceCounts.map((devices) => {
-    const condition = swarm(
-      Array.from({ length: devices - 1 }, () => link),
-      type,
-    )
+    const condition = swarmOf(type, devices)
     const found = planner.best(condition, slo)
     const adcnn = adcnnMs(condition)
     if (devices === 1) [aloneMs, adcnnAloneMs] = [found.latencyMs, adcnn]
@@ -118,10 +122,22 @@ const series = (scale: Scale, type: DeviceType, accuracy: number): ReadonlyArray
   })
 }
 
-export const figure17 = (scale: Scale): ReadonlyArray<ScalePoint> => [
-  ...accuracySlos.flatMap((accuracy) => series(scale, "raspberry-pi-4", accuracy)),
-  ...slowerTypes.flatMap((type) => series(scale, type, accuracySlos.at(-1) ?? 0)),
+/** Device type and accuracy SLO of each line. */
+const lines: ReadonlyArray<readonly [DeviceType, number]> = [
+  ...accuracySlos.map((accuracy) => ["raspberry-pi-4", accuracy] as const),
+  ...slowerTypes.map((type) => [type, accuracySlos.at(-1) ?? 0] as const),
 ]
+
+export const figure17 = (scale: Scale): ReadonlyArray<ScalePoint> =>
+  lines.flatMap(([type, accuracy]) => series(scale, type, accuracy))
+
+export const figure17Cases: ReadonlyArray<Case> = lines.flatMap(([type, accuracy]) =>
+  deviceCounts.map((devices) => ({
+    at: { devices, accuracySlo: accuracy },
+    condition: swarmOf(type, devices),
+    slo: { kind: "accuracy", accuracy },
+  })),
+)
 
 const round = (value: number): number => Number(value.toFixed(2))
 
@@ -144,7 +160,7 @@ const labels = { subtitle: "", x: "Raspberry Pi 4 devices", width: 440, height: 
 
 export const drawFigure17 = (all: ReadonlyArray<ScalePoint>, note: string): Figure => {
   const points = all.filter((p) => p.type === "raspberry-pi-4")
-  const lines = (value: (p: ScalePoint) => number) =>
+  const curves = (value: (p: ScalePoint) => number) =>
     accuracySlos.map((accuracy) => ({
       name: `accuracy SLO ${100 * accuracy} %`,
       style: "both" as const,
@@ -161,12 +177,12 @@ export const drawFigure17 = (all: ReadonlyArray<ScalePoint>, note: string): Figu
     [
       xyChart(
         { ...labels, title: "17. Latency of ours", subtitle, y: "latency, ms" },
-        lines((p) => p.oursMs),
+        curves((p) => p.oursMs),
         { y: { min: 0 } },
       ),
       xyChart(
         { ...labels, title: "17. Speed-up over one device", subtitle, y: "times" },
-        lines((p) => p.speedup),
+        curves((p) => p.speedup),
         { y: { min: 0 } },
       ),
       xyChart(
