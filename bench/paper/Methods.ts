@@ -113,13 +113,15 @@ export interface Found extends Outcome {
 /** Strategies for one condition after the other, each search starting from what was found for those before it. */
 export class OurPlanner {
   readonly #evaluations: number
+  readonly #world: World
   readonly #random: Random
   readonly #known: Array<Genome> = []
   /** The search starts from this many of the strategies known so far, the best for the new condition. */
   static readonly starts = 8
 
-  constructor(evaluations: number, seed: number) {
+  constructor(evaluations: number, seed: number, of: World = world) {
     this.#evaluations = evaluations
+    this.#world = of
     this.#random = seededRandom(seed)
   }
 
@@ -129,7 +131,7 @@ export class OurPlanner {
   }
 
   best(condition: Condition, slo: Slo): Found {
-    const judged = judge(world, condition, slo)
+    const judged = judge(this.#world, condition, slo)
     const starts = this.#known
       .map((genome) => ({ genome, score: judged.score(genome) }))
       .sort((a, b) => b.score - a.score)
