@@ -1,0 +1,46 @@
+/**
+ * Strategies that searches choose in the shipped scenarios by the accuracy predictor, and what they really reach: a search finds
+ * whatever a predictor thinks too well of, so that its errors there are not those on random strategies.
+ */
+import type { SloKind } from "../policies/Condition.ts"
+import { makeEnvironment } from "../policies/Environment.ts"
+import { decodeGenome } from "../policies/Genome.ts"
+import { oracle } from "../policies/Oracle.ts"
+import { loadSetting } from "../policies/Setting.ts"
+import { validationConstraints } from "../policies/Validation.ts"
+import { queryOf } from "../supernet/AccuracyPredictor.ts"
+import { seededRandom, shuffled } from "../supernet/Random.ts"
+import type { Strategy } from "../supernet/Strategy.ts"
+
+export interface Chosen {
+  readonly scenario: string
+  readonly kind: SloKind
+  readonly strategy: Strategy
+  /** Top-1 by the predictor that it was chosen by, 0..1. */
+  readonly predicted: number
+}
+
+const scenarios = ["swarm", "augmented", "team"]
+const kinds: ReadonlyArray<SloKind> = ["latency", "accuracy"]
+const constraintsEach = 64
+const effort = { searchEvaluations: 3000, polishEvaluations: 1500 }
+
+/** Up to `count` of them, all different in accuracy, from conditions and SLOs spread over the scenarios. */
+export const chosenStrategies = (count: number, seed: number): ReadonlyArray<Chosen> => {
+  const each = scenarios.flatMap((scenario) =>
+    kinds.flatMap((kind) => {
+      const { scenario: ranges, world } = loadSetting(scenario)
+      const environment = makeEnvironment(world, ranges, kind)
+      const constraints = validationConstraints(ranges, { count: constraintsEach, grid: false })
+      return oracle(environment, constraints, { ...effort, seed })
+        .filter((genome, i) => environment.peek(constraints[i]!, genome).reward > 0)
+        .map((genome): Chosen => {
+          const ids = ["local", ...ranges.remotes.map((_, slot) => `remote-${slot + 1}`)]
+          const strategy = decodeGenome(world.space, genome, ids)
+          return { scenario, kind, strategy, predicted: world.accuracy.accuracy(genome) }
+        })
+    }),
+  )
+  const different = new Map(each.map((c) => [JSON.stringify(queryOf(c.strategy)), c]))
+  return shuffled(seededRandom(seed), [...different.values()]).slice(0, count)
+}
