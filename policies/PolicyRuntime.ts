@@ -3,6 +3,7 @@
  * little stricter) are decoded together: the planner's latency model picks among them.
  */
 import { seededRandom } from "../supernet/Random.ts"
+import { inTypesOf } from "./AlikeTypes.ts"
 import type { Condition, Slo, SloKind } from "./Condition.ts"
 import type { Proposer } from "./Decision.ts"
 import { toDevices } from "./Environment.ts"
@@ -35,22 +36,26 @@ export interface PolicyIdentity {
 }
 
 /** The policy as the planner's decider wants it. */
-export const policyProposer = (runtime: PolicyRuntime, world: World, identity: PolicyIdentity): Proposer => ({
-  name: identity.name,
-  fits: (condition: Condition, slo: Slo) =>
-    slo.kind === identity.kind && fitCondition(identity.scenario, condition, slo) !== undefined,
-  propose: async (condition, slo) => {
-    const fitted = fitCondition(identity.scenario, condition, slo)
-    if (fitted === undefined) return []
-    const constraints = variants.map((stricter) => {
-      const constraint = fitted.constraint.slice()
-      constraint[0] = (constraint[0] ?? 0) - stricter
-      return constraint
-    })
-    const genomes = await runtime.decode(constraints)
-    return genomes.map((genome) => toDevices(world, canonicalize(world.space, genome), fitted.deviceOfSlot))
-  },
-})
+export const policyProposer = (runtime: PolicyRuntime, world: World, identity: PolicyIdentity): Proposer => {
+  const { name, kind, scenario } = identity
+  const known = inTypesOf(world, scenario)
+  const fit = (condition: Condition, slo: Slo) => fitCondition(scenario, known(condition), slo)
+  return {
+    name,
+    fits: (condition, slo) => slo.kind === kind && fit(condition, slo) !== undefined,
+    propose: async (condition, slo) => {
+      const fitted = fit(condition, slo)
+      if (fitted === undefined) return []
+      const constraints = variants.map((stricter) => {
+        const constraint = fitted.constraint.slice()
+        constraint[0] = (constraint[0] ?? 0) - stricter
+        return constraint
+      })
+      const genomes = await runtime.decode(constraints)
+      return genomes.map((genome) => toDevices(world, canonicalize(world.space, genome), fitted.deviceOfSlot))
+    },
+  }
+}
 
 /** The shape that a policy for this scenario and supernet must have. */
 export const shapeFor = (scenario: Scenario, space: Space, hidden: number): PolicyShape =>
