@@ -20,7 +20,7 @@ export interface Chosen {
   readonly predicted: number
 }
 
-const scenarios = ["swarm", "augmented", "team"]
+const scenarios = ["swarm", "augmented", "team", "fleet"]
 const kinds: ReadonlyArray<SloKind> = ["latency", "accuracy"]
 const constraintsEach = 64
 const effort = { searchEvaluations: 3000, polishEvaluations: 1500 }

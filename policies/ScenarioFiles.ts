@@ -3,7 +3,14 @@ import { readFileSync } from "node:fs"
 import { Schema } from "effect"
 import { Scenario } from "./Schemas.ts"
 
-export const scenarioNames = ["augmented", "swarm", "team", "augmented-imagenet", "swarm-imagenet"] as const
+export const scenarioNames = [
+  "augmented",
+  "swarm",
+  "team",
+  "fleet",
+  "augmented-imagenet",
+  "swarm-imagenet",
+] as const
 
 export const decodeScenario = Schema.decodeUnknownSync(Scenario)
 
