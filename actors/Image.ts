@@ -7,6 +7,7 @@
  */
 import { Effect, Schema } from "effect"
 import sharp, { type Metadata, type Sharp } from "sharp"
+import { middleSquare } from "../supernet/Pixels.ts"
 import { type DecodingRoom, endlessRoom } from "./DecodingRoom.ts"
 
 export class BadImage extends Schema.TaggedError<BadImage>()("BadImage", {
@@ -49,13 +50,7 @@ const badImage = (reason: string) =>
 
 const scaled = (image: Sharp, resolution: number) =>
   Effect.tryPromise({
-    try: () =>
-      image
-        .resize(resolution, resolution, { fit: "cover", kernel: "linear", fastShrinkOnLoad: false })
-        .removeAlpha()
-        .toColourspace("srgb")
-        .raw()
-        .toBuffer({ resolveWithObject: true }),
+    try: () => middleSquare(image, resolution).toBuffer({ resolveWithObject: true }),
     catch: (cause) => badImage(String(cause instanceof Error ? cause.message : cause).split("\n")[0] ?? ""),
   }).pipe(
     Effect.filterOrFail(
@@ -71,7 +66,7 @@ const open = (bytes: Uint8Array) =>
     limitInputPixels: maxPixels,
     sequentialRead: true,
     pages: 1,
-  }).autoOrient()
+  })
 
 const decodedBytes = ({ width, height, channels, depth }: Metadata): number =>
   width * height * channels * (depth === "ushort" ? 2 : 1)

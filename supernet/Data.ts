@@ -17,6 +17,7 @@ import {
 import { dirname, join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import sharp from "sharp"
+import { middleSquare, pixelsVersion } from "./Pixels.ts"
 
 const projectRoot = dirname(dirname(fileURLToPath(import.meta.url)))
 
@@ -91,14 +92,14 @@ const cacheFolder = (): string => process.env["MURMURATION_CACHE"] ?? join(proje
 const cacheFile = (source: ImageFolder, size: number): string => {
   const names = source.files.map((f) => f.path.slice(source.folder.length))
   const hash = createHash("sha256")
-    .update(JSON.stringify([source.folder, size, names]))
+    .update(JSON.stringify([source.folder, size, names, pixelsVersion]))
     .digest("hex")
   return join(cacheFolder(), `images-${size}-${hash.slice(0, 16)}.rgb`)
 }
 
-/** RGB bytes of an image at `size` x `size`: the middle square, as `actors/Image.ts` takes it on a device. */
+/** RGB bytes of an image at `size` x `size`, as a device sees it. */
 export const decodeImage = async (file: string | Uint8Array, size: number): Promise<Uint8Array> =>
-  await sharp(file).resize(size, size, { fit: "cover" }).removeAlpha().toColourspace("srgb").raw().toBuffer()
+  await middleSquare(sharp(file), size).toBuffer()
 
 /** Decodes in batches (libvips has its own threads) and writes the cache; renamed into place only when whole. */
 const buildCache = async (

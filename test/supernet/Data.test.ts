@@ -29,4 +29,23 @@ describe("decodeImage", () => {
       assert.deepStrictEqual([...trained], [...(yield* decodeOnDevice(picture, side))])
     }),
   )
+
+  it.live("sees of a photo that lies on its side and has to be scaled what a device sees of it", () =>
+    Effect.gen(function* () {
+      const noise = { type: "gaussian" as const, mean: 128, sigma: 60 }
+      const photo = yield* Effect.promise(() =>
+        sharp({ create: { width: 300, height: 200, channels: 3, background: "#587", noise } })
+          .jpeg()
+          .withMetadata({ orientation: 6 })
+          .toBuffer(),
+      )
+      const trained = yield* Effect.promise(() => decodeImage(photo, side))
+      assert.deepStrictEqual([...trained], [...(yield* decodeOnDevice(photo, side))])
+      const upright = yield* Effect.promise(() => sharp(photo).rotate().png().toBuffer())
+      const seen = yield* decodeOnDevice(upright, side)
+      const difference = trained.reduce((sum, v, i) => sum + Math.abs(v - (seen[i] ?? 0)), 0) / trained.length
+      // Turned before or after scaling; lying on its side it is 10 away.
+      assert.isBelow(difference, 3)
+    }),
+  )
 })
