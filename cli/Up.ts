@@ -1,6 +1,6 @@
 /** `murmuration up`: runs one device until it is told to stop (SIGTERM, SIGINT), then leaves politely and exits 0. */
 import { totalmem } from "node:os"
-import { Console, Deferred, Effect, Layer, Logger, References, Schema, Stream } from "effect"
+import { Console, Deferred, Effect, Logger, Schema, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import { deviceOptions } from "../actors/Configuration.ts"
 import { deviceLayer } from "../actors/Device.ts"
@@ -66,7 +66,7 @@ const flags = {
     variable: "MURMURATION_MEMORY_MB",
   }),
   concurrency: intSetting("concurrency", {
-    says: "Requests served at once; further ones wait, then are refused",
+    says: "Requests served at once, at most; never more than 4 for each device of the swarm. Further ones wait, then are refused",
     otherwise: 96,
     variable: "MURMURATION_CONCURRENCY",
   }),
@@ -117,6 +117,9 @@ const announce = Effect.gen(function* () {
   )
 })
 
+/** One line per event; how much it says is the command line's `--log-level`. */
+export const deviceLog = Logger.layer([Logger.consoleLogFmt])
+
 export const upCommand = Command.make("up", flags, (given) =>
   Effect.gen(function* () {
     collectRarely()
@@ -132,9 +135,5 @@ export const upCommand = Command.make("up", flags, (given) =>
       Effect.andThen(Effect.raceFirst(refuseSecond, engineFails)),
     )
     return yield* Effect.scoped(Effect.provide(running, deviceLayer(options)))
-  }).pipe(
-    Effect.provide(
-      Layer.mergeAll(Logger.layer([Logger.consoleLogFmt]), Layer.succeed(References.MinimumLogLevel, "Info")),
-    ),
-  ),
+  }).pipe(Effect.provide(deviceLog)),
 ).pipe(Command.withDescription("Run this device: join the swarm, serve clients, compute for others"))
