@@ -10,36 +10,33 @@ import type { SwarmBox } from "../deploy/SwarmBox.ts"
 import { demoImages } from "./DemoImages.ts"
 import { answerRow, findersLine, overrunLine, summaryTable } from "./DemoReport.ts"
 import { demoDefaults, demoImageCount, type DemoListener, profilesOf, startBox, stream } from "./DemoRun.ts"
+import { withShownDefault } from "./Settings.ts"
 import { bold, dim, warm } from "./Text.ts"
 
 const flags = {
-  devices: Flag.Int("devices").pipe(
-    Flag.withDescription("Devices in the swarm, the serving one included"),
-    Flag.withDefault(demoDefaults.devices),
+  devices: withShownDefault(
+    Flag.Int("devices"),
+    "Devices in the swarm, the serving one included",
+    demoDefaults.devices,
   ),
-  seconds: Flag.Finite("seconds").pipe(
-    Flag.withDescription("How long to stream images"),
-    Flag.withDefault(demoDefaults.seconds),
-  ),
+  seconds: withShownDefault(Flag.Finite("seconds"), "How long to stream images", demoDefaults.seconds),
   images: Flag.String("images").pipe(
     Flag.withDescription(
-      "Image file or folder; default: the test images where they are, else drawn pictures",
+      "Image file or folder (default: the test images of Imagenette where they are, else drawn pictures)",
     ),
     Flag.withDefault(""),
   ),
-  profile: Flag.String("profile").pipe(
-    Flag.withDescription("Device types that are emulated, in turn; the first one serves"),
-    Flag.withDefault(demoDefaults.profile),
+  profile: withShownDefault(
+    Flag.String("profile"),
+    "Device types that are emulated, in turn; the first one serves",
+    demoDefaults.profile,
   ),
-  clients: Flag.Int("clients").pipe(
-    Flag.withDescription("Clients that ask at the same time"),
-    Flag.withDefault(demoDefaults.clients),
-  ),
+  clients: withShownDefault(Flag.Int("clients"), "Clients that ask at the same time", demoDefaults.clients),
   supernet: Flag.String("supernet").pipe(
-    Flag.withDescription("Artifact directory of the supernet"),
+    Flag.withDescription("Artifact directory of the supernet (default: the one that comes with the project)"),
     Flag.withDefault(demoDefaults.supernet),
   ),
-  seed: Flag.Int("seed").pipe(Flag.withDescription("Order of the images"), Flag.withDefault(1)),
+  seed: withShownDefault(Flag.Int("seed"), "Order of the images", 1),
   keep: Flag.Boolean("keep").pipe(
     Flag.withDescription("Afterwards keep the swarm up until Ctrl-C, to try other commands on it"),
     Flag.withDefault(false),

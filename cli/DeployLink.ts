@@ -3,6 +3,7 @@ import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import type { ShaperSettings } from "../devices/links/Shaper.ts"
 import { trafficControlCommands, trafficControlUndo } from "../devices/links/TrafficControl.ts"
+import { withShownDefault } from "./Settings.ts"
 
 export interface LinkChoice {
   readonly interface: string
@@ -27,15 +28,16 @@ export const linkCommands = (o: LinkChoice): string => {
   return (o.undo ? trafficControlUndo(target) : trafficControlCommands(target, settings)).join("\n")
 }
 
-const number = (name: string, what: string) =>
-  Flag.Finite(name).pipe(Flag.withDescription(what), Flag.withDefault(0))
+const number = (name: string, what: string) => withShownDefault(Flag.Finite(name), what, 0)
 
 export const deployLinkCommand = Command.make(
   "link",
   {
     interface: Flag.String("interface").pipe(Flag.withDescription("Network interface, such as wlan0")),
     peer: Flag.String("peer").pipe(
-      Flag.withDescription("Shape only what goes to and comes from this address (the hub's)"),
+      Flag.withDescription(
+        "Shape only what goes to and comes from this address, such as the hub's (default: everything)",
+      ),
       Flag.withDefault(""),
     ),
     up: number("up", "Outgoing rate, Mbps; 0 = unlimited"),

@@ -9,6 +9,7 @@ import { writeArtifact } from "../supernet/Artifact.ts"
 import { importOfa } from "../supernet/import/OfaImport.ts"
 import { readTorchCheckpoint } from "../supernet/import/TorchCheckpoint.ts"
 import { nextCommand } from "./Next.ts"
+import { withShownDefault } from "./Settings.ts"
 
 export class NoSuchInput extends Schema.TaggedError<NoSuchInput>()("NoSuchInput", {
   path: Schema.String,
@@ -67,17 +68,12 @@ export const importCommand = Command.make(
       Flag.withDescription("Text file with one class name a line, in the order of the classifier's outputs"),
     ),
     out: Flag.String("out").pipe(Flag.withDescription("Directory to write the artifact into")),
-    name: Flag.String("name").pipe(
-      Flag.withDescription("Name of the supernet"),
-      Flag.withDefault("ofa-mbv3"),
-    ),
-    version: Flag.String("version-name").pipe(
-      Flag.withDescription("Version of the supernet"),
-      Flag.withDefault("1"),
-    ),
-    weights: Flag.Literals("weights", ["float16", "float32"]).pipe(
-      Flag.withDescription("Width of the stored numbers"),
-      Flag.withDefault("float16" as const),
+    name: withShownDefault(Flag.String("name"), "Name of the supernet", "ofa-mbv3"),
+    version: withShownDefault(Flag.String("version-name"), "Version of the supernet", "1"),
+    weights: withShownDefault(
+      Flag.Literals("weights", ["float16", "float32"]),
+      "Width of the stored numbers",
+      "float16" as const,
     ),
   },
   Effect.fn(function* (files) {

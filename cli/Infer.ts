@@ -5,6 +5,7 @@ import { infer } from "../subjects/Client.ts"
 import { DeviceId } from "../subjects/DeviceId.ts"
 import type { InferReply, Slo } from "../subjects/InferMessages.ts"
 import { connectedBus, connectionFlags } from "./Connection.ts"
+import { withShownDefault } from "./Settings.ts"
 import { chosenSlo, sloFlags } from "./SloFlags.ts"
 import { bold, dim, good, bad, percent } from "./Text.ts"
 
@@ -51,16 +52,13 @@ const inferFlags = {
     Argument.atLeast(1),
   ),
   ...sloFlags,
-  deadline: Flag.Finite("deadline").pipe(
-    Flag.withDescription("Give up after this many ms"),
-    Flag.withDefault(10_000),
-  ),
+  deadline: withShownDefault(Flag.Finite("deadline"), "Give up after this many ms", 10_000),
   device: Flag.String("device").pipe(
     Flag.withSchema(DeviceId),
     Flag.withDescription("Ask this device, not the nearest one"),
     Flag.optional,
   ),
-  top: Flag.Int("top").pipe(Flag.withDescription("How many classes to show"), Flag.withDefault(3)),
+  top: withShownDefault(Flag.Int("top"), "How many classes to show", 3),
   json: Flag.Boolean("json").pipe(Flag.withDescription("One JSON object a line"), Flag.withDefault(false)),
   ...connectionFlags,
 }

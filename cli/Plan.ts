@@ -20,7 +20,7 @@ import { defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
 import { Strategy } from "../supernet/Schemas.ts"
 import { normalizeStrategy, strategyId, strategyProblems } from "../supernet/Strategy.ts"
-import { supernetFlag } from "./Settings.ts"
+import { supernetFlag, withShownDefault } from "./Settings.ts"
 import { chosenSlo, sloFlags } from "./SloFlags.ts"
 import { bad, bold, dim, good, percent } from "./Text.ts"
 
@@ -182,27 +182,27 @@ const headline = (spec: SupernetSpec, t: Timeline, accuracy: number, slo: Slo | 
 }
 
 const flags = {
-  devices: Flag.String("devices").pipe(
-    Flag.withDescription("Profiles, the local device first: shipped names or files of 'murmuration profile'"),
-    Flag.withDefault("raspberry-pi-4,raspberry-pi-4,raspberry-pi-4,raspberry-pi-4,raspberry-pi-4"),
+  devices: withShownDefault(
+    Flag.String("devices"),
+    "Profiles, the local device first: shipped names or files of 'murmuration profile'",
+    "raspberry-pi-4,raspberry-pi-4,raspberry-pi-4,raspberry-pi-4,raspberry-pi-4",
   ),
-  mbps: Flag.String("mbps").pipe(
-    Flag.withDescription("Bandwidth of the remotes' links: one number, or one for each"),
-    Flag.withDefault("100"),
+  mbps: withShownDefault(
+    Flag.String("mbps"),
+    "Bandwidth of the remotes' links: one number, or one for each",
+    "100",
   ),
-  delay: Flag.String("delay").pipe(
-    Flag.withDescription("One-way delay of the remotes' links, ms: one number, or one for each"),
-    Flag.withDefault("5"),
+  delay: withShownDefault(
+    Flag.String("delay"),
+    "One-way delay of the remotes' links, ms: one number, or one for each",
+    "5",
   ),
   ...sloFlags,
   strategy: Flag.String("strategy").pipe(
     Flag.withDescription("Evaluate this strategy (JSON file) instead of choosing one"),
     Flag.optional,
   ),
-  budgetMs: Flag.Finite("budget").pipe(
-    Flag.withDescription("Time for the search, ms"),
-    Flag.withDefault(400),
-  ),
+  budgetMs: withShownDefault(Flag.Finite("budget"), "Time for the search, ms", 400),
   explain: Flag.Boolean("explain").pipe(
     Flag.withDescription("Print the timeline: critical path, what each device and link does, idle times"),
     Flag.withDefault(false),

@@ -20,6 +20,7 @@ import { train, trainDefaults, type TrainOptions, type ValidationReport } from "
 import { connectedBus, connectionFlags } from "./Connection.ts"
 import { nextCommand } from "./Next.ts"
 import { policyWorkerCommand } from "./PolicyWorker.ts"
+import { withShownDefault } from "./Settings.ts"
 import { percent, progressBar } from "./Text.ts"
 
 export class TrainingFailed extends Schema.TaggedError<TrainingFailed>()("TrainingFailed", {
@@ -46,61 +47,63 @@ const flags = {
   scenario: Flag.String("scenario").pipe(
     Flag.withDescription(`A shipped scenario (${scenarioNames.join(", ")}) or a scenario file (.json)`),
   ),
-  algorithm: Flag.Literals("algorithm", algorithms).pipe(
-    Flag.withDescription("How it learns; the others are baselines"),
-    Flag.withDefault("supreme" as const),
+  algorithm: withShownDefault(
+    Flag.Literals("algorithm", algorithms),
+    "How it learns; the others are baselines",
+    "supreme" as const,
   ),
-  slo: Flag.Literals("slo", ["latency", "accuracy"]).pipe(
-    Flag.withDescription("What requests ask for: a policy decides for one kind"),
-    Flag.withDefault("latency" as const),
+  slo: withShownDefault(
+    Flag.Literals("slo", ["latency", "accuracy"]),
+    "What requests ask for: a policy decides for one kind",
+    "latency" as const,
   ),
-  seed: Flag.Int("seed").pipe(Flag.withDescription("Seed of all random choices"), Flag.withDefault(1)),
-  iterations: Flag.Int("iterations").pipe(
-    Flag.withDescription(
-      "Iterations of the training; 0 with --from: judge and package an earlier training under the present models",
-    ),
-    Flag.withDefault(trainDefaults.iterations),
+  seed: withShownDefault(Flag.Int("seed"), "Seed of all random choices", 1),
+  iterations: withShownDefault(
+    Flag.Int("iterations"),
+    "Iterations of the training; 0 with --from: judge and package an earlier training under the present models",
+    trainDefaults.iterations,
   ),
-  hidden: Flag.Int("hidden").pipe(
-    Flag.withDescription("Units of the LSTM, a multiple of 8"),
-    Flag.withDefault(trainDefaults.hidden),
-  ),
-  stepPer: Flag.Literals("step-per", stepUnits).pipe(
-    Flag.withDescription("What the LSTM takes a step for: each block, or as in the paper each decision"),
-    Flag.withDefault(trainDefaults.stepPer),
+  hidden: withShownDefault(Flag.Int("hidden"), "Units of the LSTM, a multiple of 8", trainDefaults.hidden),
+  stepPer: withShownDefault(
+    Flag.Literals("step-per", stepUnits),
+    "What the LSTM takes a step for: each block, or as in the paper each decision",
+    trainDefaults.stepPer,
   ),
   batch: Flag.Int("batch").pipe(
     Flag.withDescription("Trajectories per update; default: the algorithm's own"),
     Flag.optional,
   ),
-  mutations: Flag.Int("mutations").pipe(
-    Flag.withDescription(
-      "SUPREME: strategies made by mutation in an iteration; more find better ones; six times as many take a third longer",
-    ),
-    Flag.withDefault(supremeDefaults.mutations),
+  mutations: withShownDefault(
+    Flag.Int("mutations"),
+    "SUPREME: strategies made by mutation in an iteration; more find better ones; six times as many take a third longer",
+    supremeDefaults.mutations,
   ),
   rate: Flag.Finite("rate").pipe(
     Flag.withDescription("Learning rate at the start; default: the algorithm's own"),
     Flag.optional,
   ),
   from: Flag.String("from").pipe(
-    Flag.withDescription("Checkpoint to start from, such as one trained with another accuracy model"),
+    Flag.withDescription(
+      "Checkpoint to start from, such as one trained with another accuracy model (default: none)",
+    ),
     Flag.withDefault(""),
   ),
-  workers: Flag.Int("workers").pipe(
-    Flag.withDescription("Threads, which share roll-outs and updates. The policy is the same for any number"),
-    Flag.withDefault(trainDefaults.workers),
+  workers: withShownDefault(
+    Flag.Int("workers"),
+    "Threads, which share roll-outs and updates. The policy is the same for any number",
+    trainDefaults.workers,
   ),
   nats: Flag.String("nats").pipe(
     Flag.withDescription(
-      "nats-server over which 'murmuration policy worker' on other machines rolls out too",
+      "nats-server over which 'murmuration policy worker' on other machines rolls out too; with --credentials their server is taken (default: none, only this machine)",
     ),
     Flag.withDefault(""),
   ),
   credentials: connectionFlags.credentials,
-  out: Flag.String("out").pipe(
-    Flag.withDescription("Directory for the policy, its curve and its checkpoint"),
-    Flag.withDefault(".train/policies"),
+  out: withShownDefault(
+    Flag.String("out"),
+    "Directory for the policy, its curve and its checkpoint",
+    ".train/policies",
   ),
 }
 
@@ -174,6 +177,10 @@ const trainCommand = Command.make("train", flags, (given) =>
       `Policy and curve are in ${folder}. Give it to a swarm: ${nextCommand(`policy push ${folder} --credentials OPERATOR.json`)}`,
     )
   }),
-).pipe(Command.withDescription("Train a policy for a scenario; the same command again resumes it"))
+).pipe(
+  Command.withDescription(
+    "Train a policy for a scenario, for the supernet that MURMURATION_SUPERNET names (default: the one that comes with the project); the same command again resumes it",
+  ),
+)
 
 export const policyTrainingCommands = [trainCommand, policyWorkerCommand] as const

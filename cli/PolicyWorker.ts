@@ -16,4 +16,8 @@ const work = Effect.gen(function* () {
 
 export const policyWorkerCommand = Command.make("worker", connectionFlags, (choice) =>
   Effect.provide(work, connectedBus(choice)),
-).pipe(Command.withDescription("Roll out for trainings on other machines; come and go at any time"))
+).pipe(
+  Command.withDescription(
+    "Roll out for trainings on other machines; come and go at any time. A deployed swarm wants the operator's credentials",
+  ),
+)

@@ -40,6 +40,14 @@ export const listSetting = (name: string, s: Setting<ReadonlyArray<string>>) => 
   return withVariable(Flag.atLeast(Flag.String(name), 1), fromVariable, s)
 }
 
+/** A flag without a variable, whose --help says what it is when nobody gives it. */
+export const withShownDefault = <A>(
+  flag: Flag.Flag<A>,
+  says: string,
+  otherwise: A,
+  shown = String(otherwise),
+): Flag.Flag<A> => flag.pipe(Flag.withDescription(`${says} (default: ${shown})`), Flag.withDefault(otherwise))
+
 export const supernetFlag = textSetting("supernet", {
   says: "Artifact directory of the supernet",
   otherwise: "",

@@ -35,6 +35,7 @@ import {
   timeLeft,
 } from "./SupernetFlags.ts"
 import { calibrateCommand, exportCommand, trainCommand } from "./SupernetTrain.ts"
+import { withShownDefault } from "./Settings.ts"
 import { percent } from "./Text.ts"
 
 export const accuracyPredictorFile = "accuracy-predictor.json"
@@ -54,25 +55,29 @@ const evalFlags = {
   data: dataFlag,
   artifact: artifactFlag,
   images: imagesFlag,
-  submodel: Flag.Literals("submodel", ["ends", "largest", "smallest", "random"]).pipe(
-    Flag.withDescription("Which submodel; ends = the largest and the smallest"),
-    Flag.withDefault("ends" as const),
+  submodel: withShownDefault(
+    Flag.Literals("submodel", ["ends", "largest", "smallest", "random"]),
+    "Which submodel; ends = the largest and the smallest",
+    "ends" as const,
   ),
   resolution: Flag.Int("resolution").pipe(
     Flag.withDescription("Pixels; default all of the supernet's"),
     Flag.optional,
   ),
-  grid: Flag.Literals("grid", ["1x1", "1x2", "2x1", "2x2"]).pipe(
-    Flag.withDescription("Grid of the blocks that are cut"),
-    Flag.withDefault("1x1" as const),
+  grid: withShownDefault(
+    Flag.Literals("grid", ["1x1", "1x2", "2x1", "2x2"]),
+    "Grid of the blocks that are cut",
+    "1x1" as const,
   ),
-  cut: Flag.Literals("cut", ["early", "all"]).pipe(
-    Flag.withDescription("Blocks that are cut: the first half, or all"),
-    Flag.withDefault("early" as const),
+  cut: withShownDefault(
+    Flag.Literals("cut", ["early", "all"]),
+    "Blocks that are cut: the first half, or all",
+    "early" as const,
   ),
-  bits: Flag.Literals("bits", ["32", "16", "8"]).pipe(
-    Flag.withDescription("Width of every block's input on the bus"),
-    Flag.withDefault("32" as const),
+  bits: withShownDefault(
+    Flag.Literals("bits", ["32", "16", "8"]),
+    "Width of every block's input on the bus",
+    "32" as const,
   ),
   threads: threadsFlag,
   seed: seedFlag,
@@ -128,10 +133,7 @@ const tableCommand = Command.make(
     data: dataFlag,
     artifact: artifactFlag,
     images: imagesFlag,
-    strategies: Flag.Int("strategies").pipe(
-      Flag.withDescription("Strategies to measure"),
-      Flag.withDefault(300),
-    ),
+    strategies: withShownDefault(Flag.Int("strategies"), "Strategies to measure", 300),
     threads: threadsFlag,
     seed: seedFlag,
   },

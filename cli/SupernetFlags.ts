@@ -6,6 +6,7 @@ import { Flag } from "effect/cli"
 import { defaultArtifact } from "../supernet/Artifact.ts"
 import { classNames, imageFolder, imagenetteRoot } from "../supernet/Data.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
+import { withShownDefault } from "./Settings.ts"
 import { progressBar } from "./Text.ts"
 
 export class NoData extends Schema.TaggedError<NoData>()("NoData", {
@@ -34,7 +35,7 @@ export const badInput = (what: string, hint: string): BadSupernetInput =>
 
 export const dataFlag = Flag.String("data").pipe(
   Flag.withDescription(
-    "Folder with train/ and val/ in ImageNet's layout; default: Imagenette beside the project",
+    "Folder with train/ and val/ in ImageNet's layout (default: imagenette-224 in $MURMURATION_DATA, else in ../shared/data beside the project)",
   ),
   Flag.optional,
 )
@@ -46,10 +47,7 @@ export const imagesFlag = Flag.Int("images").pipe(
   Flag.withDescription("Held-out images to use, a fixed random part; default all"),
   Flag.optional,
 )
-export const seedFlag = Flag.Int("seed").pipe(
-  Flag.withDescription("Seed of all random choices"),
-  Flag.withDefault(1),
-)
+export const seedFlag = withShownDefault(Flag.Int("seed"), "Seed of all random choices", 1)
 
 const layout = "Images lie in FOLDER/train/<class>/ and FOLDER/val/<class>/, as JPEG, PNG or WebP."
 

@@ -15,13 +15,15 @@ import {
   seedFlag,
   timeLeft,
 } from "./SupernetFlags.ts"
+import { withShownDefault } from "./Settings.ts"
 import { percent } from "./Text.ts"
 
 const trainFlags = {
   data: dataFlag,
-  output: Flag.String("out").pipe(
-    Flag.withDescription("Folder of the run: checkpoint (resumed from when there) and log"),
-    Flag.withDefault(".train/default"),
+  output: withShownDefault(
+    Flag.String("out"),
+    "Folder of the run: checkpoint (resumed from when there) and log",
+    ".train/default",
   ),
   continueFrom: Flag.String("continue").pipe(
     Flag.withDescription("Artifact whose weights to train on, where the run has no checkpoint"),
@@ -33,23 +35,21 @@ const trainFlags = {
     ),
     Flag.optional,
   ),
-  width: Flag.Finite("width").pipe(Flag.withDescription("Width multiplier"), Flag.withDefault(0.5)),
-  minutes: Flag.Finite("minutes").pipe(
-    Flag.withDescription(
-      "Length of the whole training, earlier runs included: the learning rate falls towards its end",
-    ),
-    Flag.withDefault(240),
+  width: withShownDefault(Flag.Finite("width"), "Width multiplier", 0.5),
+  minutes: withShownDefault(
+    Flag.Finite("minutes"),
+    "Length of the whole training, earlier runs included: the learning rate falls towards its end",
+    240,
   ),
-  workers: Flag.Int("workers").pipe(Flag.withDescription("Training threads"), Flag.withDefault(2)),
+  workers: withShownDefault(Flag.Int("workers"), "Training threads", 2),
   free: Flag.Boolean("free").pipe(
     Flag.withDescription("Workers do not wait for each other: faster on a busy machine, not reproducible"),
     Flag.withDefault(false),
   ),
-  recipe: Flag.String("recipe").pipe(
-    Flag.withDescription(
-      "JSON of recipe fields to change, such as '{\"batch\":24}'; see supernet/train/Recipe.ts",
-    ),
-    Flag.withDefault("{}"),
+  recipe: withShownDefault(
+    Flag.String("recipe"),
+    "JSON of recipe fields to change, such as '{\"batch\":24}'; see supernet/train/Recipe.ts",
+    "{}",
   ),
   seed: seedFlag,
 }
@@ -136,9 +136,10 @@ const calibrationFlags = {
     Flag.withDescription("Statistics of each resolution apart: five times the weights that devices hold"),
     Flag.withDefault(false),
   ),
-  submodels: Flag.Int("submodels").pipe(
-    Flag.withDescription("Random submodels per resolution that the batch-norm statistics are averaged over"),
-    Flag.withDefault(72),
+  submodels: withShownDefault(
+    Flag.Int("submodels"),
+    "Random submodels per resolution that the batch-norm statistics are averaged over",
+    72,
   ),
   seed: seedFlag,
 }
@@ -164,19 +165,13 @@ const evalOf = ({ out, data }: { readonly out: string; readonly data: Option.Opt
 
 const exportFlags = {
   data: dataFlag,
-  run: Flag.String("run").pipe(
-    Flag.withDescription("Folder of the training run"),
-    Flag.withDefault(".train/default"),
-  ),
+  run: withShownDefault(Flag.String("run"), "Folder of the training run", ".train/default"),
   out: Flag.String("out").pipe(Flag.withDescription("Artifact directory to write")),
   name: Flag.String("name").pipe(
     Flag.withDescription("Name of the supernet; default: that of the run"),
     Flag.optional,
   ),
-  version: Flag.String("version-name").pipe(
-    Flag.withDescription("Version of the supernet"),
-    Flag.withDefault("1"),
-  ),
+  version: withShownDefault(Flag.String("version-name"), "Version of the supernet", "1"),
   statistics: Flag.String("statistics-from").pipe(
     Flag.withDescription("Artifact whose batch-norm statistics to keep, instead of calibrating"),
     Flag.optional,
