@@ -41,6 +41,20 @@ describe("the tables of numbers", () => {
     expect(overview(new Map([["overhead", result(5.44)]]))).toContain("0 of 2 checks met")
   })
 
+  it("have numbers beside the checks, from the rows, without a bound", () => {
+    const names = ["requests", "lost", "doubled", "wrong"]
+    const checks = names.map((name) => ({ name, value: 0, op: "=", bound: 0 }) as const)
+    const rows = [
+      { answered: 8, ends: "answer 8, BusDown 1, silence 1" },
+      { answered: 2, ends: "answer 2, NobodyListens 3" },
+    ]
+    const chaos = { ...result(3), bench: "chaos", checks }
+    expect(headlineTable(new Map([["chaos", { ...chaos, rows }]]))).toContain(
+      "| 0 / 10 / 4 / 0 / 0 / 0 | = 0 / - / - / = 0 / = 0 / = 0 |",
+    )
+    expect(headlineTable(new Map([["chaos", chaos]]))).not.toContain("chaos")
+  })
+
   it("count all checks, and name each one that was missed, headline or not", () => {
     const hidden = { name: "worst", value: 0.783_7, op: "within", bound: [0, 0.15] } as const
     const bad = { ...result(5), bench: "monitor", checks: [...result(3).checks, hidden] }
