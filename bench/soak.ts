@@ -3,7 +3,8 @@
  *
  * Slow motion keeps the machine itself idle most of the time: devices compute for real and hold each result until its
  * emulated time has passed. The time that is judged begins after a warm-up in which sessions are built and caches fill; it is
- * not part of `--minutes`, and what was resident at its end is in the rows. `--minutes N --warm-up N --rate N --slow N`.
+ * not part of `--minutes`, and what was resident at its end is in the rows. Every few minutes clients rest, so that devices collect
+ * their garbage: what is resident then is what stays, and whether that grows is judged. `--minutes N --warm-up N --rate N --slow N`.
  */
 import { Effect, Fiber, Schedule } from "effect"
 import { allocatorText } from "../deploy/Allocator.ts"
@@ -11,6 +12,7 @@ import type { SwarmBox } from "../deploy/SwarmBox.ts"
 import { seededRandom } from "../supernet/Random.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, mean, median, type Row } from "./Bench.ts"
 import { type FiveDevices, fiveDevices, teamText } from "./chaos/FiveDevices.ts"
+import { floorCount, floors, growth, type Sample, slopePerHour } from "./chaos/Growth.ts"
 import { cpuMeter, cpuSeconds, rssMb } from "./chaos/Machine.ts"
 import { answersOf, endings, silences, withinSlo } from "./chaos/Measures.ts"
 import { picturesFrom, picturesOf, slosOf, wishes } from "./chaos/Pictures.ts"
@@ -19,6 +21,8 @@ import { type Outcome, stream } from "./chaos/Traffic.ts"
 interface Settings {
   readonly minutes: number
   readonly warmUpMinutes: number
+  /** Times that clients rest in between and at the end, beside the one before. */
+  readonly rests: number
   readonly perSecond: number
   readonly slow: number
   readonly memoryMb: number
@@ -30,6 +34,8 @@ const halfLoadPerSecond = 440
 /** Rows of the picture over time: everything within one is averaged. */
 const slices = 6
 const sampleEveryMs = 5000
+/** Long enough for every thread to tidy up, and for the allocator to give back what that leaves. */
+const restMs = 40_000
 const tellEveryMs = 30_000
 /** Requests may take several seconds in slow motion. */
 const deadlinePerSlowMs = 2000
@@ -40,6 +46,7 @@ const settingsOf = ({ quick, seed, arguments: given }: BenchOptions): Settings =
   return {
     minutes: number("minutes", quick ? 1 : 30),
     warmUpMinutes: number("warm-up", quick ? 0.5 : 12),
+    rests: quick ? 2 : 6,
     perSecond: number("rate", halfLoadPerSecond / slow),
     slow,
     memoryMb: number("memory-mb", 128),
@@ -52,14 +59,10 @@ interface Process {
   readonly pid: number
 }
 
-interface Sample {
-  /** Since the warm-up. */
-  readonly atMs: number
-  readonly rssMb: number
-}
-
 interface Grown extends Process {
   readonly samples: ReadonlyArray<Sample>
+  /** At the end of each rest. */
+  readonly rested: ReadonlyArray<Sample>
   /** Sessions built in the judged time; of devices only. */
   readonly built: number | undefined
   /** Share of one core over the judged time. */
@@ -72,37 +75,13 @@ const processesOf = (box: SwarmBox): ReadonlyArray<Process> => [
   { name: "hub", pid: box.hub().pid },
 ]
 
-/**
- * Garbage goes in waves of some ten MB, up to two minutes long: what stays is the lowest of each of so many parts of the time, which
- * are longer than a wave.
- */
-const floorCount = 12
-
-/** The lowest sample of each part of the time. */
-const floors = (samples: ReadonlyArray<Sample>, parts = floorCount): ReadonlyArray<Sample> => {
-  const [first, last] = [samples[0]?.atMs ?? 0, samples.at(-1)?.atMs ?? 0]
-  const part = (x: Sample) => Math.min(parts - 1, Math.floor(((x.atMs - first) / (last - first)) * parts))
-  const lowest = (of: ReadonlyArray<Sample>) => of.reduce((a, b) => (b.rssMb < a.rssMb ? b : a))
-  return [...Map.groupBy(samples, part).values()].map(lowest)
-}
-
-/** Change per hour by least squares, and its standard error. */
-const slopePerHour = (points: ReadonlyArray<readonly [atMs: number, value: number]>) => {
-  const n = points.length
-  if (n < 3) return { slope: 0, error: Number.NaN }
-  const [mt, mv] = [mean(points.map(([t]) => t)), mean(points.map(([, v]) => v))]
-  const spread = points.reduce((s, [t]) => s + (t - mt) ** 2, 0)
-  const slope = points.reduce((s, [t, v]) => s + (t - mt) * (v - mv), 0) / spread
-  const rest = points.reduce((s, [t, v]) => s + (v - mv - slope * (t - mt)) ** 2, 0)
-  const hourMs = 3_600_000
-  return { slope: slope * hourMs, error: Math.sqrt(rest / (n - 2) / spread) * hourMs }
-}
-
 interface Seen {
   readonly outcomes: ReadonlyArray<Outcome>
   /** When the judged time began, on the clock of the outcomes. */
   readonly startMs: number
   readonly minutes: number
+  /** Without the rests. */
+  readonly loadMinutes: number
   readonly processes: ReadonlyArray<Grown>
   /** Share of its time that a device computed or held a result, by its own beats, mean of all. */
   readonly busy: number
@@ -117,6 +96,7 @@ const observing = (swarm: FiveDevices, startMs: number, minutes: number) => {
   const all = processesOf(swarm.box).map((p) => ({
     ...p,
     samples: new Array<Sample>(),
+    rested: new Array<Sample>(),
     from: cpuSeconds(p.pid),
     builtFrom: builtBy(p.name),
   }))
@@ -124,6 +104,7 @@ const observing = (swarm: FiveDevices, startMs: number, minutes: number) => {
   const cpus: Array<number> = []
   const cpuSince = cpuMeter()
   let [done, toldMs] = [0, performance.now()]
+  let resting = false
   const tell = (atMs: number) => {
     const share = (values: ReadonlyArray<number>) => `${(100 * mean(values.slice(-6))).toFixed(0)} %`
     const sizes = all.slice(0, swarm.box.devices.length).map((p) => (p.samples.at(-1)?.rssMb ?? 0).toFixed(0))
@@ -139,21 +120,36 @@ const observing = (swarm: FiveDevices, startMs: number, minutes: number) => {
       const mb = rssMb(pid)
       if (mb !== undefined) samples.push({ atMs: nowMs - startMs, rssMb: mb })
     }
+    if (resting) return
     busy.push(mean([...swarm.heard.last.values()].map(({ status }) => status.load.busy)))
     cpus.push(cpuSince())
     if (nowMs - toldMs < tellEveryMs) return
     toldMs = nowMs
     tell(nowMs - startMs)
   })
-  const seen = (): Omit<Seen, "outcomes" | "minutes"> => ({
+  /** Nobody asks for a while; the lowest sample of its second half is what stays. */
+  const rest = Effect.gen(function* () {
+    resting = true
+    const fromMs = performance.now() - startMs
+    yield* Effect.sleep(restMs)
+    for (const { samples, rested } of all) {
+      const late = samples.filter((x) => x.atMs > fromMs + restMs / 2)
+      if (late.length > 0) rested.push(late.reduce((a, b) => (b.rssMb < a.rssMb ? b : a)))
+    }
+    const sizes = all.slice(0, swarm.box.devices.length).map((p) => (p.rested.at(-1)?.rssMb ?? 0).toFixed(0))
+    console.log(`at rest: devices' MB ${sizes.join(" ")}`)
+    resting = false
+  })
+  const seen = (): Omit<Seen, "outcomes" | "minutes" | "loadMinutes"> => ({
     startMs,
-    processes: all.map(({ name, pid, samples, from, builtFrom }) => {
+    processes: all.map(({ name, pid, samples, rested, from, builtFrom }) => {
       const seconds = (performance.now() - startMs) / 1000
       const built = builtBy(name)
       return {
         name,
         pid,
         samples,
+        rested,
         cpuShare: ((cpuSeconds(pid) ?? 0) - (from ?? 0)) / seconds,
         built: built === undefined ? undefined : built - (builtFrom ?? 0),
       }
@@ -161,7 +157,7 @@ const observing = (swarm: FiveDevices, startMs: number, minutes: number) => {
     busy: mean(busy),
     cpu: mean(cpus),
   })
-  return { look, seen, onDone: () => void done++ }
+  return { look, rest, seen, onDone: () => void done++ }
 }
 
 const soak = (s: Settings) =>
@@ -175,11 +171,20 @@ const soak = (s: Settings) =>
     console.log(`warming up for ${s.warmUpMinutes} min`)
     yield* part(s.warmUpMinutes)
     const startMs = performance.now()
-    const { look, seen, onDone } = observing(swarm, startMs, s.minutes)
+    const { look, rest, seen, onDone } = observing(swarm, startMs, s.minutes)
     const watching = yield* Effect.forkChild(Effect.repeat(look, Schedule.fixed(sampleEveryMs)))
-    const outcomes = yield* part(s.minutes, onDone)
+    const outcomes: Array<Outcome> = []
+    let loadMs = 0
+    yield* rest
+    for (let i = 0; i < s.rests; i++) {
+      const fromMs = performance.now()
+      outcomes.push(...(yield* part(s.minutes / s.rests, onDone)))
+      loadMs += performance.now() - fromMs
+      yield* rest
+    }
     yield* Fiber.interrupt(watching)
-    return { ...seen(), outcomes, minutes: (performance.now() - startMs) / 60_000 }
+    const minutes = (performance.now() - startMs) / 60_000
+    return { ...seen(), outcomes, minutes, loadMinutes: loadMs / 60_000 }
   }).pipe(Effect.scoped)
 
 const latencyOf = (o: Outcome) => o.doneMs - o.sentMs
@@ -204,16 +209,17 @@ const sliceRows = ({ outcomes, startMs, minutes, processes }: Seen): ReadonlyArr
 }
 
 const processRows = (processes: ReadonlyArray<Grown>): ReadonlyArray<Row> =>
-  processes.map(({ name, samples, cpuShare, built }) => {
-    const lowest = floors(samples)
-    const { slope, error } = slopePerHour(lowest.map((x) => [x.atMs, x.rssMb] as const))
+  processes.map(({ name, samples, rested, cpuShare, built }) => {
+    const [stays, underLoad] = [growth(rested), growth(floors(samples))]
     return {
       what: name,
-      "MB after warm-up": lowest[0]?.rssMb ?? Number.NaN,
-      "MB at the end": lowest.at(-1)?.rssMb ?? Number.NaN,
+      "MB after warm-up": rested[0]?.rssMb ?? Number.NaN,
+      "MB at the end": rested.at(-1)?.rssMb ?? Number.NaN,
       "highest MB": Math.max(...samples.map((x) => x.rssMb)),
-      "MB per hour": slope,
-      "+-": error,
+      "MB per hour": stays.slope,
+      "+-": stays.error,
+      "per hour under load": underLoad.slope,
+      "+- under load": underLoad.error,
       "share of a core": cpuShare,
       ...(built === undefined ? {} : { "sessions built": built }),
     }
@@ -231,7 +237,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
   return {
     kind: "measured",
     checks: [
-      { name: "minutes", value: minutes, op: ">=", bound: 30 },
+      { name: "minutes", value: seen.loadMinutes, op: ">=", bound: 30 },
       {
         name: "rss_slope_mb_per_h",
         value: Math.max(...rows.map((r) => Number(r["MB per hour"]))),
@@ -251,7 +257,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
     notes: [
       `${outcomes.length} requests at ${s.perSecond}/s over five emulated devices (${teamText}) in slow motion (${s.slow} times), objectives ${JSON.stringify(slosOf(s.slow))}, ${picturesFrom()}: ${endings(outcomes)}; ${(100 * withinSlo(outcomes)).toFixed(1)} % within their objective`,
       `before that, ${s.warmUpMinutes} min of the same requests: sessions are built and caches fill, which is growth; not judged. Each device may keep ${s.memoryMb} MB of models, so that its cache of sessions is full and replaces old ones all the time; it asks ${allocatorText()} for memory`,
-      `memory slope: least squares over the lowest sample of each of ${floorCount} parts of the time (a sample of resident memory every ${sampleEveryMs / 1000} s: garbage comes and goes in waves), of the process that grows fastest; latency slope: ${latency.slope.toFixed(0)} +- ${latency.error.toFixed(0)} ms per hour at a median of ${medianMs(outcomes).toFixed(0)} ms`,
+      `memory slope: least squares over what was resident at the ends of ${s.rests + 1} rests of ${restMs / 1000} s, of the process that grows fastest; under load: over the lowest sample of each of ${floorCount} parts of the time, between which garbage comes and goes in waves (a sample every ${sampleEveryMs / 1000} s); latency slope: ${latency.slope.toFixed(0)} +- ${latency.error.toFixed(0)} ms per hour at a median of ${medianMs(outcomes).toFixed(0)} ms`,
       `devices were ${(100 * seen.busy).toFixed(0)} % busy by their own beats; this machine's cores ${(100 * seen.cpu).toFixed(0)} %`,
     ],
   }
@@ -260,7 +266,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
 export const bench: BenchModule = {
   name: "soak",
   proves: "half an hour at half load leaves memory and latency where they were",
-  takes: "40 minutes",
+  takes: "50 minutes",
   flags: {
     minutes: "N: length of the measurement (default: 30)",
     "warm-up": "N: minutes before it (default: 12)",
