@@ -2,7 +2,7 @@
  * Strategies run on a swarm in a box whose devices and links are slowed, so that this machine has time to compute what all of
  * its devices compute at once. Times come back in the time of the real devices: the slow motion is taken out again.
  */
-import { Effect, Result } from "effect"
+import { Effect, Result, Schedule } from "effect"
 import { idealLink, type Link, symmetricLink } from "../../devices/latency/Condition.ts"
 import { timeline } from "../../devices/latency/Timeline.ts"
 import { dilated } from "../../devices/profiles/DeviceProfile.ts"
@@ -54,6 +54,9 @@ export const slowModelMs = (
 
 export const warmUps = 2
 
+/** A device that is busy starting, or that a machine full of other work keeps from answering, counts as absent for a while. */
+const patience = { schedule: Schedule.spaced("1 second"), times: 60 }
+
 export interface SlowRun {
   readonly slow: number
   readonly condition: Condition
@@ -80,7 +83,7 @@ export const runSlowly = Effect.fnUntraced(function* (box: SwarmBox, run: SlowRu
       device: serving?.id ?? "",
       strategy: { ...strategy, devices: strategy.devices.map((d) => DeviceId.make(d)) },
       deadlineMs: 60_000,
-    })
+    }).pipe(Effect.retry({ ...patience, while: (e) => e._tag === "Refused" && e.retryable }))
   for (const image of images.slice(0, warmUps)) yield* once(image)
   const replies: Array<RunReply> = []
   for (const image of images) {
