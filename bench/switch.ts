@@ -207,5 +207,6 @@ export const bench: BenchModule = {
   name: "switch",
   proves: "a device switches to a strategy it has never run in milliseconds",
   takes: "3 minutes",
+  asDevice: true,
   run,
 }
