@@ -5,6 +5,7 @@ import { Effect, Option, Schema } from "effect"
 import { Flag } from "effect/cli"
 import { defaultArtifact } from "../supernet/Artifact.ts"
 import { classNames, imageFolder, imagenetteRoot } from "../supernet/Data.ts"
+import { someOf } from "../supernet/ErrorText.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
 import { withShownDefault } from "./Settings.ts"
 import { progressBar } from "./Text.ts"
@@ -77,10 +78,6 @@ export const dataFolder = (given: Option.Option<string>, parts: ReadonlyArray<"t
     : Effect.fail(new NoData({ needed, hint: layout, retryable: false }))
 }
 
-/** Names for people: at most six. */
-const some = (names: ReadonlyArray<string>): string =>
-  `${names.length} (${names.slice(0, 6).join(", ")}${names.length > 6 ? ", ..." : ""})`
-
 /** ImageNet's own name of a class: what an imported supernet calls the same class is not known here. */
 const isImageNetId = (name: string): boolean => /^n\d{8}$/.test(name)
 
@@ -93,7 +90,7 @@ export const knownClasses = (
   const found = imageFolder(join(folder, part)).classes.map((c) => classNames[c] ?? c)
   const agrees = found.length === classes.length && found.every((c, i) => c === classes[i] || isImageNetId(c))
   if (agrees) return Effect.void
-  const what = `${folder} has other classes than the supernet ${name}: ${some(found)} / ${some(classes)}`
+  const what = `${folder} has other classes than the supernet ${name}: ${someOf(found)} / ${someOf(classes)}`
   return Effect.fail(badInput(what, "Give the images that it was trained for: --data FOLDER."))
 }
 

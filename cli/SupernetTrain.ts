@@ -85,13 +85,15 @@ export const changedRecipe = (text: string, recipe: Recipe) =>
 export const trainCommand = Command.make("train", trainFlags, (given) =>
   Effect.gen(function* () {
     // Loaded here: no other command needs the training code.
-    const { defaultTrainOptions, train } = yield* Effect.promise(() => import("../supernet/train/Trainer.ts"))
+    const [{ defaultTrainOptions, train }, { TrainingRefused }] = yield* Effect.promise(() =>
+      Promise.all([import("../supernet/train/Trainer.ts"), import("../supernet/train/Beginning.ts")]),
+    )
     const recipe = yield* changedRecipe(given.recipe, defaultTrainOptions.recipe)
     const data = yield* dataFolder(given.data, ["train", "val"])
     const show = progress()
     const rates = { images: 0, since: 0 }
-    yield* Effect.promise(
-      () =>
+    yield* Effect.tryPromise({
+      try: () =>
         train({
           ...defaultTrainOptions,
           ...(Option.isSome(given.continueFrom) ? { continueFrom: given.continueFrom.value } : {}),
@@ -116,8 +118,12 @@ export const trainCommand = Command.make("train", trainFlags, (given) =>
               `held out, ${c.resolution} px: largest ${percent(c.largest)}, smallest ${percent(c.smallest)}\n`,
             ),
         }),
+      catch: (cause) => cause,
+    }).pipe(
+      Effect.catch((cause) => (cause instanceof TrainingRefused ? Effect.fail(cause) : Effect.die(cause))),
       // A signal stops the training itself, which then writes its checkpoint: nothing may leave before that.
-    ).pipe(Effect.uninterruptible)
+      Effect.uninterruptible,
+    )
     const next = {
       run: given.output,
       data: Option.getOrUndefined(given.data),

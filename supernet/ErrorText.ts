@@ -9,3 +9,7 @@ export const errorText = (cause: unknown): string => {
   const message = typeof cause === "object" && cause !== null && "message" in cause ? cause.message : cause
   return typeof message === "string" ? message : inspect(message, { depth: 1, breakLength: Infinity })
 }
+
+/** How many names, and at most six of them. */
+export const someOf = (names: ReadonlyArray<string>): string =>
+  `${names.length} (${names.slice(0, 6).join(", ")}${names.length > 6 ? ", ..." : ""})`

@@ -2,20 +2,18 @@
  * Starts or resumes a training run: loads the images, spawns the workers over shared memory, writes the log (JSON lines), and
  * shows the progress. The run ends when its minutes or steps are spent, or at an interrupt; always with a checkpoint.
  */
-import { appendFileSync, copyFileSync, existsSync, mkdirSync } from "node:fs"
+import { appendFileSync, mkdirSync } from "node:fs"
 import { join } from "node:path"
 import { Worker } from "node:worker_threads"
 import { Effect } from "effect"
 import { readArtifact } from "../Artifact.ts"
 import { classNames, imageFolder, type ImageSet, loadImages } from "../Data.ts"
 import { seededRandom, shuffled } from "../Random.ts"
-import { ofaMobileNetV3, type SupernetSpec } from "../Spec.ts"
-import { randomWeights } from "../Weights.ts"
-import { readCheckpoint, type TrainingState } from "./Checkpoint.ts"
-import { artifactState, trainingLogFile } from "./Export.ts"
-import { decayMask, packParameters, parameterLayout } from "./Parameters.ts"
+import { ofaMobileNetV3 } from "../Spec.ts"
+import { beginning } from "./Beginning.ts"
+import { parameterLayout } from "./Parameters.ts"
 import { defaultRecipe, type Recipe } from "./Recipe.ts"
-import { optimizerState, requestStop, type SharedBuffers, sharedBuffers } from "./Shared.ts"
+import { requestStop, sharedBuffers } from "./Shared.ts"
 import type { CheckReport, StepReport, TrainWorkerData } from "./TrainWorker.ts"
 
 export interface TrainOptions {
@@ -57,16 +55,6 @@ export const defaultTrainOptions = {
 /** Side of the cached training images: crops of about half an image at 224 still have one source pixel per output pixel. */
 const cachedSizes = [224, 112]
 
-const freshState = (spec: SupernetSpec, recipe: Recipe): TrainingState => ({
-  spec,
-  recipe,
-  step: 0,
-  updates: 0,
-  images: 0,
-  minutes: 0,
-  sorted: false,
-})
-
 /** Held-out images in a fixed random order (batch statistics need mixed classes), at most 1,000. */
 const checkImages = async (folder: string): Promise<ImageSet> => {
   const all = imageFolder(folder)
@@ -74,35 +62,7 @@ const checkImages = async (folder: string): Promise<ImageSet> => {
   return await loadImages({ ...all, files }, 128)
 }
 
-/** From the run's own checkpoint, else from an artifact to continue, else from random weights. */
-const initialise = async (
-  shared: SharedBuffers,
-  spec: SupernetSpec,
-  options: TrainOptions,
-  file: string,
-): Promise<TrainingState> => {
-  const { recipe } = options
-  const layout = parameterLayout(spec)
-  const vectors = optimizerState(shared)
-  vectors.decays.set(decayMask(layout))
-  const resumed = readCheckpoint(file, vectors)
-  if (resumed !== undefined) return { ...resumed, recipe }
-  if (options.continueFrom !== undefined) {
-    const { parameters, state } = await artifactState(options.continueFrom)
-    vectors.parameters.set(parameters)
-    vectors.average.set(parameters)
-    // The log goes on where the artifact's ends.
-    const log = join(options.continueFrom, trainingLogFile)
-    mkdirSync(options.output, { recursive: true })
-    if (existsSync(log)) copyFileSync(log, join(options.output, "log.jsonl"))
-    return { ...state, recipe }
-  }
-  const weights = packParameters(layout, randomWeights(spec, recipe.seed))
-  vectors.parameters.set(weights)
-  vectors.average.set(weights)
-  return freshState(spec, recipe)
-}
-
+/** Throws `TrainingRefused` where the run, or the artifact to continue, was trained for something else. */
 export const train = async (options: TrainOptions): Promise<void> => {
   const source = imageFolder(join(options.data, "train"))
   const spec = ofaMobileNetV3({
@@ -112,12 +72,13 @@ export const train = async (options: TrainOptions): Promise<void> => {
     trained: true,
     classes: source.classes.map((c) => classNames[c] ?? c),
   })
+  const shared = sharedBuffers(parameterLayout(spec).size, options.workers)
+  const checkpointFile = join(options.output, "state.bin")
+  // Before the images, which take minutes: a run of something else is refused at once.
+  const state = await beginning(shared, spec, options, checkpointFile)
   const levels: Array<ImageSet> = []
   for (const size of cachedSizes) levels.push(await loadImages(source, size))
   const check = await checkImages(join(options.data, "val"))
-  const shared = sharedBuffers(parameterLayout(spec).size, options.workers)
-  const checkpointFile = join(options.output, "state.bin")
-  const state = await initialise(shared, spec, options, checkpointFile)
   const statistics =
     options.statisticsFrom === undefined
       ? {}
