@@ -107,6 +107,17 @@ const finishLast = Layer.effectDiscard(
   }),
 )
 
+/** A predictor that is not used is said where people look: in the log, and among the device's errors. */
+const sayRefused = (refused: string | undefined) =>
+  Layer.effectDiscard(
+    Effect.gen(function* () {
+      if (refused === undefined) return
+      const self = yield* Self
+      self.noteError("PredictorRefused", refused)
+      yield* Effect.logWarning(refused)
+    }),
+  )
+
 /** What this device can plan with from the start: the shipped profiles, and in slow motion those of the same factor. */
 const knownProfiles = (own: DeviceProfile): ProfileBook => {
   const factor = Number(/-x([\d.]+)$/.exec(own.name)?.[1] ?? 1)
@@ -179,6 +190,7 @@ export const deviceLayer = (o: DeviceOptions) => {
     Layer.provideMerge(Tiles.layer),
     Layer.provideMerge(Layer.mergeAll(Membership.layer(times), Results.layer)),
     Layer.provideMerge(Backlog.layer({ profiles })),
+    Layer.provideMerge(sayRefused(accuracy.refused)),
     Layer.provideMerge(shared),
   )
 }

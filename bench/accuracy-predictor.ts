@@ -4,8 +4,8 @@ import { join } from "node:path"
 import { Effect } from "effect"
 import { defaultFit, fitPredictor } from "../supernet/AccuracyFit.ts"
 import { AccuracyPredictor } from "../supernet/AccuracyPredictor.ts"
-import { defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
-import { type AccuracyTable, accuracyTableFile, HeldOutImages } from "../supernet/Evaluate.ts"
+import { accuracyTableFile, defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
+import { type AccuracyTable, HeldOutImages } from "../supernet/Evaluate.ts"
 import { predictorAccuracy } from "../policies/PredictorAccuracy.ts"
 import {
   bitsGene,

@@ -6,16 +6,10 @@ import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { Effect } from "effect"
 import { AccuracyPool } from "../supernet/AccuracyPool.ts"
-import { defaultArtifact, readArtifact, type Supernet } from "../supernet/Artifact.ts"
+import { accuracyTableFile, defaultArtifact, readArtifact, type Supernet } from "../supernet/Artifact.ts"
 import { submodelOps, totalMacs } from "../supernet/Cost.ts"
 import { imagenetteRoot } from "../supernet/Data.ts"
-import {
-  type AccuracyTable,
-  accuracyTableFile,
-  HeldOutImages,
-  type Treatment,
-  treatedStrategy,
-} from "../supernet/Evaluate.ts"
+import { type AccuracyTable, HeldOutImages, type Treatment, treatedStrategy } from "../supernet/Evaluate.ts"
 import { seededRandom } from "../supernet/Random.ts"
 import { Reference } from "../supernet/Reference.ts"
 import { hiddenChannels } from "../supernet/Spec.ts"

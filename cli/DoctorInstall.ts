@@ -1,9 +1,13 @@
 /** Is this machine able to run a device: Node, native libraries, nats-server, the supernet's files. */
 import { execFile } from "node:child_process"
+import { join } from "node:path"
 import { Effect } from "effect"
 import { jemalloc } from "../deploy/Allocator.ts"
 import { serverProgram } from "../deploy/NatsProcess.ts"
-import { defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
+import { artifactAccuracy } from "../policies/ArtifactAccuracy.ts"
+import { accuracyPredictorFile, checkFiles, defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
+import { ArtifactFormat } from "../supernet/ArtifactErrors.ts"
+import { errorText } from "../supernet/ErrorText.ts"
 import { atLeast, type Finding, findings } from "./DoctorCheck.ts"
 
 const { ok, warning, failed } = findings("install")
@@ -60,12 +64,30 @@ const allocator = (): Finding => {
     : ok("jemalloc", path)
 }
 
-/** The supernet's files are all there, and their digests are those of the manifest. */
-const supernet = (directory: string): Effect.Effect<Finding> =>
+const badPredictor = (directory: string) => (cause: unknown) =>
+  new ArtifactFormat({
+    path: join(directory, accuracyPredictorFile),
+    needed: "an accuracy predictor",
+    found: errorText(cause),
+    retryable: false,
+    hint: `No device starts with it; make it anew: murmuration supernet fit --artifact ${directory}`,
+  })
+
+/** The files that the supernet's manifest lists are all there with its digests, and its accuracy predictor is its own. */
+export const examineSupernet = (directory: string): Effect.Effect<Finding> =>
   Effect.gen(function* () {
     const path = directory === "" ? yield* defaultArtifact : directory
     const { spec, manifest } = yield* readArtifact(path)
+    yield* checkFiles(path, manifest)
+    const { refused } = yield* Effect.try({
+      try: () => artifactAccuracy(spec, path),
+      catch: badPredictor(path),
+    })
     const what = `${spec.name} ${spec.version}, ${Object.keys(manifest.files).length} files, digests agree`
+    if (refused !== undefined) {
+      const advice = "until then plans go by a stand-in for accuracy, which says nothing of this supernet"
+      return warning("supernet", `${what}; ${refused}`, advice)
+    }
     return spec.trained
       ? ok("supernet", what)
       : warning(
@@ -88,5 +110,5 @@ export const examineInstall = (supernetDirectory: string): Effect.Effect<Readonl
     library("sharp", () => import("sharp"), "decodes images"),
     natsServer,
     Effect.sync(allocator),
-    supernet(supernetDirectory),
+    examineSupernet(supernetDirectory),
   ])

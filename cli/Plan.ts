@@ -225,9 +225,9 @@ export const planCommand = Command.make("plan", flags, (given) =>
     if (given.json) return yield* Console.log(JSON.stringify(strategy))
     const t = planTimeline(spec, strategy, devices)
     const names = devices.map((_, i) => deviceName(i))
-    const accuracy = artifactAccuracy(spec, artifact).model.accuracy(
-      encodeStrategy(spaceOf(spec), strategy, names),
-    )
+    const { model, refused } = artifactAccuracy(spec, artifact)
+    if (refused !== undefined) yield* Console.error(bad(refused))
+    const accuracy = model.accuracy(encodeStrategy(spaceOf(spec), strategy, names))
     yield* Console.log(headline(spec, t, accuracy, slo))
     yield* Console.log(`${summarize(t).text}\n${dim(`strategy ${strategyId(spec, strategy)}`)}`)
     if (given.explain) yield* Console.log(`\n${explainText(t)}`)

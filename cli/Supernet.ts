@@ -9,10 +9,9 @@ import { Console, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import { defaultFit, fitPredictor } from "../supernet/AccuracyFit.ts"
 import { AccuracyPool } from "../supernet/AccuracyPool.ts"
-import { readArtifact, recordFiles } from "../supernet/Artifact.ts"
+import { accuracyPredictorFile, accuracyTableFile, readArtifact, recordFiles } from "../supernet/Artifact.ts"
 import {
   type AccuracyTable,
-  accuracyTableFile,
   HeldOutImages,
   measureTable,
   tableStrategies,
@@ -37,8 +36,6 @@ import {
 import { calibrateCommand, exportCommand, trainCommand } from "./SupernetTrain.ts"
 import { withShownDefault } from "./Settings.ts"
 import { percent } from "./Text.ts"
-
-export const accuracyPredictorFile = "accuracy-predictor.json"
 
 const threadsFlag = Flag.Int("threads").pipe(
   Flag.withDescription("Threads that divide the images; default: one per core"),
@@ -164,18 +161,25 @@ const tableCommand = Command.make(
     }).pipe(Effect.scoped),
 ).pipe(Command.withDescription("Measure the accuracy of a few hundred sampled strategies"))
 
+/** The table of an artifact; one that was measured on another supernet is refused: a predictor fitted on it would guess. */
+export const tableOf = Effect.fnUntraced(function* (folder: string, { name, version }: SupernetSpec) {
+  const make = nextCommand("supernet table", { artifact: folder })
+  const table = yield* Effect.tryPromise({
+    try: async () => JSON.parse(await readFile(join(folder, accuracyTableFile), "utf8")) as AccuracyTable,
+    catch: () => badInput(`${folder} has no ${accuracyTableFile} that can be read`, `make one: ${make}`),
+  })
+  if (table.supernet !== `${name} ${version}`) {
+    const what = `${join(folder, accuracyTableFile)} was measured on ${table.supernet}, not on ${name} ${version}`
+    return yield* badInput(what, `measure this one: ${make}`)
+  }
+  return table
+})
+
 const fitCommand = Command.make("fit", { artifact: artifactFlag, seed: seedFlag }, (given) =>
   Effect.gen(function* () {
     const folder = yield* artifactFolder(given.artifact)
     const { spec } = yield* readArtifact(folder)
-    const table = yield* Effect.tryPromise({
-      try: async () => JSON.parse(await readFile(join(folder, accuracyTableFile), "utf8")) as AccuracyTable,
-      catch: () =>
-        badInput(
-          `${folder} has no ${accuracyTableFile} that can be read`,
-          `make one: ${nextCommand("supernet table", { artifact: folder })}`,
-        ),
-    })
+    const table = yield* tableOf(folder, spec)
     const data = fitPredictor(spec, table.rows, { ...defaultFit, seed: given.seed })
     yield* Effect.promise(() => writeFile(join(folder, accuracyPredictorFile), `${JSON.stringify(data)}\n`))
     yield* recordFiles(folder, [accuracyPredictorFile])

@@ -54,7 +54,7 @@ export const predictorAccuracy = (space: Space, predictor: AccuracyPredictor): A
   }
 }
 
-/** By the predictor where there is one, else the stand-in for untrained weights. Throws where it was fitted on another supernet. */
+/** By the predictor where there is one, else the stand-in for untrained weights. Throws where it has not the features of this space. */
 export const accuracyModelOf = (spec: SupernetSpec, predictor: PredictorData | undefined): AccuracyModel =>
   predictor === undefined
     ? untrainedAccuracy(spaceOf(spec))

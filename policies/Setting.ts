@@ -80,7 +80,10 @@ const presentSupernet = (): { readonly spec: SupernetSpec; readonly directory: s
 /** A shipped scenario by name, or a scenario file. */
 export const loadSetting = (name: string): Setting => settingFor(loadScenario(name))
 
-/** A scenario with the models that this installation has for it. A setting's own scenario gives the same setting again. */
+/**
+ * A scenario with the models that this installation has for it. A setting's own scenario gives the same setting again. Throws
+ * where the supernet's accuracy predictor is of another supernet.
+ */
 export const settingFor = (scenario: Scenario): Setting => {
   if (scenario.widthMultiplier < 1) {
     const { spec, directory } = presentSupernet()
@@ -90,6 +93,8 @@ export const settingFor = (scenario: Scenario): Setting => {
       return settingOf(scenario, spec, { model, source, numbers: imagenetNumbers() })
     }
     const accuracy = artifactAccuracy(spec, directory)
+    // A policy trained by a stand-in would have learnt to comply with accuracies that nothing has.
+    if (accuracy.refused !== undefined) throw new RangeError(accuracy.refused)
     return settingOf(withMeasuredAccuracy(scenario, spaceOf(spec), accuracy.model), spec, accuracy)
   }
   const spec = imagenetSpec(scenario.widthMultiplier)

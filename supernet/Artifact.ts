@@ -1,17 +1,24 @@
 /**
  * A supernet on disk: `spec.json`, `weights.safetensors` and `manifest.json`, which names both with size and SHA-256.
- * Reading checks everything: a supernet that loads is whole, is the one that the manifest speaks of, and fits its spec.
+ * Reading checks both: a supernet that loads is whole, is the one that the manifest speaks of, and fits its spec. The manifest
+ * also names what was made of it later (table, predictor, log): `checkFiles` checks those.
  */
 import { createHash } from "node:crypto"
 import { existsSync } from "node:fs"
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises"
-import { dirname, join } from "node:path"
+import { basename, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { Effect, Schema } from "effect"
+import { Effect, Option, Schema } from "effect"
+import { ArtifactCorrupt, ArtifactFormat, ArtifactMissing, ArtifactShape } from "./ArtifactErrors.ts"
 import { decodeSafetensors, encodeSafetensors, WeightFormat } from "./Safetensors.ts"
 import { SupernetSpec } from "./Schemas.ts"
 import { ofaMobileNetV3 } from "./Spec.ts"
 import { randomWeights, type Weights, weightShapes } from "./Weights.ts"
+
+/** Written into the artifact's directory by `murmuration supernet table`. */
+export const accuracyTableFile = "accuracy-table.json"
+/** Written into the artifact's directory by `murmuration supernet fit`. */
+export const accuracyPredictorFile = "accuracy-predictor.json"
 
 export const ManifestFile = Schema.Struct({ bytes: Schema.Int, sha256: Schema.String })
 
@@ -31,42 +38,6 @@ export interface Supernet {
   readonly weights: Weights
   readonly manifest: Manifest
 }
-
-const fields = {
-  path: Schema.String,
-  needed: Schema.String,
-  found: Schema.String,
-  retryable: Schema.Boolean,
-  hint: Schema.String,
-}
-const text = (e: { path: string; needed: string; found: string; hint: string }) =>
-  `${e.path}: needed ${e.needed}, found ${e.found}. ${e.hint}`
-
-/** A file of the artifact is not there or cannot be read. */
-export class ArtifactMissing extends Schema.TaggedError<ArtifactMissing>()("ArtifactMissing", fields) {
-  override get message() {
-    return text(this)
-  }
-}
-/** A file's size or SHA-256 is not the manifest's: cut short, or from another version. */
-export class ArtifactCorrupt extends Schema.TaggedError<ArtifactCorrupt>()("ArtifactCorrupt", fields) {
-  override get message() {
-    return text(this)
-  }
-}
-/** The file is whole, but not in a form that this version reads. */
-export class ArtifactFormat extends Schema.TaggedError<ArtifactFormat>()("ArtifactFormat", fields) {
-  override get message() {
-    return text(this)
-  }
-}
-/** The tensors are not those of the spec. */
-export class ArtifactShape extends Schema.TaggedError<ArtifactShape>()("ArtifactShape", fields) {
-  override get message() {
-    return text(this)
-  }
-}
-export type ArtifactError = ArtifactMissing | ArtifactCorrupt | ArtifactFormat | ArtifactShape
 
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex")
 
@@ -178,12 +149,39 @@ export const readArtifact = Effect.fn("readArtifact")(function* (directory: stri
   return supernet
 })
 
+/** Verifies every file that the manifest names, such as the accuracy predictor: those that `readArtifact` does not read too. */
+export const checkFiles = Effect.fn("checkFiles")(function* (directory: string, manifest: Manifest) {
+  for (const name of Object.keys(manifest.files)) yield* checkedFile(directory, name, manifest)
+})
+
+/**
+ * Puts aside (as `NAME.old`) what was made of the supernet that lay here before, listed or not: a table or predictor that stayed
+ * would be taken for the new one's, which may well have the same name and version.
+ */
+const putAside = async (directory: string): Promise<void> => {
+  const manifest = join(directory, "manifest.json")
+  const before = existsSync(manifest)
+    ? Schema.decodeUnknownOption(Schema.fromJsonString(Manifest))(await readFile(manifest, "utf8"))
+    : Option.none()
+  const listed = Option.match(before, { onNone: () => [], onSome: ({ files }) => Object.keys(files) })
+  for (const name of new Set([...listed, accuracyTableFile, accuracyPredictorFile])) {
+    const file = join(directory, name)
+    if (name !== basename(name) || written.includes(name) || !existsSync(file)) continue
+    await rename(file, `${file}.old`)
+  }
+}
+
+const written: ReadonlyArray<string> = ["spec.json", "weights.safetensors", "manifest.json"]
+
 export interface WriteOptions {
   readonly training: string
   readonly weights?: WeightFormat
 }
 
-/** Writes an artifact; the manifest last, so that a half-written artifact is never taken for a whole one. */
+/**
+ * Writes an artifact; the manifest last, so that a half-written artifact is never taken for a whole one. What was made of another
+ * supernet in the same directory is put aside.
+ */
 export const writeArtifact = (
   directory: string,
   spec: SupernetSpec,
@@ -197,6 +195,7 @@ export const writeArtifact = (
       ["weights.safetensors", encodeSafetensors(weights, format)],
     ]
     await mkdir(directory, { recursive: true })
+    await putAside(directory)
     // By renaming, because several processes may make the untrained artifact at their first start.
     const put = async (name: string, bytes: Uint8Array | string) => {
       const draft = join(directory, `${name}.${process.pid}.part`)

@@ -110,9 +110,6 @@ export const tableStrategies = (spec: SupernetSpec, count: number, seed: number)
   return [...fixed, ...rest].slice(0, count)
 }
 
-/** Its file in an artifact directory. */
-export const accuracyTableFile = "accuracy-table.json"
-
 export interface TableRow extends AccuracyQuery {
   readonly top1: number
 }

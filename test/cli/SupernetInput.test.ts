@@ -5,8 +5,10 @@ import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { afterAll } from "vitest"
+import { tableOf } from "../../cli/Supernet.ts"
 import { dataFolder, knownClasses } from "../../cli/SupernetFlags.ts"
 import { changedRecipe } from "../../cli/SupernetTrain.ts"
+import { tinySpec } from "../supernet/Tiny.ts"
 import { defaultRecipe } from "../../supernet/train/Recipe.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "murmuration-data-"))
@@ -75,6 +77,19 @@ describe("the classes of the images", () => {
         yield* knownClasses(path, "val", { name: "fish", classes: ["tench", "goldfish"] })
         yield* Effect.flip(knownClasses(path, "val", { name: "fish", classes: ["goldfish", "tench"] }))
       }),
+  )
+})
+
+describe("the table that a predictor is fitted on", () => {
+  it.effect("must have been measured on the same supernet", () =>
+    Effect.gen(function* () {
+      const table = { supernet: "pets 1", rows: [] }
+      writeFileSync(join(folder, "accuracy-table.json"), JSON.stringify(table))
+      assert.deepStrictEqual(yield* tableOf(folder, { ...tinySpec, name: "pets" }), table as never)
+      const error = yield* Effect.flip(tableOf(folder, { ...tinySpec, name: "pets", version: "2" }))
+      assert.include(error.message, "measured on pets 1, not on pets 2")
+      assert.include(error.hint, "supernet table")
+    }),
   )
 })
 

@@ -1,9 +1,17 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { defaultArtifact, readArtifact, writeArtifact } from "../../supernet/Artifact.ts"
+import {
+  accuracyPredictorFile,
+  accuracyTableFile,
+  checkFiles,
+  defaultArtifact,
+  readArtifact,
+  recordFiles,
+  writeArtifact,
+} from "../../supernet/Artifact.ts"
 import { decodeSafetensors, encodeSafetensors, SafetensorsProblem } from "../../supernet/Safetensors.ts"
 import { decodeHalf, encodeHalf, halfTable } from "../../supernet/Float16.ts"
 import { normal, seededRandom } from "../../supernet/Random.ts"
@@ -129,5 +137,36 @@ it.effect("the default artifact is readable, and says so when it is untrained", 
     const { spec, manifest } = yield* readArtifact(yield* defaultArtifact)
     if (!spec.trained) assert.include(spec.name, "untrained")
     assert.strictEqual(spec.trained, manifest.training !== "untrained")
+  }),
+)
+
+it.effect("whatever the manifest lists is checked, not only what a device reads", () =>
+  Effect.gen(function* () {
+    const directory = yield* fresh()
+    const table = join(directory, accuracyTableFile)
+    writeFileSync(table, "[]")
+    yield* recordFiles(directory, [accuracyTableFile])
+    const { manifest } = yield* readArtifact(directory)
+    yield* checkFiles(directory, manifest)
+    writeFileSync(table, "[1]")
+    yield* readArtifact(directory)
+    assert.strictEqual((yield* Effect.flip(checkFiles(directory, manifest)))._tag, "ArtifactCorrupt")
+  }),
+)
+
+it.effect("what was made of a supernet is put aside when another is written in its place", () =>
+  Effect.gen(function* () {
+    const directory = yield* fresh()
+    const made = [accuracyTableFile, accuracyPredictorFile, "training.json"]
+    for (const name of made) writeFileSync(join(directory, name), "{}")
+    // One was never listed: a fit that was stopped half way.
+    yield* recordFiles(directory, [accuracyTableFile, "training.json"])
+    yield* writeArtifact(directory, tinySpec, randomWeights(tinySpec, 2), { training: "again" })
+    for (const name of made) {
+      assert.isFalse(existsSync(join(directory, name)), name)
+      assert.isTrue(existsSync(join(directory, `${name}.old`)), name)
+    }
+    const { manifest } = yield* readArtifact(directory)
+    assert.deepStrictEqual(Object.keys(manifest.files), ["spec.json", "weights.safetensors"])
   }),
 )
