@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto"
 import { existsSync } from "node:fs"
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises"
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Effect, Option, Schema } from "effect"
@@ -155,6 +155,20 @@ export const checkFiles = Effect.fn("checkFiles")(function* (directory: string, 
 })
 
 /**
+ * Writes a file of an artifact: whole, or not at all. Under another name first, also because several processes may make the
+ * untrained artifact at their first start.
+ */
+export const putFile = async (directory: string, name: string, bytes: Uint8Array | string): Promise<void> => {
+  const draft = join(directory, `${name}.${process.pid}.part`)
+  try {
+    await writeFile(draft, bytes)
+    await rename(draft, join(directory, name))
+  } finally {
+    await rm(draft, { force: true })
+  }
+}
+
+/**
  * Puts aside (as `NAME.old`) what was made of the supernet that lay here before, listed or not: a table or predictor that stayed
  * would be taken for the new one's, which may well have the same name and version.
  */
@@ -196,13 +210,7 @@ export const writeArtifact = (
     ]
     await mkdir(directory, { recursive: true })
     await putAside(directory)
-    // By renaming, because several processes may make the untrained artifact at their first start.
-    const put = async (name: string, bytes: Uint8Array | string) => {
-      const draft = join(directory, `${name}.${process.pid}.part`)
-      await writeFile(draft, bytes)
-      await rename(draft, join(directory, name))
-    }
-    for (const [name, bytes] of files) await put(name, bytes)
+    for (const [name, bytes] of files) await putFile(directory, name, bytes)
     const manifest: Manifest = {
       format: "murmuration-supernet-1",
       name: spec.name,
@@ -213,7 +221,7 @@ export const writeArtifact = (
         files.map(([name, bytes]) => [name, { bytes: bytes.byteLength, sha256: sha256(bytes) }]),
       ),
     }
-    await put("manifest.json", `${JSON.stringify(manifest, null, 1)}\n`)
+    await putFile(directory, "manifest.json", `${JSON.stringify(manifest, null, 1)}\n`)
     return manifest
   })
 
@@ -235,7 +243,7 @@ export const recordFiles = Effect.fn("recordFiles")(function* (
     files[name] = { bytes: bytes.byteLength, sha256: sha256(bytes) }
   }
   const text = `${JSON.stringify({ ...manifest, files }, null, 1)}\n`
-  yield* Effect.promise(() => writeFile(path, text))
+  yield* Effect.promise(() => putFile(directory, "manifest.json", text))
 })
 
 const projectRoot = dirname(dirname(fileURLToPath(import.meta.url)))

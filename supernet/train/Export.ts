@@ -3,10 +3,10 @@
  * files with a manifest, and beside them the training state and log, from which a later run goes on.
  */
 import { existsSync } from "node:fs"
-import { readFile, writeFile } from "node:fs/promises"
+import { readFile } from "node:fs/promises"
 import { basename, join, resolve } from "node:path"
 import { Effect } from "effect"
-import { readArtifact, recordFiles, writeArtifact } from "../Artifact.ts"
+import { putFile, readArtifact, recordFiles, writeArtifact } from "../Artifact.ts"
 import { imageFolder, type ImageSet, loadImages } from "../Data.ts"
 import { seededRandom, shuffled } from "../Random.ts"
 import type { SupernetSpec } from "../Spec.ts"
@@ -82,10 +82,12 @@ export const exportArtifact = async (options: ExportOptions, spec: SupernetSpec)
     }),
   )
   const { spec: _, ...rest } = state
-  await writeFile(join(options.artifact, trainingStateFile), `${JSON.stringify(rest, null, 1)}\n`)
+  await putFile(options.artifact, trainingStateFile, `${JSON.stringify(rest, null, 1)}\n`)
   const log = join(options.run, "log.jsonl")
-  if (existsSync(log)) await writeFile(join(options.artifact, trainingLogFile), await readFile(log))
-  await Effect.runPromise(recordFiles(options.artifact, [trainingStateFile, trainingLogFile]))
+  const hasLog = existsSync(log)
+  if (hasLog) await putFile(options.artifact, trainingLogFile, await readFile(log))
+  const made = [trainingStateFile, ...(hasLog ? [trainingLogFile] : [])]
+  await Effect.runPromise(recordFiles(options.artifact, made))
   return state
 }
 

@@ -17,6 +17,9 @@ export interface LearnResult {
   readonly correct: number
 }
 
+/** Images per batch of a check: its statistics are the batch's own. A check on fewer would judge nothing. */
+export const checkBatch = 50
+
 export class Learner {
   readonly network: KernelNetwork
   readonly spec: SupernetSpec
@@ -110,9 +113,9 @@ export class Learner {
     return { losses, correct }
   }
 
-  /** Correct answers of a plan on every `step`-th batch of 50 images from batch `first`, with the statistics of training. */
+  /** Correct answers of a plan on every `step`-th batch of `checkBatch` images from batch `first`, with the statistics of training. */
   correctOn(images: ImageSet, plan: NetworkPlan, first: number, step: number): number {
-    const batch = 50
+    const batch = checkBatch
     const length = images.size * images.size * 3
     const pixels = new Float32Array(batch * length)
     let correct = 0

@@ -11,7 +11,7 @@ import type { Weights } from "../Weights.ts"
 import { sortChannels } from "./ChannelSort.ts"
 import { type TrainingState, writeCheckpoint } from "./Checkpoint.ts"
 import { KernelNetwork } from "./KernelNetwork.ts"
-import { Learner, type LearnResult } from "./Learner.ts"
+import { checkBatch, Learner, type LearnResult } from "./Learner.ts"
 import { optimizerStep } from "./Optimizer.ts"
 import { learningRateAt, type Recipe, stepPlan, type StepPlan } from "./Recipe.ts"
 import {
@@ -37,7 +37,7 @@ export interface TrainWorkerData {
   readonly levels: ReadonlyArray<ImageSet>
   /** Weights with fixed batch-norm statistics to train under; else each batch has its own. */
   readonly statistics?: Weights
-  /** Held-out images at the resolution of the quick check. */
+  /** Held-out images at the resolution of the quick check; none where they are too few for a batch of it. */
   readonly check: ImageSet | undefined
   readonly checkpointFile: string
   readonly checkpointMinutes: number
@@ -147,7 +147,7 @@ const checkTogether = (state: TrainingState, images: ImageSet): void => {
   if (index !== 0) return
   const sum = (first: number) =>
     Array.from({ length: workers }, (_, w) => schedule[first + 2 * w]!).reduce((a, b) => a + b)
-  reportCheck(state, images, Math.floor(images.count / 50) * 50, sum(4), sum(5))
+  reportCheck(state, images, Math.floor(images.count / checkBatch) * checkBatch, sum(4), sum(5))
 }
 
 const runInStep = (): void => {
@@ -248,7 +248,8 @@ const runFree = (): void => {
       const average = withLock(control, () => vectors.average.slice())
       // Every other batch: the other worker trains on meanwhile.
       const [largest, smallest] = learner.check(average, data.check, 0, 2)
-      reportCheck(state, data.check, Math.ceil(Math.floor(data.check.count / 50) / 2) * 50, largest, smallest)
+      const batches = Math.ceil(Math.floor(data.check.count / checkBatch) / 2)
+      reportCheck(state, data.check, batches * checkBatch, largest, smallest)
     }
   }
   barrier(control, workers)

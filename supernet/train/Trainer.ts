@@ -12,6 +12,7 @@ import { seededRandom, shuffled } from "../Random.ts"
 import { ofaMobileNetV3 } from "../Spec.ts"
 import { beginning } from "./Beginning.ts"
 import { parameterLayout } from "./Parameters.ts"
+import { checkBatch } from "./Learner.ts"
 import { defaultRecipe, type Recipe } from "./Recipe.ts"
 import { requestStop, sharedBuffers } from "./Shared.ts"
 import type { CheckReport, StepReport, TrainWorkerData } from "./TrainWorker.ts"
@@ -55,10 +56,11 @@ export const defaultTrainOptions = {
 /** Side of the cached training images: crops of about half an image at 224 still have one source pixel per output pixel. */
 const cachedSizes = [224, 112]
 
-/** Held-out images in a fixed random order (batch statistics need mixed classes), at most 1,000. */
-const checkImages = async (folder: string): Promise<ImageSet> => {
+/** Held-out images in a fixed random order (batch statistics need mixed classes), at most 1,000; none where they are too few. */
+const checkImages = async (folder: string): Promise<ImageSet | undefined> => {
   const all = imageFolder(folder)
   const files = shuffled(seededRandom(1), all.files).slice(0, 1000)
+  if (files.length < checkBatch) return undefined
   return await loadImages({ ...all, files }, 128)
 }
 

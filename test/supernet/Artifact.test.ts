@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, linkSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, it } from "@effect/vitest"
@@ -168,5 +168,20 @@ it.effect("what was made of a supernet is put aside when another is written in i
     }
     const { manifest } = yield* readArtifact(directory)
     assert.deepStrictEqual(Object.keys(manifest.files), ["spec.json", "weights.safetensors"])
+  }),
+)
+
+it.effect("the manifest is replaced whole, never written over", () =>
+  Effect.gen(function* () {
+    const directory = yield* fresh()
+    const [manifest, before] = [join(directory, "manifest.json"), join(directory, "before.json")]
+    const text = readFileSync(manifest, "utf8")
+    // The same file under another name: it would change with what is written over.
+    linkSync(manifest, before)
+    writeFileSync(join(directory, accuracyTableFile), "[]")
+    yield* recordFiles(directory, [accuracyTableFile])
+    assert.strictEqual(readFileSync(before, "utf8"), text)
+    assert.notStrictEqual(readFileSync(manifest, "utf8"), text)
+    assert.isFalse(readdirSync(directory).some((name) => name.endsWith(".part")))
   }),
 )
