@@ -12,11 +12,12 @@ import { CheckpointRefused } from "../policies/Checkpoint.ts"
 import type { Lane } from "../policies/Crew.ts"
 import { writePolicy } from "../policies/PolicyArtifact.ts"
 import { publishTraining } from "../policies/Publish.ts"
-import { stepUnits } from "../policies/PolicyShape.ts"
+import { stepUnits, unitsMultiple } from "../policies/PolicyShape.ts"
 import { supremeDefaults } from "../policies/Supreme.ts"
 import { scenarioNames } from "../policies/ScenarioFiles.ts"
 import { loadSetting, type Setting } from "../policies/Setting.ts"
 import { train, trainDefaults, type TrainOptions, type ValidationReport } from "../policies/Train.ts"
+import { intFrom, positive } from "./Bounds.ts"
 import { connectedBus, connectionFlags } from "./Connection.ts"
 import { nextCommand } from "./Next.ts"
 import { policyWorkerCommand } from "./PolicyWorker.ts"
@@ -43,7 +44,8 @@ const progressLine = (r: ValidationReport, iterations: number): string =>
     `${Math.round(r.seconds)} s`,
   ].join("  ")
 
-const flags = {
+/** What `policy train` is told. */
+export const trainFlags = {
   scenario: Flag.String("scenario").pipe(
     Flag.withDescription(`A shipped scenario (${scenarioNames.join(", ")}) or a scenario file (.json)`),
   ),
@@ -59,26 +61,35 @@ const flags = {
   ),
   seed: withShownDefault(Flag.Int("seed"), "Seed of all random choices", 1),
   iterations: withShownDefault(
-    Flag.Int("iterations"),
+    intFrom(0, "iterations"),
     "Iterations of the training; 0 with --from: judge and package an earlier training under the present models",
     trainDefaults.iterations,
   ),
-  hidden: withShownDefault(Flag.Int("hidden"), "Units of the LSTM, a multiple of 8", trainDefaults.hidden),
+  hidden: withShownDefault(
+    Flag.Int("hidden").pipe(
+      Flag.filter(
+        (n) => n > 0 && n % unitsMultiple === 0,
+        (n) => `--hidden ${n}: give a multiple of ${unitsMultiple}, such as 64 or 256`,
+      ),
+    ),
+    "Units of the LSTM, a multiple of 8",
+    trainDefaults.hidden,
+  ),
   stepPer: withShownDefault(
     Flag.Literals("step-per", stepUnits),
     "What the LSTM takes a step for: each block, or as in the paper each decision",
     trainDefaults.stepPer,
   ),
-  batch: Flag.Int("batch").pipe(
+  batch: intFrom(1, "batch").pipe(
     Flag.withDescription("Trajectories per update; default: the algorithm's own"),
     Flag.optional,
   ),
   mutations: withShownDefault(
-    Flag.Int("mutations"),
+    intFrom(0, "mutations"),
     "SUPREME: strategies made by mutation in an iteration; more find better ones; six times as many take a third longer",
     supremeDefaults.mutations,
   ),
-  rate: Flag.Finite("rate").pipe(
+  rate: positive("rate").pipe(
     Flag.withDescription("Learning rate at the start; default: the algorithm's own"),
     Flag.optional,
   ),
@@ -89,7 +100,7 @@ const flags = {
     Flag.withDefault(""),
   ),
   workers: withShownDefault(
-    Flag.Int("workers"),
+    intFrom(1, "workers"),
     "Threads, which share roll-outs and updates. The policy is the same for any number",
     trainDefaults.workers,
   ),
@@ -107,7 +118,7 @@ const flags = {
   ),
 }
 
-type Given = Command.Command.Config.Infer<typeof flags>
+type Given = Command.Command.Config.Infer<typeof trainFlags>
 
 const failed = ({ scenario }: Given, cause: unknown, retryable: boolean, hint: string) => {
   const reason = cause instanceof Error ? cause.message : String(cause)
@@ -151,9 +162,16 @@ const trained = (given: Given, setting: Setting, options: TrainOptions) => {
   )
 }
 
-const trainCommand = Command.make("train", flags, (given) =>
+const trainCommand = Command.make("train", trainFlags, (given) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
+    if (given.iterations === 0 && given.from === "")
+      return yield* failed(
+        given,
+        "0 iterations of nothing",
+        false,
+        "Give --iterations, or --from CHECKPOINT.",
+      )
     const setting = yield* Effect.try({
       try: () => loadSetting(given.scenario),
       catch: (cause) => failed(given, cause, false, `Shipped scenarios: ${scenarioNames.join(", ")}.`),

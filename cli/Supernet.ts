@@ -2,14 +2,20 @@
  * `murmuration supernet eval|table|fit`: an artifact's accuracy, measured by ONNX Runtime on held-out images, and the predictor
  * fitted on it. Every command ends by naming the next one.
  */
-import { readFile, writeFile } from "node:fs/promises"
+import { readFile } from "node:fs/promises"
 import { cpus } from "node:os"
 import { join } from "node:path"
 import { Console, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import { defaultFit, fitPredictor } from "../supernet/AccuracyFit.ts"
 import { AccuracyPool } from "../supernet/AccuracyPool.ts"
-import { accuracyPredictorFile, accuracyTableFile, readArtifact, recordFiles } from "../supernet/Artifact.ts"
+import {
+  accuracyPredictorFile,
+  accuracyTableFile,
+  putFile,
+  readArtifact,
+  recordFiles,
+} from "../supernet/Artifact.ts"
 import {
   type AccuracyTable,
   HeldOutImages,
@@ -20,6 +26,7 @@ import {
 import { seededRandom } from "../supernet/Random.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
 import { maxSubmodel, minSubmodel, sampleSubmodel, type Submodel } from "../supernet/Submodel.ts"
+import { intFrom } from "./Bounds.ts"
 import { nextCommand } from "./Next.ts"
 import {
   artifactFlag,
@@ -37,7 +44,7 @@ import { calibrateCommand, exportCommand, trainCommand } from "./SupernetTrain.t
 import { withShownDefault } from "./Settings.ts"
 import { percent } from "./Text.ts"
 
-const threadsFlag = Flag.Int("threads").pipe(
+const threadsFlag = intFrom(1, "threads").pipe(
   Flag.withDescription("Threads that divide the images; default: one per core"),
   Flag.withDefault(cpus().length),
 )
@@ -91,6 +98,17 @@ const wantedSubmodels = (
   return kind === "largest" ? [largest] : kind === "smallest" ? [smallest] : [largest, smallest]
 }
 
+/** The resolutions to look at: the one that was given, or all. One that the supernet was not made for is refused. */
+export const wantedResolutions = (
+  { name, version, resolutions }: SupernetSpec,
+  given: Option.Option<number>,
+) => {
+  if (Option.isNone(given)) return Effect.succeed(resolutions)
+  if (resolutions.includes(given.value)) return Effect.succeed([given.value])
+  const what = `${name} ${version} has no resolution of ${given.value} pixels`
+  return Effect.fail(badInput(what, `give one of ${resolutions.join(", ")}: --resolution ${resolutions[0]}`))
+}
+
 const describe = (s: Submodel): string =>
   `${s.resolution} px, depths ${s.depths.join("")}, kernels ${s.kernels.join("")}, expands ${s.expands.join("")}`
 
@@ -100,6 +118,7 @@ const evalCommand = Command.make("eval", evalFlags, (given) =>
     const folder = yield* artifactFolder(given.artifact)
     const { spec } = yield* readArtifact(folder)
     yield* knownClasses(data, "val", spec)
+    const resolutions = yield* wantedResolutions(spec, given.resolution)
     const images = new HeldOutImages(data, Option.getOrUndefined(given.images))
     const { grid, cut } = given
     const pool = yield* accuracyPool(folder, images, given.threads)
@@ -107,10 +126,7 @@ const evalCommand = Command.make("eval", evalFlags, (given) =>
     yield* Console.log(
       `${spec.name} ${spec.version}${spec.trained ? "" : " (untrained weights)"}, ${images.count} images`,
     )
-    for (const resolution of Option.match(given.resolution, {
-      onNone: () => spec.resolutions,
-      onSome: (r) => [r],
-    })) {
+    for (const resolution of resolutions) {
       for (const submodel of wantedSubmodels(spec, given.submodel, resolution, given.seed)) {
         const strategy = treatedStrategy(spec, submodel, { grid, cut, bits })
         const top1 = yield* Effect.promise(() => pool.accuracy(strategy))
@@ -130,7 +146,7 @@ const tableCommand = Command.make(
     data: dataFlag,
     artifact: artifactFlag,
     images: imagesFlag,
-    strategies: withShownDefault(Flag.Int("strategies"), "Strategies to measure", 300),
+    strategies: withShownDefault(intFrom(1, "strategies"), "Strategies to measure", 300),
     threads: threadsFlag,
     seed: seedFlag,
   },
@@ -155,7 +171,7 @@ const tableCommand = Command.make(
         '"rows": []',
         () => `"rows": [\n${rows}\n]`,
       )
-      yield* Effect.promise(() => writeFile(join(folder, accuracyTableFile), `${text}\n`))
+      yield* Effect.promise(() => putFile(folder, accuracyTableFile, `${text}\n`))
       yield* recordFiles(folder, [accuracyTableFile])
       yield* Console.log(`Next: ${nextCommand("supernet fit", { artifact: folder })}`)
     }).pipe(Effect.scoped),
@@ -181,7 +197,7 @@ const fitCommand = Command.make("fit", { artifact: artifactFlag, seed: seedFlag 
     const { spec } = yield* readArtifact(folder)
     const table = yield* tableOf(folder, spec)
     const data = fitPredictor(spec, table.rows, { ...defaultFit, seed: given.seed })
-    yield* Effect.promise(() => writeFile(join(folder, accuracyPredictorFile), `${JSON.stringify(data)}\n`))
+    yield* Effect.promise(() => putFile(folder, accuracyPredictorFile, `${JSON.stringify(data)}\n`))
     yield* recordFiles(folder, [accuracyPredictorFile])
     const { strategies, meanAbsoluteError, kendallTau } = data.heldOut
     yield* Console.log(

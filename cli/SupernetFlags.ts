@@ -8,6 +8,7 @@ import { classNames, imageFolder, imagenetteRoot } from "../supernet/Data.ts"
 import { someOf } from "../supernet/ErrorText.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
 import { withShownDefault } from "./Settings.ts"
+import { intFrom } from "./Bounds.ts"
 import { progressBar } from "./Text.ts"
 
 export class NoData extends Schema.TaggedError<NoData>()("NoData", {
@@ -44,7 +45,7 @@ export const artifactFlag = Flag.String("artifact").pipe(
   Flag.withDescription("Artifact directory; default: the one that comes with the project"),
   Flag.optional,
 )
-export const imagesFlag = Flag.Int("images").pipe(
+export const imagesFlag = intFrom(1, "images").pipe(
   Flag.withDescription("Held-out images to use, a fixed random part; default all"),
   Flag.optional,
 )

@@ -2,7 +2,9 @@
 import { join } from "node:path"
 import { Console, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
+import { imageFolder } from "../supernet/Data.ts"
 import type { Recipe } from "../supernet/train/Recipe.ts"
+import { intFrom, positive } from "./Bounds.ts"
 import { nextCommand } from "./Next.ts"
 import {
   artifactFlag,
@@ -18,7 +20,8 @@ import {
 import { withShownDefault } from "./Settings.ts"
 import { percent } from "./Text.ts"
 
-const trainFlags = {
+/** What `supernet train` is told. */
+export const trainFlags = {
   data: dataFlag,
   output: withShownDefault(
     Flag.String("out"),
@@ -35,13 +38,13 @@ const trainFlags = {
     ),
     Flag.optional,
   ),
-  width: withShownDefault(Flag.Finite("width"), "Width multiplier", 0.5),
+  width: withShownDefault(positive("width"), "Width multiplier", 0.5),
   minutes: withShownDefault(
-    Flag.Finite("minutes"),
+    positive("minutes"),
     "Length of the whole training, earlier runs included: the learning rate falls towards its end",
     240,
   ),
-  workers: withShownDefault(Flag.Int("workers"), "Training threads", 2),
+  workers: withShownDefault(intFrom(1, "workers"), "Training threads", 2),
   free: Flag.Boolean("free").pipe(
     Flag.withDescription("Workers do not wait for each other: faster on a busy machine, not reproducible"),
     Flag.withDefault(false),
@@ -85,11 +88,20 @@ export const changedRecipe = (text: string, recipe: Recipe) =>
 export const trainCommand = Command.make("train", trainFlags, (given) =>
   Effect.gen(function* () {
     // Loaded here: no other command needs the training code.
-    const [{ defaultTrainOptions, train }, { TrainingRefused }] = yield* Effect.promise(() =>
-      Promise.all([import("../supernet/train/Trainer.ts"), import("../supernet/train/Beginning.ts")]),
+    const [{ defaultTrainOptions, train }, { TrainingRefused }, { checkBatch }] = yield* Effect.promise(() =>
+      Promise.all([
+        import("../supernet/train/Trainer.ts"),
+        import("../supernet/train/Beginning.ts"),
+        import("../supernet/train/Learner.ts"),
+      ]),
     )
     const recipe = yield* changedRecipe(given.recipe, defaultTrainOptions.recipe)
     const data = yield* dataFolder(given.data, ["train", "val"])
+    const heldOut = imageFolder(join(data, "val")).files.length
+    if (heldOut < checkBatch)
+      yield* Console.log(
+        `${heldOut} held-out images: fewer than ${checkBatch}, so there are no checks meanwhile`,
+      )
     const show = progress()
     const rates = { images: 0, since: 0 }
     yield* Effect.tryPromise({
@@ -137,13 +149,14 @@ export const trainCommand = Command.make("train", trainFlags, (given) =>
   ),
 )
 
-const calibrationFlags = {
+/** What `supernet export` and `supernet calibrate` are told alike. */
+export const calibrationFlags = {
   perResolution: Flag.Boolean("per-resolution").pipe(
     Flag.withDescription("Statistics of each resolution apart: five times the weights that devices hold"),
     Flag.withDefault(false),
   ),
   submodels: withShownDefault(
-    Flag.Int("submodels"),
+    intFrom(1, "submodels"),
     "Random submodels per resolution that the batch-norm statistics are averaged over",
     72,
   ),

@@ -79,6 +79,8 @@ const sloSteps = 37
 const linkSteps = 10
 /** Width of the rectified layer between features and gates: a policy of 256 units stays below a megabyte. */
 const trunk = 96
+/** The kernels take units by eights. */
+export const unitsMultiple = 8
 const roundUp = (n: number, to: number) => Math.ceil(n / to) * to
 const slotFeatures = 1 + 2 * (1 + linkSteps)
 
@@ -110,12 +112,15 @@ const planOf = (
   ]
 }
 
+/** Throws where `hidden` is not a positive multiple of `unitsMultiple`. */
 export const policyShape = (
   space: Space,
   slots: number,
   hidden = 256,
   stepPer: StepUnit = "block",
 ): PolicyShape => {
+  if (!(hidden > 0) || hidden % unitsMultiple !== 0)
+    throw new RangeError(`an LSTM of ${hidden} units: give a positive multiple of ${unitsMultiple}`)
   const counts = choiceCounts(space.spec)
   const outlineHeads = headsOf(
     [
@@ -151,7 +156,7 @@ export const policyShape = (
     outlineHeads,
     blockHeads,
     actions,
-    columns: roundUp(actions + 1, 8),
+    columns: roundUp(actions + 1, unitsMultiple),
     positions,
     inputs: roundUp(positions + actions, 4),
     features: roundUp(2 + sloSteps + slots * slotFeatures, 4),

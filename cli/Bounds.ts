@@ -1,0 +1,20 @@
+/** Flags for numbers with a bound: wrong ones are refused by the command line parser, before anything is read or written. */
+import { Flag } from "effect/cli"
+
+/** A whole number, at least `least`. */
+export const intFrom = (least: number, name: string): Flag.Flag<number> =>
+  Flag.Int(name).pipe(
+    Flag.filter(
+      (n) => n >= least,
+      (n) => `--${name} ${n}: give a whole number of ${least} or more`,
+    ),
+  )
+
+/** A number above 0. */
+export const positive = (name: string): Flag.Flag<number> =>
+  Flag.Finite(name).pipe(
+    Flag.filter(
+      (n) => n > 0,
+      (n) => `--${name} ${n}: give a number above 0`,
+    ),
+  )
