@@ -41,10 +41,9 @@ export const gcslDefaults: GcslSettings = {
 
 export const gcsl = (context: LearnerContext, options: Partial<GcslSettings> = {}): Learner => {
   const settings = { ...gcslDefaults, ...options }
-  const { environment, random, progress, collect, learn } = context
+  const { environment, random, progress, done, collect, learn } = context
   const replay: Array<Imitated> = []
   let next = 0
-  let iterations = 0
 
   const keep = (example: Imitated) => {
     replay[next] = example
@@ -60,9 +59,10 @@ export const gcsl = (context: LearnerContext, options: Partial<GcslSettings> = {
   const alone = new Float64Array(environment.dimensions).fill(absent)
   for (const genome of environment.bootstrap) relabel(alone, genome, environment.step(alone, genome))
 
-  const rollOut = () => {
+  /** For the iteration that begins when so many are done. */
+  const rollOut = (begins: number) => {
     const choose = Array.from({ length: settings.rollouts }, () => environment.draw(random, { grid: true }))
-    const epsilon = iterations++ < settings.warmUp ? 1 : settings.epsilon
+    const epsilon = begins < settings.warmUp ? 1 : settings.epsilon
     return collect({ choose, epsilon, mutate: [] })
   }
   /** Collected while the network learns from what was collected before. */
@@ -70,13 +70,21 @@ export const gcsl = (context: LearnerContext, options: Partial<GcslSettings> = {
 
   return {
     name: "gcsl",
+    // The oldest first: they go first again.
+    memory: () => [...replay.slice(next), ...replay.slice(0, next)],
+    restore: (known) => {
+      if (known.length === 0) return
+      replay.length = next = 0
+      for (const { constraint, genome } of known.slice(-settings.capacity))
+        relabel(constraint, genome, environment.step(constraint, genome))
+    },
     iterate: async () => {
-      const { chosen } = await (coming ?? rollOut())
+      const { chosen } = await (coming ?? rollOut(done()))
       environment.count(chosen.length)
       for (const tried of chosen) {
         relabel(tried.constraint, canonicalize(environment.world.space, tried.genome), tried)
       }
-      coming = progress(1) < 1 ? rollOut() : undefined
+      coming = progress(1) < 1 ? rollOut(done() + 1) : undefined
       let loss = 0
       for (let u = 0; u < settings.updates; u++) {
         const examples = Array.from(

@@ -16,6 +16,8 @@ export interface LearnerContext {
   readonly random: Random
   /** Share of the training that is done now, or after so many more iterations, 0..1: for schedules. */
   readonly progress: (ahead?: number) => number
+  /** Iterations that are done, those before a checkpoint too. */
+  readonly done: () => number
   /** Runs strategies as the network is now; it may be changed while they run. Every result is an environment step. */
   readonly collect: (plan: RolloutPlan) => Promise<Collected>
   /** Makes an update of the network, on as many threads as there are. */

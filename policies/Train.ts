@@ -184,33 +184,39 @@ const makeRecord = (running: Running, options: TrainOptions) => {
   return { curve, validate, best: () => best }
 }
 
+/** Seed of what is drawn from an iteration on: a training that goes on must not repeat the draws of its beginning. */
+const seedFrom = (seed: number, iteration: number): number => seed ^ Math.imul(iteration, 0x9e3779b1)
+
 export const train = async (setting: Setting, options: TrainOptions): Promise<Training> => {
   const environment = makeEnvironment(setting.world, setting.scenario, options.kind)
-  const random = seededRandom(options.seed)
+  const first = seededRandom(options.seed)
   const network = await PolicyNetwork.make(
     policyShape(setting.world.space, setting.scenario.remotes.length, options.hidden, options.stepPer),
-    random,
+    first,
   )
   const exam = examOf(setting, options, environment)
   const identity = identityOf(setting, options)
   const { resumed, memory, average } = beginning(network, options, identity)
   let iteration = resumed?.iteration ?? 0
-  const crew = makeCrew(environment, network, seededRandom(options.seed + 1), lanesOf(setting, options))
+  const random = iteration === 0 ? first : seededRandom(seedFrom(options.seed, iteration))
+  const crewRandom = seededRandom(seedFrom(options.seed + 1, iteration))
+  const crew = makeCrew(environment, network, crewRandom, lanesOf(setting, options))
+  const done = () => iteration
   const progress = (ahead = 0) => (iteration + ahead) / options.iterations
   const learner = learnerOf(
-    { environment, network, random, progress, collect: crew.collect, learn: crew.learn },
+    { environment, network, random, progress, done, collect: crew.collect, learn: crew.learn },
     options,
   )
   learner.restore?.(memory)
   const record = makeRecord({ exam, network, learner, average, resumed, identity }, options)
   try {
     while (iteration < options.iterations) {
-      const done = await learner.iterate()
+      const report = await learner.iterate()
       iteration++
       // A short memory at first, so that the first weights are soon forgotten.
       network.parameters.averageInto(average, Math.min(options.averaging, iteration / (iteration + 10)))
       const isDue = iteration % options.validateEvery === 0 || iteration === options.iterations
-      if (isDue) record.validate(iteration, done)
+      if (isDue) record.validate(iteration, report)
     }
   } finally {
     await crew.close()

@@ -86,6 +86,23 @@ describe("training", () => {
     expect(added).toBeGreaterThan(0)
   })
 
+  it("of GCSL goes on with all that it had tried", async () => {
+    const options = { ...small, algorithm: "gcsl" as const, validateEvery: 1 }
+    const checkpoint = join(folder, "gcsl.bin")
+    await train(setting, { ...options, iterations: 2, checkpoint })
+    const { curve } = await train(setting, { ...options, iterations: 3, checkpoint })
+    const kept = curve.map((r) => r.details["replay"])
+    expect(kept).toEqual([1, 2, 3].map((n) => 2 + n * small.stepsPerIteration))
+  })
+
+  it("that goes on draws anew: not what it drew at its beginning", async () => {
+    const checkpoint = join(folder, "drawn.bin")
+    const options = { ...small, algorithm: "ppo" as const, rate: 1e-12, validateEvery: 1, checkpoint }
+    await train(setting, { ...options, iterations: 1 })
+    const { curve } = await train(setting, { ...options, iterations: 2 })
+    expect(curve[1]?.rolloutReward).not.toBe(curve[0]?.rolloutReward)
+  })
+
   it("that is finished gives its best validation and its weights again", async () => {
     const options = { ...small, iterations: 20, validateEvery: 2, checkpoint: join(folder, "finished.bin") }
     const first = await train(setting, options)
