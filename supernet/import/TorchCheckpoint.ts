@@ -45,17 +45,29 @@ const readZipForm = (bytes: Uint8Array): Contents => {
   const order = entries.get(`${folder}byteorder`)
   if (order !== undefined && new TextDecoder().decode(order()) !== "little")
     refuse("the checkpoint is big-endian", "save it again on a little-endian machine")
-  return { value: unpickle(data()).value, storage: (key) => entries.get(`${folder}data/${key}`)?.() }
+  // Each is read and checked once, however many tensors share it.
+  const storages = new Map<string, Uint8Array | undefined>()
+  const storage = (key: string): Uint8Array | undefined => {
+    if (!storages.has(key)) storages.set(key, entries.get(`${folder}data/${key}`)?.())
+    return storages.get(key)
+  }
+  return { value: unpickle(data()).value, storage }
 }
 
 /** First pickle of the legacy form: `torch.serialization.MAGIC_NUMBER`. */
 const legacyMagic = 0x1950a86a20f9469cfc6cn
 
-/** Bytes of an element by storage key, found where the tensors refer to it. */
-const elementSizes = (value: PickleValue, sizes = new Map<string, number>()): ReadonlyMap<string, number> => {
-  if (isTensorRef(value)) sizes.set(value.storage.key, elementBytes[value.storage.type])
-  else if (Array.isArray(value)) for (const item of value) elementSizes(item, sizes)
-  else if (value instanceof Map) for (const item of value.values()) elementSizes(item, sizes)
+/** Bytes of an element by storage key, found where the tensors refer to it. Containers may hold one another many times over. */
+const elementSizes = (value: PickleValue): ReadonlyMap<string, number> => {
+  const sizes = new Map<string, number>()
+  const visited = new Set<PickleValue>()
+  const visit = (item: PickleValue): void => {
+    if (isTensorRef(item)) sizes.set(item.storage.key, elementBytes[item.storage.type])
+    if (!(Array.isArray(item) || item instanceof Map) || visited.has(item)) return
+    visited.add(item)
+    for (const inner of item.values()) visit(inner)
+  }
+  visit(value)
   return sizes
 }
 
@@ -87,8 +99,22 @@ const readLegacyForm = (bytes: Uint8Array): Contents => {
   return { value, storage: (key) => storages.get(key) }
 }
 
+/**
+ * Numbers that may still be read: as many as the file has bytes, which lets each be used several times over (a float32 four times).
+ * Without it a small file could have every one of its tensors copy the same large storage.
+ */
+interface Budget {
+  left: number
+}
+
+const spend = (budget: Budget, elements: number): void => {
+  budget.left -= elements
+  if (budget.left < 0)
+    refuse("its tensors have more numbers than the file has bytes", "save the state dict with cloned tensors")
+}
+
 /** The numbers of a tensor in row-major order, whatever its strides. */
-const readTensor = (name: string, ref: TensorRef, contents: Contents): Tensor => {
+const readTensor = (name: string, ref: TensorRef, contents: Contents, budget: Budget): Tensor => {
   const raw = contents.storage(ref.storage.key)
   if (raw === undefined) return refuse(`${name} has no data`, "the file is damaged")
   const start = ref.offset + ref.storage.viewOffset
@@ -98,6 +124,7 @@ const readTensor = (name: string, ref: TensorRef, contents: Contents): Tensor =>
   const held = Math.floor(raw.length / elementBytes[ref.storage.type])
   if (count > 0 && (start + span > held || count > held))
     return refuse(`${name} reaches beyond its storage of ${held} elements`, "the file is damaged")
+  spend(budget, Math.max(count, count === 0 ? 0 : span))
   const flat = readElements(raw, ref.storage.type, start, count === 0 ? 0 : span)
   let expected = 1
   const contiguous = ref.size.every((_, i) => {
@@ -142,8 +169,9 @@ const findStateDict = (value: PickleValue): Map<PickleValue, PickleValue> => {
 
 const read = (bytes: Uint8Array): StateDict => {
   const contents = isZip(bytes) ? readZipForm(bytes) : readLegacyForm(bytes)
+  const budget: Budget = { left: bytes.length }
   const tensors = [...findStateDict(contents.value)].flatMap(([name, ref]): Array<[string, Tensor]> =>
-    typeof name === "string" && isTensorRef(ref) ? [[name, readTensor(name, ref, contents)]] : [],
+    typeof name === "string" && isTensorRef(ref) ? [[name, readTensor(name, ref, contents, budget)]] : [],
   )
   return new Map(tensors)
 }

@@ -4,6 +4,36 @@ import { readTorchCheckpoint } from "../../../supernet/import/TorchCheckpoint.ts
 import { canonicalKey, isIgnoredKey } from "../../../supernet/import/OfaKeys.ts"
 import { checkpoint } from "./Fixture.ts"
 
+type Part = string | number | ReadonlyArray<string | number>
+const bytesOf = (...parts: ReadonlyArray<Part>) =>
+  parts.flat().flatMap((p) => (typeof p === "number" ? [p] : [...new TextEncoder().encode(p)]))
+const short = (text: string): Part => [0x8c, text.length, text]
+
+/** A legacy file with this object (a pickle) and one storage "0" of so many float32. */
+const legacy = (object: ReadonlyArray<number>, elements: number) =>
+  new Uint8Array([
+    ...bytesOf(0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, "."),
+    ...bytesOf("M", 0xe9, 3, "."),
+    ...bytesOf("}", short("little_endian"), 0x88, "s."),
+    ...object,
+    ...bytesOf("](", short("0"), "e."),
+    ...bytesOf(elements, 0, 0, 0, 0, 0, 0, 0),
+    ...new Uint8Array(4 * elements),
+  ])
+
+/** A tensor that is all of storage "0", memoised as 0. */
+const tensor = (elements: number) =>
+  bytesOf(
+    "ctorch._utils\n_rebuild_tensor_v2\n((",
+    short("storage"),
+    "ctorch\nFloatStorage\n",
+    short("0"),
+    short("cpu"),
+    ["K", elements, "NtQ"],
+    ["K", 0, "K", elements, 0x85, "K", 1, 0x85, 0x89],
+    ["ccollections\nOrderedDict\n)RtRq", 0],
+  )
+
 describe("readTorchCheckpoint", () => {
   it.effect.each([{ form: "legacy" as const }, { form: "zip" as const }])(
     "reads the $form form that PyTorch wrote, float32, float16 and int64 alike",
@@ -69,6 +99,28 @@ describe("readTorchCheckpoint", () => {
           )
         }
       }
+    }),
+  )
+
+  it.effect("is done at once with lists that hold each other twice, many levels deep", () =>
+    Effect.gen(function* () {
+      const twice = Array.from({ length: 60 }, (_, i) => bytesOf("q", i, "h", i, 0x86)).flat()
+      const bytes = legacy([...bytesOf("]"), ...twice, ...bytesOf(".")], 0)
+      const error = yield* Effect.flip(readTorchCheckpoint(bytes))
+      assert.include(error.message, "no tensor uses storage 0")
+    }),
+  )
+
+  it.effect("reads shared storages, but not more numbers than the file has bytes", () =>
+    Effect.gen(function* () {
+      const sharedBy = (count: number) => {
+        const more = Array.from({ length: count - 1 }, (_, i) => bytesOf(short(`w${i}`), "h", 0)).flat()
+        return legacy([...bytesOf("}(", short("w")), ...tensor(200), ...more, ...bytesOf("u.")], 200)
+      }
+      const state = yield* readTorchCheckpoint(sharedBy(3))
+      assert.deepStrictEqual([...state.keys()], ["w", "w0", "w1"])
+      const error = yield* Effect.flip(readTorchCheckpoint(sharedBy(60)))
+      assert.include(error.message, "more numbers than the file has bytes")
     }),
   )
 })
