@@ -10,6 +10,7 @@ import { explainText } from "../devices/latency/Explain.ts"
 import { ganttSvg } from "../devices/latency/Gantt.ts"
 import { type Timeline, timeline } from "../devices/latency/Timeline.ts"
 import type { DeviceProfile } from "../devices/profiles/DeviceProfile.ts"
+import { ProfileBook } from "../devices/profiles/ProfileBook.ts"
 import { profileNamed } from "../devices/profiles/Shipped.ts"
 import { artifactAccuracy } from "../policies/ArtifactAccuracy.ts"
 import { idealBandwidthMbps, requestedSlo, type Slo } from "../policies/Condition.ts"
@@ -58,6 +59,13 @@ const perRemote = (given: string, remotes: number, flag: string) =>
 export const plannedDevices = Effect.fnUntraced(function* (profiles: string, mbps: string, delay: string) {
   const names = profiles.split(",").map((n) => n.trim())
   const found = yield* Effect.forEach(names, (n) => Effect.fromResult(profileNamed(n)))
+  // By their names the models tell devices apart.
+  const book = new ProfileBook([])
+  const twofold = found.findIndex((profile) => book.learn(profile) === "other")
+  if (twofold >= 0) {
+    const what = `${names[twofold]}: another of the devices has a profile of the same name, ${found[twofold]?.name}, and another speed`
+    return yield* badInput(what, "give one of the two another name in its file (the field name)")
+  }
   const rates = yield* perRemote(mbps, found.length - 1, "mbps")
   const delays = yield* perRemote(delay, found.length - 1, "delay")
   if (rates.some((r) => r <= 0))

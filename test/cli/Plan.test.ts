@@ -1,6 +1,10 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { deviceName, plannedDevices, planTimeline } from "../../cli/Plan.ts"
+import { shippedProfile } from "../../devices/profiles/Shipped.ts"
 import { ofaMobileNetV3 } from "../../supernet/Spec.ts"
 import { normalizeStrategy } from "../../supernet/Strategy.ts"
 import { activeBlocks, minSubmodel } from "../../supernet/Submodel.ts"
@@ -38,6 +42,23 @@ describe("devices on the command line", () => {
       assert.include(count.message, "2 numbers for 1 remote")
       const text = yield* Effect.flip(plannedDevices("raspberry-pi-4,raspberry-pi-4", "fast", "5"))
       assert.include(text.message, "fast")
+    }),
+  )
+})
+
+describe("profiles of one name", () => {
+  it.effect("are refused where they mean different speeds", () =>
+    Effect.gen(function* () {
+      const folder = mkdtempSync(join(tmpdir(), "murmuration-plan-"))
+      const file = join(folder, "mine.json")
+      const put = (profile: object) => writeFileSync(file, JSON.stringify(profile))
+      put({ ...shippedProfile("jetson-nano"), name: "raspberry-pi-4" })
+      const error = yield* Effect.flip(plannedDevices(`raspberry-pi-4,${file}`, "50", "5"))
+      assert.include(error.message, "same name, raspberry-pi-4, and another speed")
+      assert.include(error.hint, "another name")
+      put(shippedProfile("raspberry-pi-4"))
+      assert.lengthOf(yield* plannedDevices(`raspberry-pi-4,${file}`, "50", "5"), 2)
+      rmSync(folder, { recursive: true })
     }),
   )
 })
