@@ -11,6 +11,7 @@ import {
   readSync,
   closeSync,
   renameSync,
+  rmSync,
   statSync,
   writeSync,
 } from "node:fs"
@@ -89,10 +90,14 @@ export interface ImageSet {
 /** Decoded images are kept in `MURMURATION_CACHE`, else in the project's `.cache/`. */
 const cacheFolder = (): string => process.env["MURMURATION_CACHE"] ?? join(projectRoot, ".cache")
 
+/** An image that was replaced is another image, also under the same name. */
 const cacheFile = (source: ImageFolder, size: number): string => {
-  const names = source.files.map((f) => f.path.slice(source.folder.length))
+  const images = source.files.map(({ path }) => {
+    const { size: bytes, mtimeMs } = statSync(path)
+    return [path.slice(source.folder.length), bytes, mtimeMs]
+  })
   const hash = createHash("sha256")
-    .update(JSON.stringify([source.folder, size, names, pixelsVersion]))
+    .update(JSON.stringify([source.folder, size, images, pixelsVersion]))
     .digest("hex")
   return join(cacheFolder(), `images-${size}-${hash.slice(0, 16)}.rgb`)
 }
@@ -112,13 +117,19 @@ const buildCache = async (
   const partial = `${file}.${process.pid}`
   const out = openSync(partial, "w")
   const batch = 32
-  for (let i = 0; i < source.files.length; i += batch) {
-    const decoded = await Promise.all(source.files.slice(i, i + batch).map((f) => decodeImage(f.path, size)))
-    for (const pixels of decoded) writeSync(out, pixels)
-    report(Math.min(source.files.length, i + batch))
+  try {
+    for (let i = 0; i < source.files.length; i += batch) {
+      const decoded = await Promise.all(
+        source.files.slice(i, i + batch).map((f) => decodeImage(f.path, size)),
+      )
+      for (const pixels of decoded) writeSync(out, pixels)
+      report(Math.min(source.files.length, i + batch))
+    }
+    renameSync(partial, file)
+  } finally {
+    closeSync(out)
+    rmSync(partial, { force: true })
   }
-  closeSync(out)
-  renameSync(partial, file)
 }
 
 /** A folder's images at one size, from the cache or decoded now (about 1 ms an image and core). */

@@ -35,7 +35,12 @@ describe("murmuration supernet train", () => {
     const [data, run] = [join(folder, "data"), join(folder, "run")]
     const recipe = JSON.stringify({ batch: 4, largestResolutionWeights: { 96: 1 } })
     const args = ["supernet", "train", "--data", data, "--out", run, "--width", "0.25", "--recipe", recipe]
-    const child = spawn(process.execPath, ["cli/main.ts", ...args], { cwd: projectRoot, stdio: "ignore" })
+    const env = { ...process.env, MURMURATION_CACHE: join(folder, "cache") }
+    const child = spawn(process.execPath, ["cli/main.ts", ...args], {
+      cwd: projectRoot,
+      stdio: "ignore",
+      env,
+    })
     const exited = once(child, "exit")
     const started = () => existsSync(join(run, "log.jsonl")) || child.exitCode !== null
     await vi.waitUntil(started, { timeout: 60_000, interval: 20 })

@@ -1,8 +1,11 @@
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import sharp from "sharp"
 import { decodeImage as decodeOnDevice } from "../../actors/Image.ts"
-import { decodeImage } from "../../supernet/Data.ts"
+import { decodeImage, imageFolder, loadImages } from "../../supernet/Data.ts"
 
 const side = 32
 
@@ -46,6 +49,43 @@ describe("decodeImage", () => {
       const difference = trained.reduce((sum, v, i) => sum + Math.abs(v - (seen[i] ?? 0)), 0) / trained.length
       // Turned before or after scaling; lying on its side it is 10 away.
       assert.isBelow(difference, 3)
+    }),
+  )
+})
+
+describe("the cache of decoded images", () => {
+  it.live("has a replaced image anew, and nothing of a folder that cannot be decoded", () =>
+    Effect.promise(async () => {
+      const folder = mkdtempSync(join(tmpdir(), "murmuration-images-"))
+      const [images, cache] = [join(folder, "images"), join(folder, "cache")]
+      const before = process.env["MURMURATION_CACHE"]
+      process.env["MURMURATION_CACHE"] = cache
+      try {
+        mkdirSync(join(images, "a"), { recursive: true })
+        const file = join(images, "a", "1.png")
+        const put = async (background: string) =>
+          await sharp({ create: { width: 8, height: 8, channels: 3, background } })
+            .png()
+            .toFile(file)
+        const firstByte = async () => (await loadImages(imageFolder(images), 8)).pixels[0]
+        await put("#f00")
+        assert.strictEqual(await firstByte(), 255)
+        await put("#123456")
+        assert.strictEqual(await firstByte(), 0x12)
+        const kept = readdirSync(cache)
+        writeFileSync(file, "no image")
+        assert.isTrue(
+          await firstByte().then(
+            () => false,
+            () => true,
+          ),
+        )
+        assert.deepStrictEqual(readdirSync(cache), kept)
+      } finally {
+        if (before === undefined) delete process.env["MURMURATION_CACHE"]
+        else process.env["MURMURATION_CACHE"] = before
+        rmSync(folder, { recursive: true })
+      }
     }),
   )
 })
