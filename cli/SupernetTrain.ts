@@ -60,8 +60,27 @@ export const trainFlags = {
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
+const isNumber = (value: unknown): boolean => typeof value === "number" && Number.isFinite(value)
+
 /** Parts of a recipe whose fields may be given one by one. */
 const recipeParts = ["augment", "optimizer"] as const
+
+/** Fields whose value is of another kind than in a recipe, with what they must be; numbers must be finite. */
+const wrongKinds = (
+  given: Record<string, unknown>,
+  recipe: Record<string, unknown>,
+  at = "",
+): Array<string> =>
+  Object.entries(given).flatMap(([name, value]) => {
+    const normal = recipe[name]
+    if (!isObject(normal)) return isNumber(value) ? [] : [`${at}${name} must be a number`]
+    if (!isObject(value)) return [`${at}${name} must be a JSON object`]
+    // The weights of resolutions, of which there may be others than usual; else parts of a recipe.
+    const alike = name.endsWith("Weights")
+      ? Object.fromEntries(Object.keys(value).map((k) => [k, 1]))
+      : normal
+    return wrongKinds(value, alike, `${at}${name}.`)
+  })
 
 /** A recipe with what `--recipe` changes. A misspelt field would train for hours on something else, so it fails. */
 export const changedRecipe = (text: string, recipe: Recipe) =>
@@ -72,6 +91,7 @@ export const changedRecipe = (text: string, recipe: Recipe) =>
       catch: () => badInput(`--recipe is not JSON: ${text}`, hint),
     })
     if (!isObject(given)) return yield* badInput(`--recipe is not a JSON object: ${text}`, hint)
+    if ("seed" in given) return yield* badInput("--recipe: the seed is not given here", "give it as --seed")
     const changes = { ...given }
     const strangers = Object.keys(given).filter((name) => !(name in recipe))
     for (const part of recipeParts) {
@@ -82,6 +102,8 @@ export const changedRecipe = (text: string, recipe: Recipe) =>
     }
     if (strangers.length > 0)
       return yield* badInput(`--recipe: a recipe has no ${strangers.join(", ")}`, hint)
+    const wrong = wrongKinds(given, { ...recipe })
+    if (wrong.length > 0) return yield* badInput(`--recipe: ${wrong.join("; ")}`, hint)
     return { ...recipe, ...changes }
   })
 

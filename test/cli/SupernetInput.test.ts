@@ -125,4 +125,23 @@ describe("the recipe", () => {
       assert.include(error.hint, "batch,")
     }),
   )
+
+  it.effect("is refused when it gives a seed, which has its own flag, or values of another kind", () =>
+    Effect.gen(function* () {
+      const seed = yield* Effect.flip(changedRecipe('{"seed":11}', defaultRecipe))
+      assert.include(seed.hint, "--seed")
+      for (const [text, wrong] of [
+        ['{"batch":"24"}', "batch must be a number"],
+        ['{"learningRate":null}', "learningRate must be a number"],
+        ['{"learningRate":1e999}', "learningRate must be a number"],
+        ['{"augment":{"cutMix":true}}', "augment.cutMix must be a number"],
+        ['{"resolutionWeights":[1]}', "resolutionWeights must be a JSON object"],
+        ['{"resolutionWeights":{"64":"1"}}', "resolutionWeights.64 must be a number"],
+      ] as const) {
+        assert.include((yield* Effect.flip(changedRecipe(text, defaultRecipe))).message, wrong)
+      }
+      const { resolutionWeights } = yield* changedRecipe('{"resolutionWeights":{"64":1}}', defaultRecipe)
+      assert.deepStrictEqual(resolutionWeights, { 64: 1 })
+    }),
+  )
 })
