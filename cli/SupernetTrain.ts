@@ -126,7 +126,7 @@ export const trainCommand = Command.make("train", trainFlags, (given) =>
       )
     const show = progress()
     const rates = { images: 0, since: 0 }
-    yield* Effect.tryPromise({
+    const hasTrained = yield* Effect.tryPromise({
       try: () =>
         train({
           ...defaultTrainOptions,
@@ -158,6 +158,7 @@ export const trainCommand = Command.make("train", trainFlags, (given) =>
       // A signal stops the training itself, which then writes its checkpoint: nothing may leave before that.
       Effect.uninterruptible,
     )
+    if (!hasTrained) return yield* Console.log("\nStopped before the first step: nothing was trained.")
     const next = {
       run: given.output,
       data: Option.getOrUndefined(given.data),

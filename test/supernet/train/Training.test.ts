@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs"
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
@@ -88,6 +88,28 @@ describe("training", () => {
     expect(state.images).toBe(state.step * recipe.batch)
     expect(state.sorted).toBe(true)
   }, 180_000)
+})
+
+describe("a training that is told to stop while it decodes its images", () => {
+  it("ends without a step, a checkpoint, or half a cache", async () => {
+    const cache = join(folder, "stopped-cache")
+    process.env["MURMURATION_CACHE"] = cache
+    const before = new Set(process.listeners("SIGINT"))
+    try {
+      const steps: Array<unknown> = []
+      const running = train({ ...options("stopped", 2), onStep: (report) => steps.push(report) })
+      for (const stop of process.listeners("SIGINT").filter((l) => !before.has(l))) stop("SIGINT")
+      expect(await running).toBe(false)
+      expect([steps, existsSync(join(folder, "stopped", "state.bin")), readdirSync(cache)]).toEqual([
+        [],
+        false,
+        [],
+      ])
+    } finally {
+      process.env["MURMURATION_CACHE"] = join(folder, "cache")
+    }
+    expect(process.listeners("SIGINT")).toEqual([...before])
+  })
 })
 
 describe("a checkpoint", () => {
