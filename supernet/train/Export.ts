@@ -91,9 +91,12 @@ export const exportArtifact = async (options: ExportOptions, spec: SupernetSpec)
   return state
 }
 
+const calibratedSuffix = "-calibrated"
+
 /**
  * An artifact again, with statistics from images: for weights from elsewhere, whose statistics are those of one network only.
- * `calibrated` gets no training state: the weights are as they were.
+ * `calibrated` gets no training state: the weights are as they were, and as precise. Its version says what was done, as its answers
+ * are other ones: tables, predictors and policies of the one are not those of the other.
  */
 export const calibrateArtifact = async (
   artifact: string,
@@ -105,7 +108,9 @@ export const calibrateArtifact = async (
   const images = await calibrationImages(data, spec.resolutions)
   const training = `${manifest.training}; statistics calibrated on ${basename(resolve(data))}`
   const all = await calibrate(spec, weights, images, options)
-  await Effect.runPromise(writeArtifact(calibrated, spec, all, { training }))
+  const version = spec.version.endsWith(calibratedSuffix) ? spec.version : spec.version + calibratedSuffix
+  const named = { ...spec, version }
+  await Effect.runPromise(writeArtifact(calibrated, named, all, { training, weights: manifest.weights }))
 }
 
 /**
