@@ -129,6 +129,7 @@ export class ReplayBuffer {
     const bucket: Bucket = { key, point, trajectories, entry: { point, value: 0, item: undefined as never } }
     bucket.entry = { point, value: trajectory.reward, item: bucket }
     this.#buckets.set(key, bucket)
+    this.#listed = undefined
     this.#tree.add(bucket.entry)
   }
 
@@ -159,6 +160,7 @@ export class ReplayBuffer {
   #drop(bucket: Bucket): void {
     this.#tree.remove(bucket.entry)
     this.#buckets.delete(bucket.key)
+    this.#listed = undefined
   }
 
   #evict(): void {
@@ -195,11 +197,12 @@ export class ReplayBuffer {
 
   /** Any trajectory, each bucket being as likely: what to mutate. */
   sample(random: Random): Trajectory | undefined {
-    if (this.#sampleKeys.length !== this.#buckets.size) this.#sampleKeys = [...this.#buckets.values()]
-    const bucket = this.#sampleKeys[below(random, Math.max(1, this.#sampleKeys.length))]
+    this.#listed ??= [...this.#buckets.values()]
+    const bucket = this.#listed[below(random, Math.max(1, this.#listed.length))]
     return bucket?.trajectories[below(random, Math.max(1, bucket.trajectories.length))]
   }
-  #sampleKeys: Array<Bucket> = []
+  /** The buckets by number; made anew when one was opened or dropped. */
+  #listed: ReadonlyArray<Bucket> | undefined
 
   trajectories(): ReadonlyArray<Trajectory> {
     return [...this.#buckets.values()].flatMap((b) => b.trajectories)

@@ -45,6 +45,16 @@ describe("replay buffer", () => {
     expect(b.add(trajectory(3, 0.56, 0.6, 0.6, 0.6))).toBe(true)
   })
 
+  it("draws what to mutate from the buckets that are there, also where one has taken another's place", () => {
+    const b = buffer({ capacity: 1, prune: false })
+    const random = seededRandom(1)
+    b.add(trajectory(1, 0.3, 0.2, 0.2, 0.2))
+    expect(b.sample(random)?.genome).toEqual(genome(1))
+    b.add(trajectory(2, 0.6, 0.7, 0.7, 0.7))
+    expect(b.buckets).toBe(1)
+    expect(b.sample(random)?.genome).toEqual(genome(2))
+  })
+
   it("knows nothing for an empty bucket when sharing is off", () => {
     const b = buffer({ share: false, prune: false })
     b.add(trajectory(1, 0.5, 0.3, 0.3, 0.3))
