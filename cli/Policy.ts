@@ -183,7 +183,7 @@ const trainCommand = Command.make("train", trainFlags, (given) =>
     const options = optionsOf(given, folder)
     const training = yield* trained(given, setting, options)
     const { curve } = training
-    writePolicy(folder, publishTraining(setting, options, training))
+    writePolicy(folder, publishTraining(setting, options, training, given.scenario))
     const svg = learningCurves(
       `${name}, ${given.slo} SLO`,
       `${given.algorithm}, seed ${given.seed}, modelled`,

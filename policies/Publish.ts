@@ -20,23 +20,28 @@ const scoreOf = (onnx: Uint8Array, { network, environment, validation }: Trainin
   return scoreStrategies(environment, validation, decoded)
 }
 
-/** Metrics are the artifact's, by greedy decoding on the validation grid without any repair; `OverOracle` ones are shares. */
+/**
+ * Metrics are the artifact's, by greedy decoding on the validation grid without any repair; `OverOracle` ones are shares. `given` is
+ * what `--scenario` said: a name, or the path of a file.
+ */
 export const publishTraining = (
   setting: Setting,
   options: TrainOptions,
   training: Training,
+  given: string = setting.scenario.name,
 ): PolicyArtifact => {
   const onnx = policyModel(training.network)
   const { scenario } = setting
   const score = scoreOf(onnx, training)
   const overOracle = normalised(score, training.oracle)
   const command = [
-    `murmuration policy train --scenario ${scenario.name} --algorithm ${options.algorithm} --slo ${options.kind}`,
+    `murmuration policy train --scenario ${given} --algorithm ${options.algorithm} --slo ${options.kind}`,
     `--seed ${options.seed} --iterations ${options.iterations} --hidden ${options.hidden}`,
     ...(options.stepPer === "block" ? [] : [`--step-per ${options.stepPer}`]),
     ...(options.batch === undefined ? [] : [`--batch ${options.batch}`]),
     ...(options.supreme.mutations === undefined ? [] : [`--mutations ${options.supreme.mutations}`]),
     ...(options.rate === undefined ? [] : [`--rate ${options.rate}`]),
+    ...(options.startFrom === undefined ? [] : [`--from ${options.startFrom}`]),
   ]
   return packPolicy({
     version: createHash("sha256").update(onnx).digest("hex").slice(0, 12),

@@ -118,6 +118,10 @@ describe("training", () => {
     const training = await train(setting, options)
     const trained = training.network.parameters.copy()
     const artifact = publishTraining(setting, options, training)
+    expect(artifact.manifest.trainedBy).toContain("train --scenario augmented --algorithm")
+    const begun = { ...options, startFrom: "older.bin" }
+    const { trainedBy } = publishTraining(setting, begun, training, "mine.json").manifest
+    expect(trainedBy).toMatch(/train --scenario mine.json .* --from older.bin \(accuracy/)
     expect(training.network.parameters.copy()).toEqual(trained)
     const runtime = await loadOnnxPolicy(artifact.onnx, training.network.shape)
     const decoded = await runtime.decode(training.validation)
