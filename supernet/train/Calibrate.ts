@@ -176,22 +176,3 @@ export const calibrate = async (
   }
   return new Map([...weights, ...base.tensors, ...average.tensors])
 }
-
-/** Statistics of one submodel alone, as Once-for-All recalibrates: the yardstick for the shared ones. */
-export const recalibrate = (
-  network: KernelNetwork,
-  plan: NetworkPlan,
-  images: ImageSet,
-  batches: number,
-  batch: number,
-  seed: number,
-): ReadonlyMap<string, Tensor> => {
-  const random = seededRandom(seed)
-  const average = new StatisticsAverage()
-  for (let i = 0; i < batches; i++) {
-    observePlan(network, plan, images, batch, random, (block, layer, mean, variance) =>
-      average.add(block, layer, mean, variance),
-    )
-  }
-  return average.tensors
-}

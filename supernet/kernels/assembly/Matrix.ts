@@ -52,15 +52,3 @@ export function addOuterDots(a: usize, b: usize, out: usize, p: i32, q: i32, m: 
     }
   }
 }
-
-/** out[r, c] = sum over k of a[r, k] b[k, c], plain loops, any sizes. */
-export function smallProduct(a: usize, b: usize, out: usize, rows: i32, inner: i32, columns: i32): void {
-  memory.fill(out, 0, (<usize>rows * columns) << 2)
-  for (let r = 0; r < rows; r++) {
-    const o = out + ((<usize>r * columns) << 2)
-    for (let k = 0; k < inner; k++) {
-      const f = load<f32>(a + ((<usize>r * inner + k) << 2)), w = b + ((<usize>k * columns) << 2)
-      for (let c: usize = 0; c < ((<usize>columns) << 2); c += 4) store<f32>(o + c, load<f32>(o + c) + f * load<f32>(w + c))
-    }
-  }
-}
