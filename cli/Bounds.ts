@@ -6,7 +6,7 @@ export const intFrom = (least: number, name: string): Flag.Flag<number> =>
   Flag.Int(name).pipe(
     Flag.filter(
       (n) => n >= least,
-      (n) => `--${name} ${n}: give a whole number of ${least} or more`,
+      () => `a whole number of ${least} or more`,
     ),
   )
 
@@ -15,6 +15,6 @@ export const positive = (name: string): Flag.Flag<number> =>
   Flag.Finite(name).pipe(
     Flag.filter(
       (n) => n > 0,
-      (n) => `--${name} ${n}: give a number above 0`,
+      () => "a number above 0",
     ),
   )

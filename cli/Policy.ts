@@ -69,7 +69,7 @@ export const trainFlags = {
     Flag.Int("hidden").pipe(
       Flag.filter(
         (n) => n > 0 && n % unitsMultiple === 0,
-        (n) => `--hidden ${n}: give a multiple of ${unitsMultiple}, such as 64 or 256`,
+        () => `a multiple of ${unitsMultiple}, such as 64 or 256`,
       ),
     ),
     "Units of the LSTM, a multiple of 8",

@@ -126,8 +126,8 @@ export const trainCommand = Command.make("train", trainFlags, (given) =>
       )
     const show = progress()
     const rates = { images: 0, since: 0 }
-    const hasTrained = yield* Effect.tryPromise({
-      try: () =>
+    const outcome = yield* Effect.promise(
+      () =>
         train({
           ...defaultTrainOptions,
           ...(Option.isSome(given.continueFrom) ? { continueFrom: given.continueFrom.value } : {}),
@@ -151,14 +151,14 @@ export const trainCommand = Command.make("train", trainFlags, (given) =>
               c.minutes / given.minutes,
               `held out, ${c.resolution} px: largest ${percent(c.largest)}, smallest ${percent(c.smallest)}\n`,
             ),
+        }).catch((cause: unknown) => {
+          if (cause instanceof TrainingRefused) return cause
+          throw cause
         }),
-      catch: (cause) => cause,
-    }).pipe(
-      Effect.catch((cause) => (cause instanceof TrainingRefused ? Effect.fail(cause) : Effect.die(cause))),
       // A signal stops the training itself, which then writes its checkpoint: nothing may leave before that.
-      Effect.uninterruptible,
-    )
-    if (!hasTrained) return yield* Console.log("\nStopped before the first step: nothing was trained.")
+    ).pipe(Effect.uninterruptible)
+    if (typeof outcome !== "boolean") return yield* outcome
+    if (!outcome) return yield* Console.log("\nStopped before the first step: nothing was trained.")
     const next = {
       run: given.output,
       data: Option.getOrUndefined(given.data),

@@ -175,7 +175,7 @@ export const putFile = async (directory: string, name: string, bytes: Uint8Array
 const putAside = async (directory: string): Promise<void> => {
   const manifest = join(directory, "manifest.json")
   const before = existsSync(manifest)
-    ? Schema.decodeUnknownOption(Schema.fromJsonString(Manifest))(await readFile(manifest, "utf8"))
+    ? Schema.decodeOption(Schema.fromJsonString(Manifest))(await readFile(manifest, "utf8"))
     : Option.none()
   const listed = Option.match(before, { onNone: () => [], onSome: ({ files }) => Object.keys(files) })
   for (const name of new Set([...listed, accuracyTableFile, accuracyPredictorFile])) {
