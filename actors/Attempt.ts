@@ -73,7 +73,7 @@ const remotesOf = (strategy: Strategy): ReadonlyArray<DeviceId> =>
 
 /** Waits for logits, or the end of patience. */
 const awaitLogits = <E>(actors: AttemptActors, prepared: PreparedStrategy, o: AttemptOptions<E>) => {
-  const open = actors.results.open(o.requestId, o.attempt)
+  const open = actors.results.open(o.requestId, o.attempt, prepared)
   o.progress.prepared = prepared
   o.progress.timings = open.timings
   const remotes = remotesOf(prepared.strategy)

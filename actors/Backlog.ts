@@ -21,8 +21,10 @@ export interface BacklogOptions {
 export interface BacklogShape {
   /** Books a strategy that this device serves, until it is closed. */
   readonly book: (key: string, strategy: Strategy) => void
-  /** A task of a booked strategy is done; its device told how much it has to do for others than this one. */
-  readonly done: (key: string, task: number, device: DeviceId, othersMs: number | undefined) => void
+  /** A task of a booked strategy is done. */
+  readonly done: (key: string, task: number) => void
+  /** A device told with a result how much it has to do for others than this one. */
+  readonly said: (device: DeviceId, othersMs: number | undefined) => void
   readonly close: (key: string) => void
   /** Tasks of this device in a request that another one serves. */
   readonly host: (key: string, origin: DeviceId, prepared: PreparedStrategy) => void
@@ -67,10 +69,9 @@ const make = ({ profiles }: BacklogOptions) =>
         typical = typical === 0 ? totalMs : typical + newest * (totalMs - typical)
         mine.book(key, items)
       },
-      done: (key, task, device, othersMs) => {
-        mine.done(key, task)
-        if (device === me || othersMs === undefined) return
-        peers.said(device, othersMs)
+      done: (key, task) => mine.done(key, task),
+      said: (device, othersMs) => {
+        if (device !== me && othersMs !== undefined) peers.said(device, othersMs)
       },
       close: (key) => mine.close(key),
       host: (key, origin, prepared) => {
