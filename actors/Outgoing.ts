@@ -25,8 +25,8 @@ const tileOf = (r: Running, edge: Edge, piece: Piece): Tile => ({
 })
 
 /**
- * All pieces at once: each peer has its own window, so a slow link holds up nobody else. `failed` is run for each that did
- * not get away. Their memory is given back when they are sent (what is under way are copies): until the next collection of
+ * All pieces at once: each peer has its own window, so a slow link holds up nobody else. The first that does not get away
+ * ends the others, which nobody needs without it; then `failed` is run. Their memory is given back when they are sent (what is under way are copies): until the next collection of
  * garbage it would lie between the engine's sessions, which come and go in the same heap.
  */
 export const sendPieces = (
@@ -45,8 +45,8 @@ export const sendPieces = (
       const tile = tileOf(r, edge, piece)
       return tiles.send(peer, tile).pipe(
         Effect.ensuring(Effect.sync(() => discard(tile.bytes))),
-        Effect.catch((e) => failed(sendError(e, peer), peer)),
+        Effect.mapError((e) => ({ error: sendError(e, peer), peer })),
       )
     },
     { concurrency: "unbounded", discard: true },
-  )
+  ).pipe(Effect.catch(({ error, peer }) => failed(error, peer)))

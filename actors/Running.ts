@@ -16,6 +16,8 @@ export interface Running {
   readonly firstInputMs: Map<number, number>
   /** Of pieces, from when they came until the task that they are for has run. */
   heldBytes: number
+  /** A task could not be run, or its output not be sent: nothing more of it begins, and nobody hears of it again. */
+  hasFailed: boolean
   /** Monotonic time after which nobody waits for it. */
   readonly expiresMs: number
 }
@@ -40,6 +42,7 @@ export const startRunning = (
   pieces: new Map(),
   firstInputMs: new Map(),
   heldBytes: 0,
+  hasFailed: false,
   expiresMs: performance.now() + (budgetMs > 0 ? Math.min(budgetMs, maxBudgetMs) : defaultBudgetMs) + graceMs,
 })
 

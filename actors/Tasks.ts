@@ -14,7 +14,7 @@ import type { DeviceId } from "../subjects/DeviceId.ts"
 import { type ErrorBody, errorBody, errorBodyOf, refusal } from "../subjects/ErrorReply.ts"
 import { sendPieces } from "./Outgoing.ts"
 import type { Reports } from "./Reports.ts"
-import { type Running, takeIn, takeOut } from "./Running.ts"
+import { originOf, type Running, takeIn, takeOut } from "./Running.ts"
 import { type Counters, Self } from "./Self.ts"
 import { taskTiming } from "./TileChecks.ts"
 import { Tiles } from "./Tiles.ts"
@@ -23,7 +23,7 @@ import type { Underway } from "./Underway.ts"
 export interface Tasks {
   /** Takes an input in; starts the tasks that it completes. */
   readonly take: (r: Running, piece: Piece) => void
-  /** Sends pieces that a task made (-1: pieces of the image) to other devices; the attempt fails where one does not arrive. */
+  /** Sends pieces that a task made (-1: of the image) to other devices; the attempt fails where one does not arrive. */
   readonly send: (r: Running, task: number, pieces: ReadonlyArray<Piece>) => Effect.Effect<void>
   /** Forgets an attempt and stops its tasks. */
   readonly stop: (r: Running) => Effect.Effect<void>
@@ -68,10 +68,23 @@ export const makeTasks = (underway: Underway, reports: Reports) =>
     let sending = 0
 
     const start = (r: Running, ready: ReadonlyArray<number>) => {
-      for (const task of ready) startFiber(`${r.key}/${task}`, run(r, task))
+      for (const task of ready) if (!r.hasFailed) startFiber(`${r.key}/${task}`, run(r, task))
     }
+    const end = (r: Running, which: ReadonlyArray<number>) =>
+      Effect.forEach(which, (task) => FiberMap.remove(fibers, `${r.key}/${task}`), { discard: true })
+    /** The first failure is told, and ends all else: what fails after it, fails because of it. */
     const fail = (r: Running, task: number, error: ErrorBody, blame: DeviceId = me) =>
-      Effect.andThen(underway.forget(r), reports.failed(r, task, error, blame))
+      Effect.suspend(() => {
+        if (r.hasFailed) return Effect.void
+        r.hasFailed = true
+        // A tile that comes late must not open it again.
+        underway.giveUp(r.requestId, r.attempt, originOf(r))
+        const others = r.work.tasks.filter((t) => t !== task)
+        return Effect.andThen(
+          underway.forget(r),
+          Effect.andThen(reports.failed(r, task, error, blame), end(r, others)),
+        )
+      })
     const send: Tasks["send"] = (r, task, pieces) =>
       sendPieces(tiles, r, pieces, (error, peer) => fail(r, task, error, peer))
 
@@ -95,11 +108,7 @@ export const makeTasks = (underway: Underway, reports: Reports) =>
         Effect.ensuring(Effect.sync(() => sending--)),
       )
     })
-    const stop: Tasks["stop"] = (r) =>
-      Effect.andThen(
-        underway.forget(r),
-        Effect.forEach(r.work.tasks, (t) => FiberMap.remove(fibers, `${r.key}/${t}`), { discard: true }),
-      )
+    const stop: Tasks["stop"] = (r) => Effect.andThen(underway.forget(r), end(r, r.work.tasks))
     const tasks: Tasks = {
       take: (r, piece) => start(r, takeIn(r, piece)),
       send,

@@ -4,8 +4,9 @@ import { sendPieces } from "../../actors/Outgoing.ts"
 import { startRunning } from "../../actors/Running.ts"
 import { imagePiece, ownBuffer } from "../../devices/engine/Pieces.ts"
 import type { SendReceipt } from "../../subjects/TileSender.ts"
-import { RequestId } from "../../subjects/DeviceId.ts"
-import { localStrategy, strategyId } from "../../supernet/Strategy.ts"
+import { NobodyListens } from "../../subjects/BusErrors.ts"
+import { type DeviceId, RequestId } from "../../subjects/DeviceId.ts"
+import { localStrategy, normalizeStrategy, strategyId } from "../../supernet/Strategy.ts"
 import { maxSubmodel } from "../../supernet/Submodel.ts"
 import { imageSource, taskGraph } from "../../supernet/TaskGraph.ts"
 import { image, tinySpec } from "../supernet/Tiny.ts"
@@ -49,6 +50,31 @@ describe("pieces on their way to other devices", () => {
         yield* isGivenUp ? Fiber.interrupt(sending) : Fiber.join(sending)
         assert.deepStrictEqual([...seen, piece.data.byteLength], [bytes, 0])
       }
+    }),
+  )
+
+  it.effect("end with the first of them that does not get away, which is told once", () =>
+    Effect.gen(function* () {
+      const halves = normalizeStrategy(tinySpec, {
+        ...local,
+        devices: ["pi-1", "pi-2", "pi-3"],
+        blocks: local.blocks.map((b, i) => (i === 0 ? { ...b, grid: "1x2", placement: [1, 2] } : b)),
+      })
+      const split = taskGraph(tinySpec, halves)
+      const two = { ...prepared, strategyId: strategyId(tinySpec, halves), strategy: halves, graph: split }
+      const running = startRunning(RequestId.make("r"), 0, two, 1000)
+      const pieces = split.edges.flatMap((e) =>
+        e.from === imageSource && e.crosses ? [imagePiece(e.index, image(64, 1), 64, e.region)] : [],
+      )
+      const said: Array<string> = []
+      const send = (to: DeviceId) =>
+        to === "pi-3"
+          ? Effect.fail(new NobodyListens({ subject: "tile.pi-3.pi-1" }))
+          : Effect.never.pipe(Effect.onInterrupt(() => Effect.sync(() => void said.push(`${to} ended`))))
+      const failed = (_: unknown, peer: DeviceId) => Effect.sync(() => void said.push(`${peer} failed`))
+      yield* sendPieces({ send }, running, pieces, failed)
+      assert.strictEqual(pieces.length, 2)
+      assert.deepStrictEqual(said, ["pi-2 ended", "pi-3 failed"])
     }),
   )
 
