@@ -2,6 +2,7 @@
  * The condition of the moment: who can be planned with, how their links are, and how much each has to do already; and the
  * one that a forecast leads to expect.
  */
+import type { ProfileBook } from "../devices/profiles/ProfileBook.ts"
 import { type Condition, idealBandwidthMbps } from "../policies/Condition.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
 import type { LinkForecast } from "../subjects/LinkMessages.ts"
@@ -21,12 +22,9 @@ export interface Known {
   readonly tiles: Pick<TilesShape, "queuedMs" | "lateMs">
 }
 
-/** Devices of other types than `profiles` are left out: nothing is known about their speed. */
+/** Devices that `profiles` does not describe are left out: nothing is known about their speed. */
 export const conditionOf =
-  (
-    { self, membership, links, backlog, tiles }: Known,
-    profiles: { readonly includes: (name: string) => boolean },
-  ) =>
+  ({ self, membership, links, backlog, tiles }: Known, profiles: Pick<ProfileBook, "describes">) =>
   (exclude: ReadonlyArray<DeviceId>): Condition => {
     const begins = (backlogMs: number) => (backlogMs > 0 ? { backlogMs } : {})
     /** A device can begin when it has done what it has to do, and what goes to it first has left the link. */
@@ -41,7 +39,7 @@ export const conditionOf =
       const { device, profile } = m.identity
       const link = links.get(device)
       if (device === self.device || exclude.includes(device)) return []
-      if (link === undefined || !profiles.includes(profile)) return []
+      if (link === undefined || !profiles.describes(device, profile)) return []
       // A plan for a link that may just have got worse is made for the worse one: it costs less where the fear is unfounded.
       const { delayMs, bandwidthMbps } = link.feared ?? link
       return [{ id: device, type: profile, bandwidthMbps, delayMs, ...waiting(device, link) }]

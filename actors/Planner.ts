@@ -11,6 +11,7 @@
  * lost, nobody waits for anything (`Again.ts`).
  */
 import { Context, Effect, Layer } from "effect"
+import type { ProfileBook } from "../devices/profiles/ProfileBook.ts"
 import { type Condition, requestedSlo, type Slo } from "../policies/Condition.ts"
 import type { World } from "../policies/World.ts"
 import { forecastReport, planReply, planRequest } from "../subjects/Codecs.ts"
@@ -39,8 +40,8 @@ import { Tiles } from "./Tiles.ts"
 
 export interface PlannerOptions {
   readonly world: World
-  /** Device types that the world has times for; a device of another type is not planned with. It may grow. */
-  readonly profiles: { readonly includes: (name: string) => boolean }
+  /** Device types that the world has times for; a device that they do not describe is not planned with. It may grow. */
+  readonly profiles: Pick<ProfileBook, "describes">
   /** Time for a decision, ms: what a request waits at most where nothing known meets its objective. */
   readonly decisionBudgetMs: number
 }

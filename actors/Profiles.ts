@@ -43,7 +43,7 @@ const make = (book: ProfileBook) =>
     })
 
     const learn = Effect.fnUntraced(function* (device: string, profile: DeviceProfile) {
-      const verdict = book.judge(profile)
+      const verdict = book.judgeOwn(device, profile)
       if (verdict === "known") return
       if (verdict !== "added") {
         const why = verdict === "full" ? "too many profiles" : "that name means another speed here"

@@ -64,7 +64,9 @@ export const profileCommand = Command.make(
   "profile",
   {
     name: Flag.String("name").pipe(
-      Flag.withDescription("Name of the profile; default: this host's name"),
+      Flag.withDescription(
+        "Name of the profile, to which a digest of its numbers is added; default: this host's name",
+      ),
       Flag.withDefault(hostname()),
     ),
     out: Flag.String("out").pipe(

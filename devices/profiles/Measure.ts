@@ -25,8 +25,10 @@ import { SegmentBuilder, segmentInput } from "../../supernet/onnx/Segment.ts"
 import * as ort from "onnxruntime-node"
 import type { DeviceProfile } from "./DeviceProfile.ts"
 import { nonNegativeRelativeFit } from "./LeastSquares.ts"
+import { namedByNumbers } from "./ProfileBook.ts"
 
 export interface MeasureOptions {
+  /** Of the profile; what tells its numbers is appended. */
   readonly name: string
   readonly spec: SupernetSpec
   readonly runtime?: RuntimeOptions
@@ -298,5 +300,5 @@ export const measureProfile = async (options: MeasureOptions): Promise<Measureme
       { what: "memoryMb", source: "60 % of the machine's memory", estimate: true },
     ],
   }
-  return { profile, runs, error }
+  return { profile: namedByNumbers(profile), runs, error }
 }

@@ -2,6 +2,7 @@
  * The profiles that a device can plan with, by name: its own, the shipped ones, and those that its peers have published.
  * Grows while the device runs; what is in it is never changed, because devices of one name have to mean the same speed.
  */
+import { createHash } from "node:crypto"
 import type { DeviceProfile } from "./DeviceProfile.ts"
 
 /** Profiles of others that are kept beside the ones a device starts with. */
@@ -12,6 +13,8 @@ export type Learned = "added" | "known" | "other" | "full"
 
 export class ProfileBook {
   private readonly profiles: Map<string, DeviceProfile>
+  /** Devices whose own profile contradicts the one of its name here, and that name. */
+  private readonly misnamed = new Map<string, string>()
   private readonly most: number
 
   /** Where two have one name the first counts. */
@@ -28,8 +31,9 @@ export class ProfileBook {
     return this.profiles.get(name)
   }
 
-  includes(name: string): boolean {
-    return this.profiles.has(name)
+  /** Whether a device that names this profile is planned with rightly: it is known, and the device means the same by it. */
+  describes(device: string, name: string): boolean {
+    return this.profiles.has(name) && this.misnamed.get(device) !== name
   }
 
   all(): ReadonlyArray<DeviceProfile> {
@@ -43,6 +47,14 @@ export class ProfileBook {
     return this.profiles.size >= this.most ? "full" : "added"
   }
 
+  /** The same about a device's own profile; where the name stands for another speed here, that is remembered of the device. */
+  judgeOwn(device: string, profile: DeviceProfile): Learned {
+    const verdict = this.judge(profile)
+    if (verdict === "other") this.misnamed.set(device, profile.name)
+    else this.misnamed.delete(device)
+    return verdict
+  }
+
   learn(profile: DeviceProfile): Learned {
     const verdict = this.judge(profile)
     if (verdict === "added") this.profiles.set(profile.name, profile)
@@ -53,9 +65,15 @@ export class ProfileBook {
 /** Whether two profiles predict the same; where their numbers come from makes no difference. */
 const isSameSpeed = (a: DeviceProfile, b: DeviceProfile): boolean => numbers(a) === numbers(b)
 
+/** The profile under a name that tells its numbers: a device that is measured again is of another type, as is another device. */
+export const namedByNumbers = (profile: DeviceProfile): DeviceProfile => {
+  const digest = createHash("sha256").update(numbers(profile)).digest("hex").slice(0, 8)
+  return { ...profile, name: `${profile.name}-${digest}` }
+}
+
 const numbers = (profile: DeviceProfile): string =>
   JSON.stringify(
     Object.entries(profile)
-      .filter(([field]) => field !== "provenance" && field !== "title")
+      .filter(([field]) => field !== "name" && field !== "provenance" && field !== "title")
       .sort(([x], [y]) => (x < y ? -1 : 1)),
   )

@@ -27,7 +27,7 @@ const known = ({ deviceMs = 0, linkMs = 0, lateMs = 0, more = {} }: Seen): Known
     },
   }) as unknown as Known
 
-const condition = (seen: Seen) => conditionOf(known(seen), { includes: () => true })([])
+const condition = (seen: Seen) => conditionOf(known(seen), { describes: () => true })([])
 const waiting = (deviceMs: number, linkMs: number, lateMs = 0) =>
   condition({ deviceMs, linkMs, lateMs }).devices.map((d) => d.backlogMs)
 
@@ -47,5 +47,14 @@ describe("the condition of the moment", () => {
     const [, remote] = condition({ more: { feared } }).devices
     assert.deepInclude(remote, feared)
     assert.deepInclude(condition({}).devices[1], link)
+  })
+
+  it("leaves out devices that mean another speed by their profile's name", () => {
+    const describes = (device: string, name: string) => device !== second && name === profile
+    const now = conditionOf(known({}), { describes })([])
+    assert.deepStrictEqual(
+      now.devices.map((d) => d.id),
+      [first],
+    )
   })
 })

@@ -59,6 +59,7 @@ describe("measuring this machine", () => {
       onProgress: (done, total) => steps.push(done / total),
     })
     assert.isTrue(Result.isSuccess(decodeProfile(JSON.parse(JSON.stringify(profile)))))
+    assert.match(profile.name, /^here-[0-9a-f]{8}$/)
     assert.isAbove(runs.length, 50)
     assert.strictEqual(steps.at(-1), 1)
     assert.match(profile.provenance[0]?.source ?? "", /median error/)

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { dilated } from "../../../devices/profiles/DeviceProfile.ts"
-import { ProfileBook } from "../../../devices/profiles/ProfileBook.ts"
+import { namedByNumbers, ProfileBook } from "../../../devices/profiles/ProfileBook.ts"
 import { shippedProfile } from "../../../devices/profiles/Shipped.ts"
 
 const pi4 = shippedProfile("raspberry-pi-4")
@@ -10,7 +10,7 @@ describe("a book of profiles", () => {
   it("learns a new name once, and knows it when it comes again with another title", () => {
     const book = new ProfileBook([pi4])
     assert.strictEqual(book.learn(named("drone-7", 2)), "added")
-    assert.isTrue(book.includes("drone-7"))
+    assert.isTrue(book.describes("pi-2", "drone-7"))
     assert.strictEqual(book.learn({ ...named("drone-7", 2), title: "measured again" }), "known")
     assert.strictEqual(book.size, 2)
   })
@@ -19,6 +19,26 @@ describe("a book of profiles", () => {
     const book = new ProfileBook([pi4])
     assert.strictEqual(book.learn({ ...dilated(pi4, 2), name: pi4.name }), "other")
     assert.deepEqual(book.get(pi4.name), pi4)
+  })
+
+  it("does not describe a device that means another speed by the name, until it says something else", () => {
+    const book = new ProfileBook([pi4])
+    assert.isTrue(book.describes("pi-2", pi4.name))
+    assert.isFalse(book.describes("pi-2", "drone-7"))
+    assert.strictEqual(book.judgeOwn("pi-2", { ...dilated(pi4, 2), name: pi4.name }), "other")
+    assert.isFalse(book.describes("pi-2", pi4.name))
+    assert.isTrue(book.describes("pi-3", pi4.name))
+    assert.strictEqual(book.judgeOwn("pi-2", pi4), "known")
+    assert.isTrue(book.describes("pi-2", pi4.name))
+  })
+
+  it("knows devices of one host name apart, and a device that was measured again", () => {
+    const [one, two] = [namedByNumbers(named("drone")), namedByNumbers(named("drone", 2))]
+    assert.match(one.name, /^drone-[0-9a-f]{8}$/)
+    assert.notStrictEqual(one.name, two.name)
+    assert.strictEqual(namedByNumbers({ ...named("drone"), title: "measured again" }).name, one.name)
+    const book = new ProfileBook([pi4, one])
+    assert.strictEqual(book.learn(two), "added")
   })
 
   it("lets the first of two equal names count: a device's own before the shipped ones", () => {
