@@ -52,10 +52,11 @@ export type Answer =
 
 const settings: ThinkerSettings = workerData
 const profiles = [...settings.profiles]
-const worldOf = () => modelWorld(settings.spec, profiles, accuracyModelOf(settings.spec, settings.predictor))
+const worldOf = (types: ReadonlyArray<DeviceProfile>) =>
+  modelWorld(settings.spec, types, accuracyModelOf(settings.spec, settings.predictor))
 /** Makes a policy's proposer for a world. */
 const proposers = new Map<string, (world: World) => Proposer>()
-let world = worldOf()
+let world = worldOf(profiles)
 let decider = makeDecider(world)
 
 const renew = () =>
@@ -76,8 +77,9 @@ const adopt = async ({ manifest, onnx, scenario }: PolicyArtifact) => {
 
 const learn = (profile: DeviceProfile) => {
   if (profiles.some((p) => p.name === profile.name)) return
+  world = worldOf([...profiles, profile])
+  // It is known once the world has it: what fails may be tried again.
   profiles.push(profile)
-  world = worldOf()
   renew()
 }
 

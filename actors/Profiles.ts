@@ -11,8 +11,8 @@ import { type Change, openBucket } from "../subjects/Buckets.ts"
 import { deviceRecord } from "../subjects/Codecs.ts"
 import { lasting, lastingEach } from "../subjects/Lasting.ts"
 import type { DeviceRecord } from "../subjects/Manifests.ts"
-import { Self } from "./Self.ts"
-import { Thinker } from "./Thinker.ts"
+import { Self, type SelfShape } from "./Self.ts"
+import { Thinker, type ThinkerShape } from "./Thinker.ts"
 
 export interface ProfilesShape {
   /** Names that can be planned with now. */
@@ -21,6 +21,38 @@ export interface ProfilesShape {
 
 /** Tries to publish at these distances at most, until the hub has it. */
 const retries = Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("30 seconds")])
+
+/** A planning thread that ends is there again in a moment; one that does not learn in half a minute is broken. */
+const learnAgain = { schedule: Schedule.exponential("1 second"), times: 5 }
+
+/** Gives the function that takes in what a device says about its own speed. */
+export const learning = (
+  book: ProfileBook,
+  thinker: Pick<ThinkerShape, "learn">,
+  self: Pick<SelfShape, "noteError">,
+) => {
+  const refused = (device: string, { name }: DeviceProfile, why: string) =>
+    Effect.suspend(() => {
+      self.noteError("ProfileRefused", `profile ${name} of ${device}: ${why}`)
+      return Effect.logWarning(`profile ${name} of ${device} is not used: ${why}`)
+    })
+  return Effect.fnUntraced(function* (device: string, profile: DeviceProfile) {
+    const verdict = book.judgeOwn(device, profile)
+    if (verdict === "known") return
+    if (verdict === "full") return yield* refused(device, profile, "too many profiles")
+    if (verdict === "other") return yield* refused(device, profile, "that name means another speed here")
+    // The planning thread first: conditions with this type are only made once the book has it.
+    const learned = yield* Effect.result(
+      thinker.learn(profile).pipe(
+        Effect.tapError((e) => Effect.logWarning(`not learned: ${e.detail}`)),
+        Effect.retry(learnAgain),
+      ),
+    )
+    if (learned._tag === "Failure") return yield* refused(device, profile, learned.failure.detail)
+    book.learn(profile)
+    yield* Effect.logInfo(`learned profile ${profile.name} from ${device}`)
+  })
+}
 
 const make = (book: ProfileBook) =>
   Effect.gen(function* () {
@@ -42,19 +74,7 @@ const make = (book: ProfileBook) =>
       if (!isThere) yield* bucket.put(self.device, record)
     })
 
-    const learn = Effect.fnUntraced(function* (device: string, profile: DeviceProfile) {
-      const verdict = book.judgeOwn(device, profile)
-      if (verdict === "known") return
-      if (verdict !== "added") {
-        const why = verdict === "full" ? "too many profiles" : "that name means another speed here"
-        self.noteError("ProfileRefused", `profile ${profile.name} of ${device}: ${why}`)
-        return yield* Effect.logWarning(`profile ${profile.name} of ${device} is not used: ${why}`)
-      }
-      // The planning thread first: conditions with this type are only made once the book has it.
-      yield* thinker.learn(profile)
-      book.learn(profile)
-      yield* Effect.logInfo(`learned profile ${profile.name} from ${device}`)
-    })
+    const learn = learning(book, thinker, self)
     const onChange = (change: Change<DeviceRecord>) => {
       if (change._tag !== "Put" || change.key === self.device) return Effect.void
       const decoded = decodeProfile(change.value.profile)
