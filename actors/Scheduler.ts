@@ -8,7 +8,7 @@ import { inferReply, inferRequest, resultMessage } from "../subjects/Codecs.ts"
 import { RequestId } from "../subjects/DeviceId.ts"
 import { type Refusal, refusal } from "../subjects/ErrorReply.ts"
 import { type InferReply, type InferRequest, refuseInfer } from "../subjects/InferMessages.ts"
-import { type Arrival, listen, serve } from "../subjects/Serve.ts"
+import { type Arrival, listen, serve, serveTogether } from "../subjects/Serve.ts"
 import * as Subjects from "../subjects/Subjects.ts"
 import type { Strategy } from "../supernet/Strategy.ts"
 import { admission, type Admission } from "./Admission.ts"
@@ -180,8 +180,11 @@ const make = (options: SchedulerOptions) =>
       capacity: options.queued,
       handle: infer,
     }
-    yield* serve({ ...endpoint, name: "infer", subject: Subjects.infer, queue: Subjects.inferQueue })
-    yield* serve({ ...endpoint, name: "infer-here", subject: Subjects.inferAt(device) })
+    // One after the other they would take as long again to drain, and the first would go on taking requests meanwhile.
+    yield* serveTogether([
+      serve({ ...endpoint, name: "infer", subject: Subjects.infer, queue: Subjects.inferQueue }),
+      serve({ ...endpoint, name: "infer-here", subject: Subjects.inferAt(device) }),
+    ])
     return Scheduler.of({ infer })
   })
 

@@ -2,7 +2,7 @@
  * The loops behind subjects. `serve` answers requests, `listen` takes one-way messages. Both keep running whatever
  * arrives: bytes that do not decode, handlers that fail, die or interrupt themselves. Both drain when their scope closes.
  */
-import { Cause, Deferred, Duration, Effect, Exit, Fiber, Option, type Scope, Stream } from "effect"
+import { Cause, Deferred, Duration, Effect, Exit, Fiber, Option, Scope, Stream } from "effect"
 import { headers, type Msg } from "nats"
 import { Bus, type Inbox, type Incoming } from "./Bus.ts"
 import { type BadMessage, type Codec, formatOf, type WireFormat } from "./Codec.ts"
@@ -179,6 +179,18 @@ export const listen = <In, E, R>(
     }
     yield* run(inbox, take, o.concurrency ?? 1, { limit: drainLimit, giveUp: Effect.void })
     return stats
+  })
+
+/** Serves several subjects that end together: all take no more when the scope closes, and then drain at the same time. */
+export const serveTogether = <A, E, R>(
+  endpoints: ReadonlyArray<Effect.Effect<A, E, R>>,
+): Effect.Effect<ReadonlyArray<A>, E, Exclude<R, Scope.Scope> | Scope.Scope> =>
+  Effect.gen(function* () {
+    const all = yield* Scope.fork(yield* Effect.scope, "parallel")
+    return yield* Effect.forEach(endpoints, (endpoint) =>
+      // What one of them has to close is closed in its order.
+      Effect.flatMap(Scope.fork(all, "sequential"), (own) => Scope.provide(endpoint, own)),
+    )
   })
 
 /**
