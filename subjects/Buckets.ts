@@ -256,7 +256,35 @@ const hubReturns = (bus: BusShape): Stream.Stream<void> => {
   )
 }
 
-const askedHub = new WeakMap<BusShape, { readonly atMs: number; readonly answer: Promise<boolean> }>()
+/** What became of a question to the hub: answered, not yet, or the bus says that there is nobody to answer. */
+export type HubAnswer = "answered" | "late" | "nobody"
+
+/** Late answers in a row, a second each, that make the hub count as away: just before a leaf gives up a silent link itself. */
+const silentQuestions = 8
+
+/**
+ * Whether the hub counts as reached after each answer. One that is late tells of a busy link: what is watched comes through it
+ * too, only later, and would otherwise all be fetched again through that same link. A hub that is gone says nothing, but the leaf
+ * does, at once where the link is closed and after nine seconds where it is silent. What was missed in a shorter silence, by a
+ * hub that started again in it, the library's own watcher finds.
+ */
+export const hubVerdict = (): ((answer: HubAnswer) => boolean) => {
+  let [isReached, late] = [false, 0]
+  return (answer) => {
+    late = answer === "late" ? late + 1 : 0
+    if (answer !== "late") isReached = answer === "answered"
+    else if (late >= silentQuestions) isReached = false
+    return isReached
+  }
+}
+
+interface Asked {
+  readonly atMs: number
+  readonly answer: Promise<boolean>
+  readonly verdict: ReturnType<typeof hubVerdict>
+}
+
+const askedHub = new WeakMap<BusShape, Asked>()
 /** All watchers of a connection share one question a second: its answer is some 600 bytes, which a slow link feels. */
 const askEveryMs = 900
 
@@ -266,13 +294,18 @@ const hubReached = (bus: BusShape): Promise<boolean> => {
   if (known !== undefined && nowMs - known.atMs < askEveryMs) return known.answer
   const { domain } = bus.options
   const api = domain === undefined ? "$JS.API.INFO" : `$JS.${domain}.API.INFO`
+  const verdict = known?.verdict ?? hubVerdict()
   const answer = Effect.runPromise(
     bus.request(api, new Uint8Array(), { timeoutMs: 1000 }).pipe(
-      Effect.as(true),
+      Effect.match({
+        onSuccess: (): HubAnswer => "answered",
+        onFailure: (e): HubAnswer => (e._tag === "Late" ? "late" : "nobody"),
+      }),
       // Not of errors alone: the promise must not fail, for it would end all watches for ever.
-      Effect.catchCause(() => Effect.succeed(false)),
+      Effect.catchCause(() => Effect.succeed<HubAnswer>("nobody")),
+      Effect.map(verdict),
     ),
   )
-  askedHub.set(bus, { atMs: nowMs, answer })
+  askedHub.set(bus, { atMs: nowMs, answer, verdict })
   return answer
 }

@@ -5,7 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import { freePort } from "../../deploy/NatsProcess.ts"
 import { serverWith } from "../../deploy/LocalServer.ts"
-import { createBuckets, fresh, openBucket } from "../../subjects/Buckets.ts"
+import { createBuckets, fresh, type HubAnswer, hubVerdict, openBucket } from "../../subjects/Buckets.ts"
 import { Bus } from "../../subjects/Bus.ts"
 import { monotonicMs } from "../../subjects/Connection.ts"
 import { deviceRecord } from "../../subjects/Codecs.ts"
@@ -55,5 +55,25 @@ describe("a watched bucket", () => {
     const created = new Date(0)
     const entries = ["a", "b", "a", "c", "a", "b"].map((key) => isNew({ key, revision: 1, created }))
     assert.deepStrictEqual(entries, [true, true, false, true, false, true])
+  })
+})
+
+describe("the hub", () => {
+  const after = (...answers: ReadonlyArray<HubAnswer>) => answers.map(hubVerdict())
+
+  it("is not away because its answers are late, nor there because of it", () => {
+    assert.deepStrictEqual(after("late", "answered", "late", "late", "answered"), [
+      false,
+      true,
+      true,
+      true,
+      true,
+    ])
+  })
+
+  it("is away at once where the bus finds nobody, and where nothing comes for long", () => {
+    assert.deepStrictEqual(after("answered", "nobody", "late", "answered"), [true, false, false, true])
+    const silent = after("answered", ...Array.from({ length: 8 }, () => "late" as const), "answered")
+    assert.deepStrictEqual(silent.slice(-3), [true, false, true])
   })
 })
