@@ -27,14 +27,15 @@ class HandOvers {
     this.known = known
   }
 
-  /** To those who are there now. */
+  /** To those who are there now, the first of them. */
   update({ devices }: Condition): void {
-    for (const { id } of devices.slice(1, 1 + maxHandOvers)) {
+    const first = devices.slice(1, 1 + maxHandOvers)
+    for (const { id } of first) {
       if (!this.devices.has(id)) this.known.addHandOvers(this.local, id)
       this.devices.add(id)
     }
     for (const id of this.devices) {
-      if (devices.some((d) => d.id === id)) continue
+      if (first.some((d) => d.id === id)) continue
       this.devices.delete(id)
       this.known.unpin(id)
     }
