@@ -59,18 +59,22 @@ const bookedAttempt =
     const key = attemptKey(job.key, number)
     // Nothing can take the place of a strategy that the client insists on.
     const isGiven = job.request.strategy !== undefined
-    actors.backlog.book(key, planned.strategy)
-    return runAttempt(actors, {
-      requestId: job.key,
-      attempt: number,
-      strategy: planned.strategy,
-      image: job.image,
-      deadlineMs: job.deadlineMs,
-      patienceMs: isGiven ? Infinity : admitted.patienceMs(planned.predicted.latencyMs),
-      progress,
-    }).pipe(
-      Effect.map((outcome): Answered => ({ planned, outcome })),
-      Effect.ensuring(Effect.sync(() => actors.backlog.close(key))),
+    const run = Effect.suspend(() =>
+      runAttempt(actors, {
+        requestId: job.key,
+        attempt: number,
+        strategy: planned.strategy,
+        image: job.image,
+        deadlineMs: job.deadlineMs,
+        patienceMs: isGiven ? Infinity : admitted.patienceMs(planned.predicted.latencyMs),
+        progress,
+      }),
+    )
+    // Not before it runs: a second try may never begin, because the first one answers just then.
+    return Effect.acquireUseRelease(
+      Effect.sync(() => actors.backlog.book(key, planned.strategy)),
+      () => Effect.map(run, (outcome): Answered => ({ planned, outcome })),
+      () => Effect.sync(() => actors.backlog.close(key)),
     )
   }
 

@@ -27,10 +27,13 @@ interface Script {
   /** Of a plan for this device alone, and what the other one has to do already. */
   readonly hereMs?: number
   readonly backlogMs?: number
+  /** The first try answers while the second one is planned. */
+  readonly answersMeanwhile?: boolean
 }
 
 /** The actors of a device as a script; what they were asked is written down. */
-const scripted = ({ attempts, predictedMs = 10, hereMs = predictedMs, backlogMs = 0 }: Script) => {
+const scripted = (script: Script) => {
+  const { attempts, predictedMs = 10, hereMs = predictedMs, backlogMs = 0, answersMeanwhile = false } = script
   const said = {
     excluded: [] as Array<ReadonlyArray<string>>,
     /** Whether each plan was asked for as that of a request that is under way already. */
@@ -54,7 +57,14 @@ const scripted = ({ attempts, predictedMs = 10, hereMs = predictedMs, backlogMs 
         const isHere = exclude.includes(there)
         const strategy = isHere ? local : split
         const predicted = { latencyMs: isHere ? hereMs : predictedMs, accuracy: 0.5 }
-        return Effect.succeed({ strategy, predicted, origin: "cache", feasible: true })
+        const plan = Effect.succeed({ strategy, predicted, origin: "cache", feasible: true })
+        const first = open.get(0)
+        if (!answersMeanwhile || first === undefined) return plan
+        const over = waitUntil("the first try is over", () => said.booked === 0)
+        return Deferred.succeed(first.logits, Float32Array.of(0)).pipe(
+          Effect.andThen(over),
+          Effect.andThen(plan),
+        )
       },
     },
     backlog: {
@@ -143,6 +153,16 @@ describe("a request", () => {
       assert.deepStrictEqual(said.cancelled, [0])
       assert.strictEqual(said.booked, 0)
       assert.isBelow(performance.now() - startMs, 5000)
+    }),
+  )
+
+  it.live("whose overdue try answers while a second one is planned leaves nothing in the books", () =>
+    Effect.gen(function* () {
+      const { answer, said } = scripted({ attempts: ["silent"], answersMeanwhile: true })
+      const done = yield* answer(job())
+      assert.deepStrictEqual([...done.outcome.logits], [0])
+      assert.deepStrictEqual(said.excluded, [[], [there]])
+      assert.strictEqual(said.booked, 0)
     }),
   )
 
