@@ -1,7 +1,8 @@
 /**
  * Who is in the swarm, as one device sees it: a pure table fed with hello, beat and farewell messages, and with any other
- * sign of life. Suspicion comes before removal: a suspect gets no new work but keeps what it has; a device that is gone
- * stays listed for a while, with its age, so that a person can see what happened.
+ * sign of life. Suspicion comes before removal: a suspect gets no new work, and nobody waits for what it holds any more, but
+ * any sign of life brings it back; a device that is gone stays listed for a while, with its age, so that a person can see what
+ * happened.
  */
 import type { DeviceId } from "../subjects/DeviceId.ts"
 import {
@@ -13,9 +14,9 @@ import {
 
 export interface MembershipTimes {
   readonly beatEveryMs: number
-  /** Silence after which a device is out of new plans. */
+  /** Silence after which a device is out of new plans, and a try that still needs it is given up for another one. */
   readonly suspectMs: number
-  /** Silence after which what it holds is given up. */
+  /** Silence after which only a beat of its own brings it back. */
   readonly goneMs: number
   /** How long a device that is gone stays listed. */
   readonly forgetMs: number
