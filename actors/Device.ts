@@ -21,10 +21,10 @@ import { LinkTable } from "./LinkTable.ts"
 import { Membership } from "./Membership.ts"
 import { defaultTimes, type MembershipTimes } from "./MemberTable.ts"
 import { memoryShares } from "./MemoryShares.ts"
-import { Monitor } from "./Monitor.ts"
+import { monitorLayer } from "./Monitor.ts"
 import { Planner } from "./Planner.ts"
 import { Policies } from "./Policies.ts"
-import { Predictor } from "./Predictor.ts"
+import { predictorLayer } from "./Predictor.ts"
 import { Profiles } from "./Profiles.ts"
 import { Reconfig } from "./Reconfig.ts"
 import { Results } from "./Results.ts"
@@ -184,8 +184,8 @@ export const deviceLayer = (o: DeviceOptions) => {
         Layer.provideMerge(Thinker.layer({ spec, profiles: profiles.all(), predictor: accuracy.predictor })),
       ),
     ),
-    Layer.provideMerge(Predictor.layer()),
-    Layer.provideMerge(Monitor.layer()),
+    Layer.provideMerge(predictorLayer()),
+    Layer.provideMerge(monitorLayer()),
     Layer.provideMerge(Layer.mergeAll(Executor.layer, Reconfig.layer)),
     Layer.provideMerge(Tiles.layer),
     Layer.provideMerge(Layer.mergeAll(Membership.layer(times), Results.layer)),

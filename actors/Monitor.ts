@@ -7,7 +7,7 @@
  * Devices share the work. Of a pair the lower id pings and tells the other what it found; and a peer whose link somebody
  * else has just measured, and found unchanged, is left alone (`Witnesses.ts`).
  */
-import { Context, Effect, Layer, Queue, Schedule, Stream } from "effect"
+import { Effect, Layer, Queue, Schedule, Stream } from "effect"
 import { observeTransfer } from "../devices/links/Estimator.ts"
 import { wantsPing } from "../devices/links/Probing.ts"
 import { Bus } from "../subjects/Bus.ts"
@@ -51,7 +51,7 @@ const make = (options: MonitorOptions) =>
     let seq = 0
     const nextSeq = () => seq++
     const probes = yield* makeProbes(picture, nextSeq)
-    const { look, lookNow } = yield* makeLooks(device, picture, probes, options.lookEveryMs)
+    const { lookNow } = yield* makeLooks(device, picture, probes, options.lookEveryMs)
 
     tiles.onTransfer(({ peer, bytes, elapsedMs, processingMs, aheadBytes, resent }) => {
       if (resent || aheadBytes > 0) return
@@ -91,7 +91,6 @@ const make = (options: MonitorOptions) =>
       lasting("looks at links", round).pipe(Effect.repeat(Schedule.spaced(options.lookEveryMs))),
     )
     yield* Effect.forkScoped(reportNews(news, options.reportEveryMs, nextSeq))
-    return Monitor.of({ look })
   })
 
 const whoeverComes = ({ events, usable }: MembershipShape, welcome: (peer: DeviceId) => void) =>
@@ -125,12 +124,6 @@ const reportNews = (news: Queue.Dequeue<void>, reportEveryMs: number, nextSeq: (
     )
   })
 
-export interface MonitorShape {
-  /** Measures the path to a peer now. */
-  readonly look: (peer: DeviceId) => Effect.Effect<void>
-}
-
-export class Monitor extends Context.Service<Monitor, MonitorShape>()("actors/Monitor") {
-  static readonly layer = (options: MonitorOptions = defaultMonitorOptions) =>
-    Layer.effect(Monitor, make(options))
-}
+/** Of a device's layers: nobody asks it for anything. */
+export const monitorLayer = (options: MonitorOptions = defaultMonitorOptions) =>
+  Layer.effectDiscard(make(options))

@@ -2,8 +2,8 @@
  * Looks a little ahead: keeps the recent past of every path and publishes what it expects at several horizons on
  * `forecast.<device>`, with a band. The Planner thinks about those conditions before they come (paper, section 5).
  */
-import { Context, Effect, Layer, Schedule } from "effect"
-import { adaptiveAll, type Observation } from "../devices/links/Forecaster.ts"
+import { Effect, Layer, Schedule } from "effect"
+import { adaptiveAll, forecastHorizonsMs, type Observation } from "../devices/links/Forecaster.ts"
 import { Bus } from "../subjects/Bus.ts"
 import { forecastReport } from "../subjects/Codecs.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
@@ -22,7 +22,7 @@ export interface PredictorOptions {
 
 export const defaultPredictorOptions: PredictorOptions = {
   everyMs: 500,
-  horizonsMs: [500, 1000, 2000, 5000],
+  horizonsMs: forecastHorizonsMs,
   window: 60,
 }
 
@@ -82,14 +82,8 @@ const make = (options: PredictorOptions) =>
       return bus.publish(Subjects.forecast(self.device), forecastReport.encode(report()))
     })
     yield* Effect.forkScoped(lasting("forecasts", step).pipe(Effect.repeat(Schedule.spaced(options.everyMs))))
-    return Predictor.of({ forecast: report })
   })
 
-export interface PredictorShape {
-  readonly forecast: () => ForecastReport
-}
-
-export class Predictor extends Context.Service<Predictor, PredictorShape>()("actors/Predictor") {
-  static readonly layer = (options: PredictorOptions = defaultPredictorOptions) =>
-    Layer.effect(Predictor, make(options))
-}
+/** Of a device's layers: nobody asks it for anything. */
+export const predictorLayer = (options: PredictorOptions = defaultPredictorOptions) =>
+  Layer.effectDiscard(make(options))

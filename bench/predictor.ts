@@ -4,15 +4,7 @@
  */
 import { join } from "node:path"
 import { existsSync } from "node:fs"
-import {
-  adaptive,
-  forecastHorizonsMs,
-  holt,
-  lastValue,
-  linearRegression,
-  type Method,
-  robustSlope,
-} from "../devices/links/Forecaster.ts"
+import { adaptive, comparedMethods, forecastHorizonsMs } from "../devices/links/Forecaster.ts"
 import { readTraces } from "../devices/links/TraceFiles.ts"
 import type { Trace } from "../devices/links/Traces.ts"
 import { seededRandom, shuffled } from "../supernet/Random.ts"
@@ -22,13 +14,6 @@ import { type BenchModule, type BenchOptions, type BenchResult, type Row } from 
 /** Origins start after this many values; shorter traces say nothing. */
 const warmUp = 20
 const lookBack = 90
-
-const methods: Readonly<Record<string, Method>> = {
-  "last value": lastValue,
-  "linear regression (paper)": linearRegression(10),
-  "robust slope": robustSlope(10),
-  holt: holt(0.5, 0.1),
-}
 
 interface Score {
   readonly absolute: Map<string, number>
@@ -49,7 +34,7 @@ const scoreTrace = (trace: Trace, horizonMs: number, origins: number, score: Sco
     const values = history.slice(-30).map((o) => o.value)
     const add = (name: string, value: number) =>
       score.absolute.set(name, (score.absolute.get(name) ?? 0) + Math.abs(value - truth))
-    for (const [name, method] of Object.entries(methods)) add(name, method(values, steps))
+    for (const [name, method] of Object.entries(comparedMethods)) add(name, method(values, steps))
     const ours = adaptive(history, horizonMs)
     add("adaptive", ours?.value ?? Number.NaN)
     if (ours !== undefined && truth >= ours.low && truth <= ours.high) score.covered++

@@ -21,18 +21,6 @@ export class BucketUnavailable extends Schema.TaggedError<BucketUnavailable>()("
   }
 }
 
-/** Somebody else wrote the key since the revision that the caller knew. */
-export class BucketConflict extends Schema.TaggedError<BucketConflict>()("BucketConflict", {
-  bucket: Schema.String,
-  key: Schema.String,
-  expectedRevision: Schema.Int,
-}) {
-  readonly retryable = true
-  override get message() {
-    return `bucket ${this.bucket}: ${this.key} is no longer at revision ${this.expectedRevision}`
-  }
-}
-
 export interface Entry<A> {
   readonly key: string
   readonly value: A
@@ -57,12 +45,6 @@ export interface TypedBucket<A> {
   readonly get: (key: string) => Effect.Effect<Option.Option<Entry<A>>, BucketUnavailable | BadMessage>
   /** Gives the new revision. */
   readonly put: (key: string, value: A) => Effect.Effect<number, BucketUnavailable>
-  /** Only where the key is still at this revision; 0 = does not exist. */
-  readonly update: (
-    key: string,
-    value: A,
-    revision: number,
-  ) => Effect.Effect<number, BucketUnavailable | BucketConflict>
   readonly remove: (key: string) => Effect.Effect<void, BucketUnavailable>
   readonly keys: Effect.Effect<ReadonlyArray<string>, BucketUnavailable>
   /**
@@ -75,8 +57,6 @@ export interface TypedBucket<A> {
 /** Keys may hold letters, digits and `-_./=`; anything else would be read as a pattern. */
 const keyPattern = /^[-/_=.a-zA-Z0-9]+$/
 const timeoutMs = 3000
-/** err_code of JetStream's "wrong last sequence". */
-const wrongSequence = 10_071
 
 const textOf = (cause: unknown) =>
   cause instanceof NatsError
@@ -171,17 +151,6 @@ const typedBucket = <A>(bus: BusShape, bucket: string, codec: Codec<A>): TypedBu
       checked(
         key,
         use("put", (kv) => kv.put(key, codec.encode(value))),
-      ),
-    update: (key, value, revision) =>
-      checked(
-        key,
-        Effect.tryPromise({
-          try: () => bind().then((kv) => kv.update(key, codec.encode(value), revision)),
-          catch: (cause) =>
-            cause instanceof NatsError && cause.api_error?.err_code === wrongSequence
-              ? new BucketConflict({ bucket, key, expectedRevision: revision })
-              : new BucketUnavailable({ bucket, operation: "update", detail: textOf(cause) }),
-        }),
       ),
     remove: (key) =>
       checked(

@@ -75,8 +75,6 @@ export interface EngineOptions {
   readonly maxStrategies?: number
   /** Emulation: how long this device would take for a task, ms. The real result is held until then. */
   readonly emulatedMs?: (graph: TaskGraph, task: Task) => number
-  /** Emulated time per real time, 1 = as it would be. Default 1. */
-  readonly timeDilation?: number
 }
 
 export interface RunTask {
@@ -216,7 +214,7 @@ const running = (host: EngineHost, options: EngineOptions, known: PreparedStrate
     return Effect.fail(taskError(given, failure))
   }
   known.touch(prepared)
-  const emulatedMs = (options.emulatedMs?.(prepared.graph, planned) ?? 0) * (options.timeDilation ?? 1)
+  const emulatedMs = options.emulatedMs?.(prepared.graph, planned) ?? 0
   return call(
     host,
     () => host.run({ strategyId, requestId, task, pieces, emulatedMs, priority }),

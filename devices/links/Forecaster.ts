@@ -290,12 +290,12 @@ export const adaptiveAll = (
   return horizonsMs.map((horizonMs) => forecast(series, said, now, stepsOf(horizonMs)))
 }
 
-export const forecasters: Readonly<Record<string, Forecaster>> = {
-  "last value": single(lastValue),
-  "linear regression (paper)": single(linearRegression(10)),
-  "robust slope": single(robustSlope(10)),
-  holt: single(holt(0.5, 0.1)),
-  adaptive,
+/** What the default is held against, by name. */
+export const comparedMethods: Readonly<Record<string, Method>> = {
+  "last value": lastValue,
+  "linear regression (paper)": linearRegression(10),
+  "robust slope": robustSlope(10),
+  holt: holt(0.5, 0.1),
 }
 
 /** Horizons that a Predictor publishes, ms. */

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import { LinkTable } from "../../actors/LinkTable.ts"
-import { Predictor } from "../../actors/Predictor.ts"
+import { predictorLayer } from "../../actors/Predictor.ts"
 import { Self } from "../../actors/Self.ts"
 import { Bus } from "../../subjects/Bus.ts"
 import { DeviceId } from "../../subjects/DeviceId.ts"
@@ -26,7 +26,7 @@ describe("forecasts", () => {
     )
     const window = 1
     return Effect.gen(function* () {
-      yield* Layer.build(Layer.provide(Predictor.layer({ everyMs: 500, horizonsMs: [500], window }), fakes))
+      yield* Layer.build(Layer.provide(predictorLayer({ everyMs: 500, horizonsMs: [500], window }), fakes))
       yield* TestClock.adjust("2 seconds")
       assert.isAtLeast(rounds, 4)
       assert.strictEqual(published, rounds - 1)

@@ -150,7 +150,7 @@ it.live(
   "an emulated device takes the time that it is told, one task after the other, and answers meanwhile",
   () =>
     Effect.gen(function* () {
-      const { engine } = yield* start({ emulatedMs: (graph) => graph.blocks.length * 10, timeDilation: 0.5 })
+      const { engine } = yield* start({ emulatedMs: (graph) => graph.blocks.length * 5 })
       const { strategyId, graph } = yield* engine.prepare(local)
       yield* engine.run(imageTask(strategyId, "warm"))
       const oneMs = graph.blocks.length * 5
