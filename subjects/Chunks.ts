@@ -19,8 +19,10 @@ export const chunkBytesAt = (msPerByte: number, smallest = smallestChunkBytes): 
 const tellingBytes = smallestChunkBytes / 4
 
 /**
- * What is believed of a path's speed (bytes per ms, 0 = nothing) after one more acknowledged chunk. Each gives a lower bound,
- * since delays are in it: a better one is believed at once, a worse one no further than half of what was believed.
+ * What is believed of a path's speed (bytes per ms, 0 = nothing) after one more acknowledged chunk. Delays make each say too
+ * little, and what was under way before it a little too much: part of that had crossed when it was sent, so that with n chunks
+ * under way up to n/(n-1) of the speed is seen. For the size of a chunk that is near enough. A better one is believed at once,
+ * a worse one no further than half of what was believed.
  */
 export const bytesPerMsAfter = (believed: number, t: Transfer): number => {
   if (t.resent || t.bytes < tellingBytes) return believed

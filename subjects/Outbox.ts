@@ -74,7 +74,7 @@ export interface Peer {
   bytes: number
   abandonedBytes: number
   lastSentMs: number
-  /** What the path has carried lately; it is at least that fast. 0: not known yet. */
+  /** What the path has carried lately, as far as its acknowledgements tell (`Chunks.ts`). 0: not known yet. */
   bytesPerMs: number
 }
 
