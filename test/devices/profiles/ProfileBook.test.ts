@@ -1,7 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
+import { Result } from "effect"
 import { dilated } from "../../../devices/profiles/DeviceProfile.ts"
 import { namedByNumbers, ProfileBook } from "../../../devices/profiles/ProfileBook.ts"
+import { decodeProfile } from "../../../devices/profiles/ProfileSchema.ts"
 import { shippedProfile } from "../../../devices/profiles/Shipped.ts"
+import { deviceRecord } from "../../../subjects/Codecs.ts"
+import { DeviceId } from "../../../subjects/DeviceId.ts"
 
 const pi4 = shippedProfile("raspberry-pi-4")
 const named = (name: string, factor = 1) => ({ ...dilated(pi4, factor), name })
@@ -19,6 +23,19 @@ describe("a book of profiles", () => {
     const book = new ProfileBook([pi4])
     assert.strictEqual(book.learn({ ...dilated(pi4, 2), name: pi4.name }), "other")
     assert.deepEqual(book.get(pi4.name), pi4)
+  })
+
+  it("finds profiles the same when they have travelled, also with their fields in another order", () => {
+    for (const factor of [1.7, 3, 33.3]) {
+      const sent = named("drone", factor)
+      const rates = Object.fromEntries(Object.entries(sent.rates).toReversed())
+      const book = new ProfileBook([sent])
+      for (const profile of [sent, { ...sent, rates }]) {
+        const record = deviceRecord.encode({ device: DeviceId.make("pi-2"), hostname: "drone", profile })
+        const read = Result.getOrThrow(deviceRecord.decode("devices.pi-2", record))
+        assert.strictEqual(book.judgeOwn("pi-2", Result.getOrThrow(decodeProfile(read.profile))), "known")
+      }
+    }
   })
 
   it("does not describe a device that means another speed by the name, until it says something else", () => {
