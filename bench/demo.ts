@@ -29,7 +29,9 @@ import {
   quantile,
   type Row,
 } from "./Bench.ts"
+import { svgDocument } from "./Charts.ts"
 import { cpuMeter } from "./chaos/Machine.ts"
+import { demoChart } from "./DemoChart.ts"
 
 interface Settings {
   readonly runs: number
@@ -137,6 +139,8 @@ const notesOf = (s: Settings, pictures: string, cores: ReadonlyArray<number>): R
   `overran: share of the answers with a task that this machine computed more than ${overrunMs} ms more slowly than the device that it emulates; this machine's cores were ${cores.map((c) => (100 * c).toFixed(0)).join(", ")} % busy, by whomever`,
 ]
 
+const chartText = "the first of the runs; emulated Zero 2 W that serves, Pi 4 and Pi 5; shaped links"
+
 const run = async (options: BenchOptions): Promise<BenchResult> => {
   const s = settingsOf(options)
   const order = Array.from({ length: s.runs }, (_, i) => i)
@@ -149,6 +153,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
     checks: checksOf(all),
     rows,
     notes: notesOf(s, seen[0]?.pictures ?? "", cores),
+    figures: new Map([["demo.svg", svgDocument(demoChart(seen[0]?.answers ?? [], s.seconds, chartText))]]),
   }
 }
 

@@ -4,6 +4,8 @@ import type { DemoImage } from "./DemoImages.ts"
 
 export interface DemoAnswer {
   readonly phase: string
+  /** When it came, since the first phase began. */
+  readonly atMs: number
   readonly image: DemoImage
   readonly slo: Slo
   /** The answer, or the typed error in words. */

@@ -71,7 +71,7 @@ const ask = (
   phase: DemoPhase,
   endMs: number,
   next: () => { readonly image: DemoImage; readonly index: number },
-  show: (answer: DemoAnswer) => Effect.Effect<void>,
+  show: (answer: Omit<DemoAnswer, "atMs">) => Effect.Effect<void>,
 ) =>
   Effect.gen(function* () {
     while (performance.now() < endMs) {
@@ -123,11 +123,14 @@ export const stream = (
       if (image === undefined) throw new RangeError("no images")
       return { image, index: index++ }
     }
-    const show = (answer: DemoAnswer) => {
+    let startMs = 0
+    const show = (came: Omit<DemoAnswer, "atMs">) => {
+      const answer: DemoAnswer = { ...came, atMs: performance.now() - startMs }
       answers.push(answer)
       return listener.answer(answer)
     }
     yield* warmUp(images)
+    startMs = performance.now()
     for (const phase of demoPhases) {
       yield* listener.phase(phase)
       yield* enterPhase(phase, box.devices)

@@ -33,7 +33,7 @@ const reply: InferReply = {
 }
 const image = { name: "ball.jpg", bytes: new Uint8Array(), label: "golf ball" }
 const answer = (change: Partial<DemoAnswer>): DemoAnswer => {
-  return { phase: "good Wi-Fi", image, slo: reply.slo, reply, ...change }
+  return { phase: "good Wi-Fi", atMs: 0, image, slo: reply.slo, reply, ...change }
 }
 
 describe("an answer", () => {
