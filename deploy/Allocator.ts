@@ -18,7 +18,7 @@ export const jemalloc = (): string | undefined =>
 export const allocatorText = (): string => (jemalloc() === undefined ? "glibc's malloc" : "jemalloc")
 
 /** As in the systemd unit. */
-const jemallocSettings = "narenas:1,background_thread:true,thp:always"
+const jemallocSettings = "narenas:1,background_thread:true"
 
 const glibcSettings = {
   MALLOC_ARENA_MAX: "1",
