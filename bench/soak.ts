@@ -45,7 +45,7 @@ const settingsOf = ({ quick, seed, arguments: given }: BenchOptions): Settings =
   const slow = number("slow", 20)
   return {
     minutes: number("minutes", quick ? 1 : 30),
-    warmUpMinutes: number("warm-up", quick ? 0.5 : 12),
+    warmUpMinutes: number("warm-up", quick ? 0.5 : 18),
     rests: quick ? 2 : 6,
     perSecond: number("rate", halfLoadPerSecond / slow),
     slow,
@@ -266,10 +266,10 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
 export const bench: BenchModule = {
   name: "soak",
   proves: "half an hour at half load leaves memory and latency where they were",
-  takes: "50 minutes",
+  takes: "55 minutes",
   flags: {
     minutes: "N: length of the measurement (default: 30)",
-    "warm-up": "N: minutes before it (default: 12)",
+    "warm-up": "N: minutes before it (default: 18)",
     rate: "N: requests a second (default: half load)",
     slow: "N: slow motion, how many times (default: 20)",
     "memory-mb": "N: MB of models that a device may keep (default: 128)",
