@@ -6,6 +6,7 @@ import { defaultFit, fitPredictor } from "../supernet/AccuracyFit.ts"
 import { AccuracyPredictor } from "../supernet/AccuracyPredictor.ts"
 import { accuracyTableFile, defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
 import { type AccuracyTable, HeldOutImages } from "../supernet/Evaluate.ts"
+import { type Chosen, chosenStrategies } from "../policies/ChosenStrategies.ts"
 import { predictorAccuracy } from "../policies/PredictorAccuracy.ts"
 import {
   bitsGene,
@@ -25,7 +26,6 @@ import { imagenetteRoot } from "../supernet/Data.ts"
 import { seededRandom, shuffled } from "../supernet/Random.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, type Check, mean, type Row } from "./Bench.ts"
 import { besides, svgDocument, xyChart } from "./Charts.ts"
-import { type Chosen, chosenStrategies } from "./ChosenStrategies.ts"
 
 /** The rows that `fitPredictor` keeps out for this seed. */
 const heldOutRows = (table: AccuracyTable, seed: number): AccuracyTable["rows"] =>

@@ -1,11 +1,14 @@
 /** Flags, inputs and their errors, and small helpers that the `murmuration supernet` commands share. */
 import { existsSync } from "node:fs"
+import { cpus } from "node:os"
 import { join } from "node:path"
 import { Effect, Option, Schema } from "effect"
 import { Flag } from "effect/cli"
+import { AccuracyPool } from "../supernet/AccuracyPool.ts"
 import { defaultArtifact } from "../supernet/Artifact.ts"
 import { classNames, imageFolder, imagenetteRoot } from "../supernet/Data.ts"
 import { someOf } from "../supernet/ErrorText.ts"
+import type { HeldOutImages } from "../supernet/Evaluate.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
 import { withShownDefault } from "./Settings.ts"
 import { intFrom } from "./Bounds.ts"
@@ -50,6 +53,18 @@ export const imagesFlag = intFrom(1, "images").pipe(
   Flag.optional,
 )
 export const seedFlag = withShownDefault(Flag.Int("seed"), "Seed of all random choices", 1)
+
+export const threadsFlag = intFrom(1, "threads").pipe(
+  Flag.withDescription("Threads that divide the images; default: one per core"),
+  Flag.withDefault(cpus().length),
+)
+
+/** Closed with its scope. */
+export const accuracyPool = (artifact: string, images: HeldOutImages, threads: number) =>
+  Effect.acquireRelease(
+    Effect.sync(() => new AccuracyPool(artifact, images, threads)),
+    (pool) => Effect.promise(() => pool.close()),
+  )
 
 const layout = "Images lie in FOLDER/train/<class>/ and FOLDER/val/<class>/, as JPEG, PNG or WebP."
 

@@ -197,15 +197,15 @@ const errorOn = (
 ): PredictorData["heldOut"] => {
   const predictor = new AccuracyPredictor(spec, { ...fitted, heldOut: unknownError })
   const predicted = table.map((q) => predictor.predict(q))
+  // Where all are equal there is no order to get right.
+  const tau = kendallTau(
+    table.map((q) => q.top1),
+    predicted,
+  )
   return {
     strategies: table.length,
     meanAbsoluteError: round(mean(table.map((q, i) => Math.abs(q.top1 - predicted[i]!)))),
-    kendallTau: round(
-      kendallTau(
-        table.map((q) => q.top1),
-        predicted,
-      ),
-    ),
+    kendallTau: Number.isNaN(tau) ? 0 : round(tau),
   }
 }
 

@@ -112,6 +112,8 @@ export const tableStrategies = (spec: SupernetSpec, count: number, seed: number)
 
 export interface TableRow extends AccuracyQuery {
   readonly top1: number
+  /** By a search, as good by the predictor of the time; else sampled. */
+  readonly chosen?: boolean
 }
 
 export interface AccuracyTable {

@@ -1,13 +1,13 @@
 /**
- * Strategies that searches choose in the shipped scenarios by the accuracy predictor, and what they really reach: a search finds
- * whatever a predictor thinks too well of, so that its errors there are not those on random strategies.
+ * Strategies that searches choose in the shipped scenarios by the accuracy predictor. A search finds whatever a predictor thinks
+ * too well of, so that its errors there are not those on random strategies: they are measured, and learned from, apart.
  */
-import type { SloKind } from "../policies/Condition.ts"
-import { makeEnvironment } from "../policies/Environment.ts"
-import { decodeGenome } from "../policies/Genome.ts"
-import { oracle } from "../policies/Oracle.ts"
-import { loadSetting } from "../policies/Setting.ts"
-import { validationConstraints } from "../policies/Validation.ts"
+import type { SloKind } from "./Condition.ts"
+import { makeEnvironment } from "./Environment.ts"
+import { decodeGenome } from "./Genome.ts"
+import { oracle } from "./Oracle.ts"
+import { loadSetting } from "./Setting.ts"
+import { validationConstraints } from "./Validation.ts"
 import { queryOf } from "../supernet/AccuracyPredictor.ts"
 import { seededRandom, shuffled } from "../supernet/Random.ts"
 import type { Strategy } from "../supernet/Strategy.ts"
@@ -22,16 +22,21 @@ export interface Chosen {
 
 const scenarios = ["swarm", "augmented", "team", "fleet"]
 const kinds: ReadonlyArray<SloKind> = ["latency", "accuracy"]
-const constraintsEach = 64
+/** Of each scenario and kind of SLO. */
+const mostConstraints = 64
 const effort = { searchEvaluations: 3000, polishEvaluations: 1500 }
 
-/** Up to `count` of them, all different in accuracy, from conditions and SLOs spread over the scenarios. */
+/**
+ * Up to `count` of them, all different in what accuracy depends on, for conditions and SLOs spread over the scenarios; of the supernet
+ * that `MURMURATION_SUPERNET` names, else of the shipped one.
+ */
 export const chosenStrategies = (count: number, seed: number): ReadonlyArray<Chosen> => {
-  const each = scenarios.flatMap((scenario) =>
+  const each = Math.min(mostConstraints, 4 * count)
+  const all = scenarios.flatMap((scenario) =>
     kinds.flatMap((kind) => {
       const { scenario: ranges, world } = loadSetting(scenario)
       const environment = makeEnvironment(world, ranges, kind)
-      const constraints = validationConstraints(ranges, { count: constraintsEach, grid: false })
+      const constraints = validationConstraints(ranges, { count: each, grid: false })
       return oracle(environment, constraints, { ...effort, seed })
         .filter((genome, i) => environment.peek(constraints[i]!, genome).reward > 0)
         .map((genome): Chosen => {
@@ -41,6 +46,6 @@ export const chosenStrategies = (count: number, seed: number): ReadonlyArray<Cho
         })
     }),
   )
-  const different = new Map(each.map((c) => [JSON.stringify(queryOf(c.strategy)), c]))
+  const different = new Map(all.map((c) => [JSON.stringify(queryOf(c.strategy)), c]))
   return shuffled(seededRandom(seed), [...different.values()]).slice(0, count)
 }
