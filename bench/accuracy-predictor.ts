@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { Effect } from "effect"
 import { defaultFit, fitPredictor } from "../supernet/AccuracyFit.ts"
-import { AccuracyPredictor } from "../supernet/AccuracyPredictor.ts"
+import { AccuracyPredictor, type PredictorData, queryKey, queryOf } from "../supernet/AccuracyPredictor.ts"
 import { accuracyTableFile, defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
 import { type AccuracyTable, HeldOutImages } from "../supernet/Evaluate.ts"
 import { type Chosen, chosenStrategies } from "../policies/ChosenStrategies.ts"
@@ -24,6 +24,7 @@ import { activeBlocks } from "../supernet/Submodel.ts"
 import { AccuracyPool } from "../supernet/AccuracyPool.ts"
 import { imagenetteRoot } from "../supernet/Data.ts"
 import { seededRandom, shuffled } from "../supernet/Random.ts"
+import { kendallTau } from "../supernet/Statistics.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, type Check, mean, type Row } from "./Bench.ts"
 import { besides, svgDocument, xyChart } from "./Charts.ts"
 
@@ -66,13 +67,40 @@ const speeds = (spec: SupernetSpec, predictor: AccuracyPredictor, { rows }: Accu
   }
 }
 
+/** Of the strategies that were kept out of a fit: all of them, and those that were sampled and not chosen by a search. */
+const heldOutRow = (spec: SupernetSpec, table: AccuracyTable, seed: number, data: PredictorData): Row => {
+  const held = heldOutRows(table, seed)
+  const sampled = held.filter((r) => r.chosen !== true)
+  const middle = mean(sampled.map((r) => r.top1))
+  const predictor = new AccuracyPredictor(spec, data)
+  const said = sampled.map((r) => predictor.predict(r))
+  return {
+    seed,
+    "held-out strategies": held.length,
+    "mae of all": data.heldOut.meanAbsoluteError,
+    "kendall tau of all": data.heldOut.kendallTau,
+    sampled: sampled.length,
+    mae: mean(sampled.map((r, i) => Math.abs(r.top1 - (said[i] ?? 0)))),
+    "kendall tau": kendallTau(
+      sampled.map((r) => r.top1),
+      said,
+    ),
+    "mae of the mean": mean(sampled.map((r) => Math.abs(r.top1 - middle))),
+  }
+}
+
 interface Asked {
   readonly chosen: Chosen
   readonly top1: number
 }
 
-/** Runs what searches choose on all held-out images; none where the images are not there. */
-const asked = async (directory: string, count: number, seed: number): Promise<ReadonlyArray<Asked>> => {
+/** Runs what searches choose, and the table does not hold, on all held-out images; none where the images are not there. */
+const asked = async (
+  directory: string,
+  { rows }: AccuracyTable,
+  count: number,
+  seed: number,
+): Promise<ReadonlyArray<Asked>> => {
   const root = imagenetteRoot()
   if (root === undefined || count === 0) return []
   // Scenarios take their accuracies from this one.
@@ -80,7 +108,12 @@ const asked = async (directory: string, count: number, seed: number): Promise<Re
   const pool = new AccuracyPool(directory, new HeldOutImages(root))
   try {
     const all: Array<Asked> = []
-    for (const chosen of chosenStrategies(count, seed)) {
+    const known = new Set(rows.map(queryKey))
+    // Twice as many: some are known.
+    const unknown = chosenStrategies(2 * count, seed).filter(
+      ({ strategy }) => !known.has(queryKey(queryOf(strategy))),
+    )
+    for (const chosen of unknown.slice(0, count)) {
       all.push({ chosen, top1: await pool.accuracy(chosen.strategy) })
       if (all.length % 10 === 0) console.log(`${all.length} of ${count} chosen strategies measured`)
     }
@@ -106,17 +139,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
   const table = JSON.parse(readFileSync(join(directory, accuracyTableFile), "utf8")) as AccuracyTable
   const seeds = options.quick ? [options.seed] : [0, 1, 2, 3, 4].map((i) => options.seed + i)
   const fits = seeds.map((seed) => ({ seed, data: fitPredictor(spec, table.rows, { ...defaultFit, seed }) }))
-  const rows = fits.map(({ seed, data }): Row => {
-    const held = heldOutRows(table, seed)
-    const middle = mean(held.map((r) => r.top1))
-    return {
-      seed,
-      "held-out strategies": data.heldOut.strategies,
-      mae: data.heldOut.meanAbsoluteError,
-      "kendall tau": data.heldOut.kendallTau,
-      "mae of the mean": mean(held.map((r) => Math.abs(r.top1 - middle))),
-    }
-  })
+  const rows = fits.map(({ seed, data }) => heldOutRow(spec, table, seed, data))
   const first = fits[0]
   if (first === undefined) throw new RangeError("no seeds")
   const predictor = new AccuracyPredictor(spec, first.data)
@@ -127,6 +150,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
   }))
   const chosen = await asked(
     directory,
+    table,
     Number(options.arguments.get("chosen") ?? (options.quick ? 0 : 60)),
     options.seed,
   )
@@ -155,7 +179,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
     ],
     rows,
     notes: [
-      `${table.rows.length} strategies of ${table.supernet}, each measured on ${table.images} held-out images by ONNX Runtime; ${defaultFit.heldOutShare * 100} % of them kept out of each fit, another part for each seed.`,
+      `${table.rows.length} strategies of ${table.supernet}, each measured on ${table.images} held-out images by ONNX Runtime; ${defaultFit.heldOutShare * 100} % of them kept out of each fit, another part for each seed. mae and kendall tau: of those kept out that were sampled; the table's other ${table.rows.filter((r) => r.chosen === true).length} were chosen by searches, by earlier predictors.`,
       `A measurement on ${table.images} images has a standard error of about ${(100 * Math.sqrt(0.25 / table.images)).toFixed(1)} points at 50 %.`,
       chosen.length === 0
         ? "No strategies chosen by searches were run."

@@ -8,7 +8,7 @@ import { Console, Effect, Option } from "effect"
 import { Command } from "effect/cli"
 import { chosenStrategies } from "../policies/ChosenStrategies.ts"
 import { defaultFit, fitPredictor } from "../supernet/AccuracyFit.ts"
-import { type AccuracyQuery, queryOf } from "../supernet/AccuracyPredictor.ts"
+import { queryKey, queryOf } from "../supernet/AccuracyPredictor.ts"
 import {
   accuracyPredictorFile,
   accuracyTableFile,
@@ -128,8 +128,6 @@ export const fitCommand = Command.make("fit", { artifact: artifactFlag, seed: se
   }),
 ).pipe(Command.withDescription("Fit the accuracy predictor on the table"))
 
-const keyOf = ({ submodel, grids, bits }: AccuracyQuery): string => JSON.stringify([submodel, grids, bits])
-
 export const refineCommand = Command.make(
   "refine",
   {
@@ -156,9 +154,9 @@ export const refineCommand = Command.make(
       }
       // The scenarios' world is that of this supernet.
       process.env["MURMURATION_SUPERNET"] = folder
-      const known = new Set(table.rows.map(keyOf))
+      const known = new Set(table.rows.map(queryKey))
       const chosen = chosenStrategies(given.strategies, given.seed).filter(
-        ({ strategy }) => !known.has(keyOf(queryOf(strategy))),
+        ({ strategy }) => !known.has(queryKey(queryOf(strategy))),
       )
       const pool = yield* accuracyPool(folder, images, given.threads)
       const strategies = chosen.map((c) => c.strategy)

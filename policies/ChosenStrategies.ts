@@ -8,7 +8,7 @@ import { decodeGenome } from "./Genome.ts"
 import { oracle } from "./Oracle.ts"
 import { loadSetting } from "./Setting.ts"
 import { validationConstraints } from "./Validation.ts"
-import { queryOf } from "../supernet/AccuracyPredictor.ts"
+import { queryKey, queryOf } from "../supernet/AccuracyPredictor.ts"
 import { seededRandom, shuffled } from "../supernet/Random.ts"
 import type { Strategy } from "../supernet/Strategy.ts"
 
@@ -46,6 +46,6 @@ export const chosenStrategies = (count: number, seed: number): ReadonlyArray<Cho
         })
     }),
   )
-  const different = new Map(all.map((c) => [JSON.stringify(queryOf(c.strategy)), c]))
+  const different = new Map(all.map((c) => [queryKey(queryOf(c.strategy)), c]))
   return shuffled(seededRandom(seed), [...different.values()]).slice(0, count)
 }

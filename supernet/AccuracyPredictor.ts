@@ -24,6 +24,10 @@ export const queryOf = (strategy: Strategy): AccuracyQuery => ({
   bits: strategy.blocks.map((b) => b.bits),
 })
 
+/** Equal for equal queries. */
+export const queryKey = ({ submodel, grids: cuts, bits }: AccuracyQuery): string =>
+  JSON.stringify([submodel, cuts, bits])
+
 /** Feature numbers of one place, in this order; `grids` only where several blocks share the place. */
 const placeLayout = ({ kernels, expands }: SupernetSpec) => {
   const runs = kernels.length + expands.length
