@@ -19,6 +19,8 @@ describe("shipped policies", () => {
     expect(names.toSorted()).toEqual([
       "augmented-accuracy",
       "augmented-latency",
+      "fleet-accuracy",
+      "fleet-latency",
       "swarm-accuracy",
       "swarm-latency",
       "team-accuracy",
