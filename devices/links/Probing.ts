@@ -38,7 +38,7 @@ const probeMs = 12
 /** Share of a link's capacity that probes may take in any ten seconds: usually, and with doubts to settle. */
 const usualShare = 0.008
 const doubtfulShare = 0.015
-const [smallestProbe, largestProbe] = [4096, 524_288]
+const [smallestProbe, largestProbe] = [4096, 262_144]
 /** The first probe of an unknown link, and how fast the next ones grow while they tell nothing. */
 const firstProbe = 12_288
 const growth = 8
