@@ -3,10 +3,11 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { Effect } from "effect"
 import { defaultFit, fitPredictor } from "../supernet/AccuracyFit.ts"
-import { AccuracyPredictor, type PredictorData, queryKey, queryOf } from "../supernet/AccuracyPredictor.ts"
+import { AccuracyPredictor, type PredictorData, queryKey } from "../supernet/AccuracyPredictor.ts"
 import { accuracyTableFile, defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
 import { type AccuracyTable, HeldOutImages } from "../supernet/Evaluate.ts"
 import { type Chosen, chosenStrategies } from "../policies/ChosenStrategies.ts"
+import type { Supernet } from "../policies/Setting.ts"
 import { predictorAccuracy } from "../policies/PredictorAccuracy.ts"
 import {
   bitsGene,
@@ -96,24 +97,18 @@ interface Asked {
 
 /** Runs what searches choose, and the table does not hold, on all held-out images; none where the images are not there. */
 const asked = async (
-  directory: string,
+  { spec, directory }: Supernet,
   { rows }: AccuracyTable,
   count: number,
   seed: number,
 ): Promise<ReadonlyArray<Asked>> => {
   const root = imagenetteRoot()
   if (root === undefined || count === 0) return []
-  // Scenarios take their accuracies from this one.
-  process.env["MURMURATION_SUPERNET"] = directory
   const pool = new AccuracyPool(directory, new HeldOutImages(root))
   try {
     const all: Array<Asked> = []
     const known = new Set(rows.map(queryKey))
-    // Twice as many: some are known.
-    const unknown = chosenStrategies(2 * count, seed).filter(
-      ({ strategy }) => !known.has(queryKey(queryOf(strategy))),
-    )
-    for (const chosen of unknown.slice(0, count)) {
+    for (const chosen of chosenStrategies({ supernet: { spec, directory }, count, seed, known })) {
       all.push({ chosen, top1: await pool.accuracy(chosen.strategy) })
       if (all.length % 10 === 0) console.log(`${all.length} of ${count} chosen strategies measured`)
     }
@@ -149,7 +144,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
     y: 100 * r.top1,
   }))
   const chosen = await asked(
-    directory,
+    { spec, directory },
     table,
     Number(options.arguments.get("chosen") ?? (options.quick ? 0 : 60)),
     options.seed,

@@ -1,7 +1,6 @@
 /** `murmuration supernet eval`, and the other commands of `murmuration supernet`. */
 import { Console, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
-import { readArtifact } from "../supernet/Artifact.ts"
 import { HeldOutImages, treatedStrategy } from "../supernet/Evaluate.ts"
 import { seededRandom } from "../supernet/Random.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
@@ -10,12 +9,10 @@ import { withShownDefault } from "./Settings.ts"
 import {
   accuracyPool,
   artifactFlag,
-  artifactFolder,
   badInput,
   dataFlag,
-  dataFolder,
   imagesFlag,
-  knownClasses,
+  judged,
   seedFlag,
   threadsFlag,
 } from "./SupernetFlags.ts"
@@ -82,10 +79,7 @@ const describe = (s: Submodel): string =>
 
 const evalCommand = Command.make("eval", evalFlags, (given) =>
   Effect.gen(function* () {
-    const data = yield* dataFolder(given.data)
-    const folder = yield* artifactFolder(given.artifact)
-    const { spec } = yield* readArtifact(folder)
-    yield* knownClasses(data, "val", spec)
+    const { data, folder, spec } = yield* judged(given)
     const resolutions = yield* wantedResolutions(spec, given.resolution)
     const images = new HeldOutImages(data, Option.getOrUndefined(given.images))
     const { grid, cut } = given

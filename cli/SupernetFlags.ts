@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { Effect, Option, Schema } from "effect"
 import { Flag } from "effect/cli"
 import { AccuracyPool } from "../supernet/AccuracyPool.ts"
-import { defaultArtifact } from "../supernet/Artifact.ts"
+import { defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
 import { classNames, imageFolder, imagenetteRoot } from "../supernet/Data.ts"
 import { someOf } from "../supernet/ErrorText.ts"
 import type { HeldOutImages } from "../supernet/Evaluate.ts"
@@ -58,6 +58,18 @@ export const threadsFlag = intFrom(1, "threads").pipe(
   Flag.withDescription("Threads that divide the images; default: one per core"),
   Flag.withDefault(cpus().length),
 )
+
+/** What is judged, and by which held-out images: both are there, and of the same classes. */
+export const judged = Effect.fnUntraced(function* (given: {
+  readonly data: Option.Option<string>
+  readonly artifact: Option.Option<string>
+}) {
+  const data = yield* dataFolder(given.data)
+  const folder = yield* artifactFolder(given.artifact)
+  const { spec } = yield* readArtifact(folder)
+  yield* knownClasses(data, "val", spec)
+  return { data, folder, spec }
+})
 
 /** Closed with its scope. */
 export const accuracyPool = (artifact: string, images: HeldOutImages, threads: number) =>

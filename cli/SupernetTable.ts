@@ -8,7 +8,7 @@ import { Console, Effect, Option } from "effect"
 import { Command } from "effect/cli"
 import { chosenStrategies } from "../policies/ChosenStrategies.ts"
 import { defaultFit, fitPredictor } from "../supernet/AccuracyFit.ts"
-import { queryKey, queryOf } from "../supernet/AccuracyPredictor.ts"
+import { queryKey } from "../supernet/AccuracyPredictor.ts"
 import {
   accuracyPredictorFile,
   accuracyTableFile,
@@ -34,9 +34,8 @@ import {
   artifactFolder,
   badInput,
   dataFlag,
-  dataFolder,
   imagesFlag,
-  knownClasses,
+  judged,
   progress,
   seedFlag,
   threadsFlag,
@@ -74,10 +73,7 @@ export const tableCommand = Command.make(
   },
   (given) =>
     Effect.gen(function* () {
-      const data = yield* dataFolder(given.data)
-      const folder = yield* artifactFolder(given.artifact)
-      const { spec } = yield* readArtifact(folder)
-      yield* knownClasses(data, "val", spec)
+      const { data, folder, spec } = yield* judged(given)
       const images = new HeldOutImages(data, Option.getOrUndefined(given.images))
       const pool = yield* accuracyPool(folder, images, given.threads)
       const strategies = tableStrategies(spec, given.strategies, given.seed)
@@ -139,10 +135,7 @@ export const refineCommand = Command.make(
   },
   (given) =>
     Effect.gen(function* () {
-      const data = yield* dataFolder(given.data)
-      const folder = yield* artifactFolder(given.artifact)
-      const { spec } = yield* readArtifact(folder)
-      yield* knownClasses(data, "val", spec)
+      const { data, folder, spec } = yield* judged(given)
       const table = yield* tableOf(folder, spec)
       const images = new HeldOutImages(data, table.images)
       if (images.count !== table.images) {
@@ -152,12 +145,12 @@ export const refineCommand = Command.make(
           `measure it anew: ${nextCommand("supernet table", { artifact: folder })}`,
         )
       }
-      // The scenarios' world is that of this supernet.
-      process.env["MURMURATION_SUPERNET"] = folder
-      const known = new Set(table.rows.map(queryKey))
-      const chosen = chosenStrategies(given.strategies, given.seed).filter(
-        ({ strategy }) => !known.has(queryKey(queryOf(strategy))),
-      )
+      const chosen = chosenStrategies({
+        supernet: { spec, directory: folder },
+        count: given.strategies,
+        seed: given.seed,
+        known: new Set(table.rows.map(queryKey)),
+      })
       const pool = yield* accuracyPool(folder, images, given.threads)
       const strategies = chosen.map((c) => c.strategy)
       const { rows } = yield* Effect.promise(() =>

@@ -6,7 +6,8 @@ import type { SloKind } from "./Condition.ts"
 import { makeEnvironment } from "./Environment.ts"
 import { decodeGenome } from "./Genome.ts"
 import { oracle } from "./Oracle.ts"
-import { loadSetting } from "./Setting.ts"
+import { loadScenario } from "./ScenarioFiles.ts"
+import { settingFor, type Supernet } from "./Setting.ts"
 import { validationConstraints } from "./Validation.ts"
 import { queryKey, queryOf } from "../supernet/AccuracyPredictor.ts"
 import { seededRandom, shuffled } from "../supernet/Random.ts"
@@ -26,15 +27,21 @@ const kinds: ReadonlyArray<SloKind> = ["latency", "accuracy"]
 const mostConstraints = 64
 const effort = { searchEvaluations: 3000, polishEvaluations: 1500 }
 
-/**
- * Up to `count` of them, all different in what accuracy depends on, for conditions and SLOs spread over the scenarios; of the supernet
- * that `MURMURATION_SUPERNET` names, else of the shipped one.
- */
-export const chosenStrategies = (count: number, seed: number): ReadonlyArray<Chosen> => {
+/** Searches for a supernet's predictor, and which of what they find is wanted. */
+export interface Choosing {
+  readonly supernet: Supernet
+  readonly count: number
+  readonly seed: number
+  /** `queryKey` of what was measured already: left out. */
+  readonly known: ReadonlySet<string>
+}
+
+/** Up to `count` of them, all different in what accuracy depends on, for conditions and SLOs spread over the scenarios. */
+export const chosenStrategies = ({ supernet, count, seed, known }: Choosing): ReadonlyArray<Chosen> => {
   const each = Math.min(mostConstraints, 4 * count)
   const all = scenarios.flatMap((scenario) =>
     kinds.flatMap((kind) => {
-      const { scenario: ranges, world } = loadSetting(scenario)
+      const { scenario: ranges, world } = settingFor(loadScenario(scenario), supernet)
       const environment = makeEnvironment(world, ranges, kind)
       const constraints = validationConstraints(ranges, { count: each, grid: false })
       return oracle(environment, constraints, { ...effort, seed })
@@ -47,5 +54,7 @@ export const chosenStrategies = (count: number, seed: number): ReadonlyArray<Cho
     }),
   )
   const different = new Map(all.map((c) => [queryKey(queryOf(c.strategy)), c]))
-  return shuffled(seededRandom(seed), [...different.values()]).slice(0, count)
+  return shuffled(seededRandom(seed), [...different])
+    .flatMap(([key, chosen]) => (known.has(key) ? [] : [chosen]))
+    .slice(0, count)
 }

@@ -32,6 +32,8 @@ const modelLatency = (
   let current: Condition | undefined
   const select = (condition: Condition) => {
     if (current === condition) return
+    // Where this one is refused, the model is left with neither.
+    current = undefined
     model.setCondition(latencyCondition(condition))
     current = condition
   }

@@ -36,6 +36,12 @@ export const modelsDigest = ({ models }: Setting): string => createHash("sha256"
 
 const decodeSpec = Schema.decodeUnknownSync(Schema.fromJsonString(SupernetSpec))
 
+/** A supernet that is there: its spec, and the directory with its predictor, if it has one. */
+export interface Supernet {
+  readonly spec: SupernetSpec
+  readonly directory: string
+}
+
 const imagenetClasses = Array.from({ length: 1000 }, (_, i) => `class ${i}`)
 
 /** The space of OFA's published supernets, for scenarios where only latency is run for real. */
@@ -68,7 +74,7 @@ export const settingOf = (
  * there is none yet, the space of its stand-in with untrained weights. The environment, because threads that roll out
  * make their setting anew. Throws when a named one is not there.
  */
-const presentSupernet = (): { readonly spec: SupernetSpec; readonly directory: string } => {
+const presentSupernet = (): Supernet => {
   const named = process.env["MURMURATION_SUPERNET"] ?? ""
   const directory = named === "" ? join(import.meta.dirname, "..", "supernet", "artifacts", "default") : named
   const file = join(directory, "spec.json")
@@ -82,11 +88,11 @@ export const loadSetting = (name: string): Setting => settingFor(loadScenario(na
 
 /**
  * A scenario with the models that this installation has for it. A setting's own scenario gives the same setting again. Throws
- * where the supernet's accuracy predictor is of another supernet.
+ * where the supernet's accuracy predictor is of another supernet. `supernet`: another one than the installation's.
  */
-export const settingFor = (scenario: Scenario): Setting => {
+export const settingFor = (scenario: Scenario, supernet?: Supernet): Setting => {
   if (scenario.widthMultiplier < 1) {
-    const { spec, directory } = presentSupernet()
+    const { spec, directory } = supernet ?? presentSupernet()
     if (!hasPredictor(directory)) {
       const model = publishedShape(spaceOf(spec), scenario)
       const source = "shape of OFA's published ImageNet accuracy, stretched"

@@ -49,7 +49,8 @@ export interface TypedBucket<A> {
   readonly keys: Effect.Effect<ReadonlyArray<string>, BucketUnavailable>
   /**
    * All present values, then every change; values that were missed while the hub was away come within two seconds of its
-   * return. Waits for a hub that is not there yet. Ends only with its scope.
+   * return, or within ten where it was away for so short a time that the leaf has not noticed. Waits for a hub that is not there
+   * yet. Ends only with its scope.
    */
   readonly changes: Stream.Stream<Change<A>>
 }

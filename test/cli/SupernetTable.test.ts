@@ -36,16 +36,16 @@ describe("murmuration supernet table, fit, refine", () => {
     await makeColourImages(folder)
     const written = { training: "a test", weights: "float32" as const }
     await Effect.runPromise(writeArtifact(artifact, spec, livelyWeights(spec, 3), written))
-    expect(await supernet("table", "--data", folder, "--strategies", "30")).toContain("supernet fit")
+    expect(await supernet("table", "--data", folder, "--strategies", "20")).toContain("supernet fit")
     expect(await supernet("fit")).toContain("supernet refine")
     const before = tableNow()
-    expect(before.rows).toHaveLength(30)
-    expect(await supernet("refine", "--data", folder, "--strategies", "4")).toMatch(
+    expect(before.rows).toHaveLength(20)
+    expect(await supernet("refine", "--data", folder, "--strategies", "1")).toMatch(
       /Of \d strategies that searches chose by it, the predictor was off by \d+\.\d\d points/,
     )
     const { rows } = tableNow()
-    expect(rows.slice(0, 30)).toEqual(before.rows)
-    const chosen = rows.slice(30)
+    expect(rows.slice(0, 20)).toEqual(before.rows)
+    const chosen = rows.slice(20)
     expect(chosen.length).toBeGreaterThan(0)
     expect(chosen.every((r) => r.chosen === true && r.top1 >= 0 && r.top1 <= 1)).toBe(true)
     // The new predictor is whole, and of this supernet.

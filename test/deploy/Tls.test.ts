@@ -62,6 +62,7 @@ const certificates = Effect.acquireRelease(
   ({ directory }) => Effect.sync(() => rmSync(directory, { recursive: true, force: true })),
 )
 
+// Node cannot make certificates; Debian has openssl, a bare machine may not.
 describe.skipIf(!hasOpenssl)("a swarm with certificates", () => {
   it.live("links over TLS, and keeps out a leaf that knows a password but has no certificate", () =>
     Effect.gen(function* () {
