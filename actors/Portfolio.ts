@@ -4,7 +4,7 @@
  */
 import type { Condition, Slo } from "../policies/Condition.ts"
 import { encodeStrategy, type Genome, type Space } from "../policies/Genome.ts"
-import { isNoticeablyBetter, meetsSlo, type Outcome, score } from "../policies/Objective.ts"
+import { highestScore, isNoticeablyBetter, meetsSlo, type Outcome, score } from "../policies/Objective.ts"
 import { judge, type World } from "../policies/World.ts"
 import type { Finder } from "../subjects/InferMessages.ts"
 import { localStrategy, normalizeStrategy, type Strategy, strategyId } from "../supernet/Strategy.ts"
@@ -59,6 +59,13 @@ interface Candidate {
   readonly score: number
 }
 
+/** Looks at strategies, those that are accurate first. */
+interface Viewer {
+  /** Whether to look at one that scores `most` at best. */
+  readonly wants: (most: number, id: string, strategy: Strategy) => boolean
+  readonly see: (candidate: Candidate) => void
+}
+
 /** The best of what it was offered; the first of equals. */
 class Leader {
   leading: Candidate | undefined
@@ -67,7 +74,9 @@ class Leader {
     return score > (this.leading?.score ?? Number.NEGATIVE_INFINITY)
   }
 
-  readonly offer = (candidate: Candidate): void => {
+  readonly wants = (most: number): boolean => this.leads(most)
+
+  readonly see = (candidate: Candidate): void => {
     if (this.leads(candidate.score)) this.leading = candidate
   }
 
@@ -100,6 +109,8 @@ export class Portfolio {
   private readonly world: World
   private readonly capacity: number
   private readonly pinned = new Set<string>()
+  /** Until something is added, or judged for the first time. */
+  private sorted: ReadonlyArray<readonly [string, Entry]> | undefined
 
   constructor(world: World, capacity = 512) {
     this.world = world
@@ -152,6 +163,7 @@ export class Portfolio {
     const known = this.entries.get(id) ?? this.entry(strategy, foundBy)
     // That somebody thought of it says more than that it was there from the start.
     if (known.foundBy === "built-in") known.foundBy = foundBy
+    if (!this.entries.has(id)) this.sorted = undefined
     this.entries.delete(id)
     this.entries.set(id, known)
     for (const oldest of this.entries.keys()) {
@@ -176,7 +188,7 @@ export class Portfolio {
   /** The best strategy known for this condition and objective. */
   best(condition: Condition, slo: Slo): KnownStrategy | undefined {
     const leader = new Leader()
-    this.each(condition, slo, () => 0, leader.offer)
+    this.each(condition, slo, () => 0, leader)
     return leader.best(slo)
   }
 
@@ -190,11 +202,18 @@ export class Portfolio {
     load: Load,
   ): { readonly best?: KnownStrategy; readonly better?: KnownStrategy } {
     const [all, ready, near] = [new Leader(), new Leader(), new Leader()]
-    this.each(condition, slo, extraMs(condition, load), (candidate) => {
-      all.offer(candidate)
-      const { id, entry, score } = candidate
-      if (entry.strategy.devices.length === 1) near.offer(candidate)
-      if (ready.leads(score) && load.isReady(id, entry.strategy)) ready.offer(candidate)
+    const isNear = ({ devices }: Strategy) => devices.length === 1
+    this.each(condition, slo, extraMs(condition, load), {
+      wants: (most, id, strategy) =>
+        all.leads(most) ||
+        (isNear(strategy) && near.leads(most)) ||
+        (ready.leads(most) && load.isReady(id, strategy)),
+      see: (candidate) => {
+        all.see(candidate)
+        const { id, entry, score } = candidate
+        if (isNear(entry.strategy)) near.see(candidate)
+        if (ready.leads(score) && load.isReady(id, entry.strategy)) ready.see(candidate)
+      },
     })
     const chosen = near.isMuchBetterThan(ready) ? near : ready
     const [best, better] = [chosen.best(slo) ?? all.best(slo), all.best(slo)]
@@ -207,30 +226,41 @@ export class Portfolio {
   /** Only of those that are ready; no others are looked at. */
   bestReady(condition: Condition, slo: Slo, load: Load): KnownStrategy | undefined {
     const leader = new Leader()
-    this.each(condition, slo, extraMs(condition, load), leader.offer, load.isReady)
+    const wants: Viewer["wants"] = (most, id, strategy) => leader.leads(most) && load.isReady(id, strategy)
+    this.each(condition, slo, extraMs(condition, load), { wants, see: leader.see })
     return leader.best(slo)
   }
 
-  /** Every strategy that can run on the condition's devices; `extraMs` counts as latency. */
+  /** Shows the strategies that can run on the condition's devices to one who wants to see them; `extraMs` counts as latency. */
   private each(
     condition: Condition,
     slo: Slo,
     extraMs: (strategy: Strategy) => number,
-    visit: (candidate: Candidate) => void,
-    isCandidate: Load["isReady"] = () => true,
+    viewer: Viewer,
   ): void {
     const ids = condition.devices.map((d) => d.id)
     const devices = ids.join(" ")
     const latencyOf = this.world.latency.at(condition)
-    for (const [id, entry] of this.entries) {
-      if (!isCandidate(id, entry.strategy)) continue
+    for (const [id, entry] of this.byAccuracy()) {
+      const most = entry.accuracy === undefined ? Number.POSITIVE_INFINITY : highestScore(slo, entry.accuracy)
+      if (!viewer.wants(most, id, entry.strategy)) continue
       const genome = this.genomeOf(entry, ids, devices)
       if (genome === undefined) continue
+      if (entry.accuracy === undefined) this.sorted = undefined
       const accuracy = (entry.accuracy ??= this.world.accuracy.accuracy(genome))
       const latencyMs = latencyOf(genome)
       const priced = { accuracy, latencyMs: latencyMs + extraMs(entry.strategy) }
-      visit({ id, entry, outcome: { latencyMs, accuracy }, priced, score: score(slo, priced) })
+      viewer.see({ id, entry, outcome: { latencyMs, accuracy }, priced, score: score(slo, priced) })
     }
+  }
+
+  /** The most accurate first, before them those that were never judged. */
+  private byAccuracy(): ReadonlyArray<readonly [string, Entry]> {
+    const accuracy = ({ accuracy: known = Number.POSITIVE_INFINITY }: Entry) => known
+    this.sorted ??= [...this.entries].sort(([, a], [, b]) =>
+      accuracy(a) === accuracy(b) ? 0 : accuracy(b) - accuracy(a),
+    )
+    return this.sorted
   }
 
   private genomeOf(

@@ -112,7 +112,8 @@ const answering = (options: SchedulerOptions) =>
       shared.worked(strategy, reply)
       // Deciding and making ready are for the first request of a kind; waiting for a turn says nothing about the models.
       const { queueMs, planMs, reconfigMs } = breakdown
-      planner.observe(predicted.latencyMs, latencyMs - queueMs - planMs - reconfigMs)
+      const decidingMs = reply.origin === "cache" ? 0 : planMs
+      planner.observe(predicted.latencyMs, latencyMs - queueMs - decidingMs - reconfigMs)
     }
     const refused = ({ tag, detail }: Refusal) => {
       self.counters.refused++

@@ -62,6 +62,12 @@ export const score = (slo: Slo, { latencyMs, accuracy }: Outcome): number => {
     : accuracy - slo.accuracy - 1e-6 * (latencyMs / (1 + latencyMs))
 }
 
+/** What no outcome of this accuracy scores more than, whatever its latency: most need not be looked at to know which is best. */
+export const highestScore = (slo: Slo, accuracy: number): number => {
+  if (slo.kind === "latency") return accuracy
+  return accuracy >= slo.accuracy ? 1 + 1e-9 * accuracy : accuracy - slo.accuracy
+}
+
 /** What is worth making another strategy ready, or thinking on: top-1, and share of the latency. */
 const noticeable = { accuracy: 0.002, latency: 0.05 }
 

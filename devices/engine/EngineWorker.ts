@@ -15,13 +15,11 @@ import {
   type WorkerSettings,
 } from "./EngineProtocol.ts"
 import { tidyThread } from "./Garbage.ts"
+import { SpareTime } from "./SpareTime.ts"
 import { type RunnableStrategy, TaskRunner } from "./TaskRunner.ts"
 
 type RunJob = Extract<ToWorker, { readonly type: "run" }> & { readonly arrived: number }
 type PrepareJob = Extract<ToWorker, { readonly type: "prepare" }>
-
-/** How long the queue must have been empty before the worker turns to building sessions ahead of need. */
-const idleAfterMs = 4
 
 const port = parentPort
 if (port === null) throw new Error("EngineWorker runs as a worker thread; see Engine.ts")
@@ -35,6 +33,7 @@ let stopping = false
 /** The strategy that is being prepared, and the request whose task is being computed, until they are given up meanwhile. */
 let preparing: string | undefined
 let computing: string | undefined
+const spare = new SpareTime()
 let idleTimer: NodeJS.Timeout | undefined
 
 const send = (message: FromWorker, transfer: ReadonlyArray<ArrayBuffer> = []) =>
@@ -96,6 +95,7 @@ const run = async (job: RunJob) => {
     const outcome = await runner.run(prepared, job.requestId, job.task, job.pieces)
     if (computing !== job.requestId) runner.activations.drop(job.requestId)
     const done = performance.now()
+    spare.ran(done)
     const due = start + job.emulatedMs
     const queueMs = start - job.arrived
     if (due <= done) {
@@ -107,6 +107,7 @@ const run = async (job: RunJob) => {
       const heldMs = performance.now() - done
       sendOutcome(job.id, { ...outcome, timings: { ...outcome.timings, queueMs, heldMs } })
       holding = false
+      spare.ran(performance.now())
       void work()
     })
   } catch (cause) {
@@ -121,20 +122,26 @@ const nextRun = (): RunJob | undefined => {
   return runs.splice(best, 1)[0]
 }
 
-const idle = async () => {
+const idle = async (isBusy: boolean) => {
   if (working || holding || stopping) return
   working = true
   let more = false
   const start = performance.now()
   try {
-    more = await runner.tiers.improve()
+    more = await runner.tiers.improve(isBusy)
   } catch {
     // Only a shortcut failed. The same session is built again, and its error reported, when a task needs it.
   }
+  if (more) spare.built(start, performance.now())
   working = false
   if (stopping || prepares.length + runs.length > 0) return work()
-  // As long a pause as the work took: building ahead takes half a core at most.
-  if (more) idleTimer = setTimeout(() => void idle(), performance.now() - start)
+  if (more || isBusy) idleLater()
+}
+
+/** Builds ahead when there is time to. */
+const idleLater = () => {
+  const { inMs, isBusy } = spare.next(performance.now())
+  idleTimer = setTimeout(() => void idle(isBusy), inMs)
 }
 
 const work = async (): Promise<void> => {
@@ -154,7 +161,7 @@ const work = async (): Promise<void> => {
     else break
   }
   working = false
-  if (!holding) idleTimer = setTimeout(() => void idle(), idleAfterMs)
+  if (!holding) idleLater()
 }
 
 /** Ends the thread between two native calls: ending it inside one would abort the process. */

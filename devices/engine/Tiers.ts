@@ -115,10 +115,10 @@ export class Tiers {
     if (this.#toFuse.size > maxToFuse && oldest !== undefined) this.#toFuse.delete(oldest)
   }
 
-  /** One piece of work for idle time, 1 to 30 ms; false when nothing is left to do. */
-  async improve(): Promise<boolean> {
+  /** One piece of work for idle time, 1 to 30 ms, `onlyHot`: for what runs at present; false when nothing is left to do. */
+  async improve(onlyHot = false): Promise<boolean> {
     const [next] = this.#hot()
-    if (next === undefined) return this.#preloadOne()
+    if (next === undefined) return onlyHot ? false : this.#preloadOne()
     const { segment, shape } = next
     this.#toFuse.delete(segment.key)
     if (this.pool.has(segment.key)) return true

@@ -1,7 +1,12 @@
 import { assert, describe, it } from "vitest"
 import { Portfolio } from "../../actors/Portfolio.ts"
 import type { Slo } from "../../policies/Condition.ts"
+import { decodeGenome, localGenome } from "../../policies/Genome.ts"
+import { mutate } from "../../policies/Moves.ts"
+import { score } from "../../policies/Objective.ts"
+import { seededRandom } from "../../supernet/Random.ts"
 import { type Strategy, strategyId } from "../../supernet/Strategy.ts"
+import { sampleSubmodel } from "../../supernet/Submodel.ts"
 import { conditionAt, portfolioOf, spec, world } from "./BusySwarm.ts"
 
 const ids = ["a", "b", "c"]
@@ -65,6 +70,36 @@ describe("the strategies that a device knows", () => {
       assert.isBelow(late?.outcome.latencyMs ?? Infinity, 1000)
       // What is ready is used where it is not much later.
       assert.isAbove(choose(100, objective)?.strategy.devices.length ?? 0, 1)
+    }
+  })
+
+  it("are looked at as far as need be: none of those left out would have been better", () => {
+    const random = seededRandom(3)
+    const known = new Portfolio(world)
+    const strategies = Array.from({ length: 120 }, () => {
+      const local = localGenome(world.space, sampleSubmodel(spec, random))
+      return decodeGenome(world.space, mutate(world.space, local, [0, 1, 2], random, 6), ids)
+    })
+    for (const s of strategies) known.add(s, "search")
+    const isReady = (id: string) => id.charCodeAt(0) % 2 === 0
+    const readyOf = (s: Strategy) => isReady(strategyId(spec, s))
+    for (let n = 0; n < 60; n++) {
+      const now = conditionAt(ids, () => 60 * random.next())
+      const objective: Slo =
+        n % 2 === 0
+          ? { kind: "latency", latencyMs: 20 + 180 * random.next() }
+          : { kind: "accuracy", accuracy: 0.5 + 0.4 * random.next() }
+      const scoreOf = (s: Strategy | undefined) => {
+        const outcome = s === undefined ? undefined : known.judge(s, now, objective)?.outcome
+        return outcome === undefined ? Number.NaN : score(objective, outcome)
+      }
+      const load = { prices: [0, 0, 0], workOf: () => new Map<string, number>(), isReady }
+      const most = (some: ReadonlyArray<Strategy>) => Math.max(...some.map(scoreOf))
+      assert.strictEqual(scoreOf(known.best(now, objective)?.strategy), most(strategies))
+      const ready = most(strategies.filter(readyOf))
+      assert.strictEqual(scoreOf(known.bestReady(now, objective, load)?.strategy), ready)
+      assert.strictEqual(scoreOf(known.bestUnderLoad(now, objective, load).best?.strategy), ready)
+      if (n % 10 === 0) for (const s of strategies.slice(n, n + 3)) known.add(s, "shared")
     }
   })
 })
