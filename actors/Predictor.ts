@@ -11,19 +11,34 @@ import type { ForecastReport, LinkForecast } from "../subjects/LinkMessages.ts"
 import { lasting } from "../subjects/Lasting.ts"
 import * as Subjects from "../subjects/Subjects.ts"
 import { LinkTable } from "./LinkTable.ts"
-import { Self } from "./Self.ts"
+import { Self, type SelfShape } from "./Self.ts"
 
 export interface PredictorOptions {
   readonly everyMs: number
   readonly horizonsMs: ReadonlyArray<number>
   /** Observations per path that forecasts are made from. */
   readonly window: number
+  /** After so long without a client's request only one forecast in `idleEvery` is made: nobody plans by them. */
+  readonly idleAfterMs: number
+  readonly idleEvery: number
 }
 
 export const defaultPredictorOptions: PredictorOptions = {
   everyMs: 500,
   horizonsMs: forecastHorizonsMs,
   window: 60,
+  idleAfterMs: 30_000,
+  idleEvery: 10,
+}
+
+/** Whether a client has asked this device for something lately. */
+const askedLately = ({ counters }: SelfShape, idleAfterMs: number) => {
+  let [seen, atMs] = [-1, 0]
+  return (nowMs: number): boolean => {
+    const count = counters.answered + counters.refused
+    if (counters.requests > 0 || count !== seen) [seen, atMs] = [count, nowMs]
+    return nowMs - atMs <= idleAfterMs
+  }
 }
 
 interface Past {
@@ -53,7 +68,8 @@ const make = (options: PredictorOptions) =>
     const self = yield* Self
     const table = yield* LinkTable
     const pasts = new Map<DeviceId, Past>()
-    let seq = 0
+    let [seq, round] = [0, 0]
+    const isAsked = askedLately(self, options.idleAfterMs)
 
     const remember = () => {
       const atMs = performance.now()
@@ -78,7 +94,8 @@ const make = (options: PredictorOptions) =>
     }
     const step = Effect.suspend(() => {
       remember()
-      if (pasts.size === 0) return Effect.void
+      const isDue = isAsked(performance.now()) || round++ % options.idleEvery === 0
+      if (pasts.size === 0 || !isDue) return Effect.void
       return bus.publish(Subjects.forecast(self.device), forecastReport.encode(report()))
     })
     yield* Effect.forkScoped(lasting("forecasts", step).pipe(Effect.repeat(Schedule.spaced(options.everyMs))))
