@@ -2,14 +2,16 @@
  * Figure 16: the share of network settings (bandwidth 5 to 500 Mbit/s, delay 1 to 100 ms) in which a method meets a fixed
  * latency SLO *and* a fixed accuracy SLO together; alone, a latency is always met by something small and an accuracy by
  * something slow. Ours may choose anew in every setting; a baseline is a method with one network, as in the paper. For
- * each SLO also the oracle: the planner's search with many times the evaluations, on a part of the settings.
+ * each SLO also the oracle: the planner's search with many times the evaluations, on a quarter of the settings, which has every
+ * bandwidth and every delay in it.
  */
 import { barChart, besides, type Figure } from "../Charts.ts"
 import type { Row } from "../Bench.ts"
 import { type Condition, type Slo } from "../../policies/Condition.ts"
+import { type Random, seededRandom, shuffled } from "../../supernet/Random.ts"
 import { type Case, type Compared, compare } from "./Comparison.ts"
 import type { Scale } from "./LatencySlo.ts"
-import { augmented, logSpaced, OurPlanner, swarm } from "./Methods.ts"
+import { augmented, logSpaced, type Offer, OurPlanner, swarm } from "./Methods.ts"
 
 interface LinkState {
   readonly bandwidthMbps: number
@@ -62,31 +64,63 @@ export interface Compliance {
 
 const share = (cells: ReadonlyArray<boolean>): number => cells.filter(Boolean).length / cells.length
 
-const bestPair = (compared: ReadonlyArray<Compared>, zoo: boolean, latencyMs: number, accuracy: number) => {
+/** Of a case's offers, pairs of method and network that have one which keeps both SLOs. */
+const pairsThatMeet = (offers: ReadonlyArray<Offer>, latencyMs: number, accuracy: number) =>
+  new Set(
+    offers
+      .filter((o) => o.latencyMs <= latencyMs && o.accuracy >= accuracy)
+      .map((o) => `${o.method} + ${o.network}`),
+  )
+
+/** The pair of method and network that keeps both SLOs in most cases, with a network of the zoo or with a fixed submodel. */
+export const bestPair = (
+  compared: ReadonlyArray<Pick<Compared, "offers">>,
+  zoo: boolean,
+  latencyMs: number,
+  accuracy: number,
+) => {
   const met = new Map<string, number>()
   for (const c of compared) {
-    for (const o of c.offers) {
-      if (o.zoo !== zoo || o.latencyMs > latencyMs || o.accuracy < accuracy) continue
-      const name = `${o.method} + ${o.network}`
-      met.set(name, (met.get(name) ?? 0) + 1)
-    }
+    const some = c.offers.filter((o) => o.zoo === zoo)
+    for (const name of pairsThatMeet(some, latencyMs, accuracy)) met.set(name, (met.get(name) ?? 0) + 1)
   }
   const [name, count] = [...met].reduce((best, entry) => (entry[1] > best[1] ? entry : best), ["none", 0])
   return { name, share: count / compared.length }
 }
 
-/** Every how many settings the oracle searches, and with how many times the evaluations. */
+/** The oracle searches one in so many settings, with so many times the evaluations. */
 const oracleEvery = 4
 const oracleFactor = 10
+
+/**
+ * Which of `points` x `points` settings (delays, in each all bandwidths) the oracle searches, by their index: in every delay as
+ * many, at bandwidths in a random order such that every bandwidth comes as often as any other.
+ */
+export const sampledSettings = (points: number, random: Random): ReadonlySet<number> => {
+  const perDelay = Math.max(1, Math.round(points / oracleEvery))
+  const apart = Math.floor(points / perDelay)
+  const bandwidths = shuffled(
+    random,
+    Array.from({ length: points }, (_, i) => i),
+  )
+  return new Set(
+    Array.from({ length: points * perDelay }, (_, n) => {
+      const [delay, round] = [n % points, Math.floor(n / points)]
+      return delay * points + (bandwidths[(delay + round * apart) % points] ?? 0)
+    }),
+  )
+}
 
 export const figure16 = (scale: Scale): ReadonlyArray<Compliance> =>
   scenarios.flatMap(([scenario, condition]) => {
     const planner = new OurPlanner(scale.evaluations, scale.seed)
     const oracle = new OurPlanner(scale.evaluations * oracleFactor, scale.seed + 1)
+    const random = seededRandom(scale.seed)
     return latencySlosMs.flatMap((latencyMs) => {
       const slo: Slo = { kind: "latency", latencyMs }
       const compared = compare(settings(condition, latencyMs, scale.points), planner)
-      const sampled = compared.filter((_, i) => i % oracleEvery === 0)
+      const sample = sampledSettings(scale.points, random)
+      const sampled = compared.filter((_, i) => sample.has(i))
       const best = sampled.map((c) => {
         const found = oracle.best(c.case.condition, slo)
         // Nothing keeps the oracle from what ours found.

@@ -71,7 +71,7 @@ export const methods: ReadonlyArray<Baseline> = [
   remoteOnlyBaseline,
 ]
 
-/** What one baseline method with one network gives under a condition. */
+/** One plan of a baseline method with one network under a condition. */
 export interface Offer extends Outcome {
   readonly method: string
   readonly network: string
@@ -80,20 +80,19 @@ export interface Offer extends Outcome {
   readonly plan: string
 }
 
+/** What the baselines offer under a condition; a method and a network may have several offers, of which an SLO takes one. */
 export const offers = (condition: Condition): ReadonlyArray<Offer> =>
   [...zoo, ...fixedSubmodels].flatMap((network) =>
-    methods.map((method) => {
-      const { latencyMs, accuracy, plan } = method.bestPlan(network, condition, baselineWorld)
-      const isZoo = !fixedSubmodels.includes(network)
-      return {
+    methods.flatMap((method) =>
+      method.plans(network, condition, baselineWorld).map(({ latencyMs, accuracy, plan }) => ({
         method: method.name,
         network: network.name,
-        zoo: isZoo,
+        zoo: !fixedSubmodels.includes(network),
         latencyMs,
         accuracy,
         plan: plan.summary,
-      }
-    }),
+      })),
+    ),
   )
 
 /** The offer that an SLO would take: the most accurate in time, or the fastest that is accurate enough. */

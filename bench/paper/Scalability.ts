@@ -77,7 +77,7 @@ export interface ScalePoint {
   readonly devices: number
   readonly oursMs: number
   readonly speedup: number
-  /** Best of ADCNN with a network that is accurate enough, over one device with the same. */
+  /** ADCNN with the best network and depth that are accurate enough: its latency on one device (nothing in tiles) over that here. */
   readonly adcnnSpeedup: number | undefined
   readonly path: PathParts
   /** Of the chosen submodel's work, what takes as long for a tile as for a whole map: launches, reading weights. ms */

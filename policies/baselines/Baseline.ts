@@ -1,7 +1,7 @@
 /**
- * Baselines answer a condition with the best plan that their method allows for a fixed network, under the same device
- * profiles, links and overheads as ours. They are written after their papers; where a paper leaves a choice open, the
- * choice is the one that gives them the lowest latency.
+ * Baselines answer a condition with the plans that their method allows for a fixed network, under the same device profiles,
+ * links and overheads as ours, and an SLO takes the best of them. They are written after their papers; where a paper leaves a
+ * choice open, the choice is the one that gives them the lowest latency, or the SLO's own where it costs accuracy.
  *
  * The local device holds the image and has an ideal link; remote i is reached over its own access link, one message at a
  * time each way, so links of different remotes do not wait for each other.
@@ -40,8 +40,15 @@ export interface BaselineOutcome<Plan extends BaselinePlan = BaselinePlan> {
 
 export interface Baseline {
   readonly name: string
-  /** The method's best plan for this network; never fails: the local device alone can always run it. */
-  readonly bestPlan: (network: Network, condition: Condition, world: BaselineWorld) => BaselineOutcome
+  /**
+   * What no other plan of the method is better than for this network, under any SLO: from the most accurate to the fastest. A
+   * method that never trades accuracy for time has one. Never empty: the local device alone can always run the network.
+   */
+  readonly plans: (
+    network: Network,
+    condition: Condition,
+    world: BaselineWorld,
+  ) => ReadonlyArray<BaselineOutcome>
 }
 
 export const overheadsOf = (world: BaselineWorld): Overheads => world.overheads ?? defaultOverheads

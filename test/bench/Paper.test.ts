@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type Compared, leadOver, rowOf } from "../../bench/paper/Comparison.ts"
+import { bestPair, sampledSettings } from "../../bench/paper/Compliance.ts"
 import {
   augmented,
   bestOffer,
@@ -11,6 +12,7 @@ import {
 } from "../../bench/paper/Methods.ts"
 import { figure17 } from "../../bench/paper/Scalability.ts"
 import type { Slo } from "../../policies/Condition.ts"
+import { seededRandom } from "../../supernet/Random.ts"
 
 const offer = (latencyMs: number, accuracy: number): Offer => ({
   method: "m",
@@ -72,8 +74,11 @@ describe("leadOver", () => {
 describe("the methods", () => {
   it("offers every method with every network under any condition", () => {
     const found = offers(swarm([{ bandwidthMbps: 50, delayMs: 10 }]))
-    assert.strictEqual(found.length, 5 * (5 + 3))
+    const pairs = new Set(found.map((o) => `${o.method} + ${o.network}`))
+    assert.strictEqual(pairs.size, 5 * (5 + 3))
     assert.isTrue(found.every((o) => Number.isFinite(o.latencyMs) && o.latencyMs > 0 && o.accuracy > 0.69))
+    // Only ADCNN trades accuracy for time.
+    assert.strictEqual(found.filter((o) => o.method !== "ADCNN").length, 4 * (5 + 3))
   })
 
   it("never does worse in a better network, because it keeps what it found", () => {
@@ -93,5 +98,41 @@ describe("the methods", () => {
       const { fixedMs, headMs, computeMs, transferMs } = p.path
       assert.closeTo(fixedMs + headMs + computeMs + transferMs, p.oursMs, 1e-6)
     }
+  })
+})
+
+describe("figure 16", () => {
+  it.each([8, 4])(
+    "has each bandwidth and each delay in the oracle's sample equally often, of %d",
+    (points) => {
+      for (let seed = 1; seed <= 20; seed++) {
+        const sample = [...sampledSettings(points, seededRandom(seed))]
+        assert.strictEqual(sample.length, points ** 2 / 4)
+        for (const coordinate of [(i: number) => i % points, (i: number) => Math.floor(i / points)]) {
+          const times = Array.from(
+            { length: points },
+            (_, at) => sample.filter((i) => coordinate(i) === at).length,
+          )
+          assert.deepStrictEqual(
+            times,
+            times.map(() => points / 4),
+          )
+        }
+      }
+    },
+  )
+
+  it("counts a method and network once in a setting, however many of its plans keep both SLOs", () => {
+    const named = (method: string, latencyMs: number, accuracy: number) => ({
+      ...offer(latencyMs, accuracy),
+      method,
+    })
+    const settings = [
+      { offers: [named("a", 90, 0.78), named("a", 80, 0.77), named("b", 95, 0.79)] },
+      { offers: [named("a", 120, 0.78), named("a", 80, 0.7), named("b", 95, 0.79)] },
+    ]
+    assert.deepStrictEqual(bestPair(settings, true, 100, 0.76), { name: "b + n", share: 1 })
+    assert.deepStrictEqual(bestPair(settings.slice(0, 1), true, 100, 0.76), { name: "a + n", share: 1 })
+    assert.deepStrictEqual(bestPair(settings, false, 100, 0.76), { name: "none", share: 0 })
   })
 })

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { opsMs } from "../../../devices/profiles/DeviceProfile.ts"
 import { shippedProfile, shippedProfileNames } from "../../../devices/profiles/Shipped.ts"
-import type { BaselineWorld } from "../../../policies/baselines/Baseline.ts"
+import type { Baseline, BaselineOutcome, BaselineWorld } from "../../../policies/baselines/Baseline.ts"
 import {
   layerLatencyOn,
   neurosurgeon,
@@ -16,20 +16,27 @@ import { toyCondition, toyNetwork, toyWorld } from "./Toy.ts"
 
 const shipped: BaselineWorld = { profileOf: (type) => shippedProfile(type as "raspberry-pi-4") }
 
+/** Its only plan: no cut is better than the fastest. */
+const only = (baseline: Baseline, ...given: Parameters<Baseline["plans"]>): BaselineOutcome => {
+  const plans = baseline.plans(...given)
+  assert.strictEqual(plans.length, 1)
+  return plans[0] as BaselineOutcome
+}
+
 describe("Neurosurgeon, by hand", () => {
   // Local, ms: a 0.6912, b 0.064, c 5.76, d 0.64; remote a tenth. Image 768 bytes, b 2,560, result 40.
   const network = toyNetwork()
 
   it("keeps everything local when the link is slow", () => {
     const condition = toyCondition([{ type: "fast", bandwidthMbps: 1, delayMs: 10 }])
-    const { latencyMs, plan } = neurosurgeonBaseline.bestPlan(network, condition, toyWorld)
+    const { latencyMs, plan } = only(neurosurgeonBaseline, network, condition, toyWorld)
     assert.closeTo(latencyMs, 0.6912 + 0.064 + 5.76 + 0.64, 1e-6)
     assert.strictEqual(plan.summary, "all on local")
   })
 
   it("sends the image when it is smaller than any feature map and the remote is fast", () => {
     const condition = toyCondition([{ type: "fast", bandwidthMbps: 100, delayMs: 0.1 }])
-    const { latencyMs, plan } = neurosurgeonBaseline.bestPlan(network, condition, toyWorld)
+    const { latencyMs, plan } = only(neurosurgeonBaseline, network, condition, toyWorld)
     // 768 bytes and 40 bytes at 12,500 bytes a millisecond, twice 0.1 ms delay, a tenth of 7.1552 ms.
     assert.closeTo(latencyMs, 768 / 12_500 + 40 / 12_500 + 0.2 + 0.71552, 1e-6)
     assert.strictEqual(plan.summary, "all on remote-1")
@@ -47,12 +54,12 @@ describe("Neurosurgeon, by hand", () => {
   it("takes the better of two remotes", () => {
     const near = { type: "slow", bandwidthMbps: 1000, delayMs: 0 }
     const condition = toyCondition([near, { ...near, type: "fast" }, near])
-    const { plan } = neurosurgeonBaseline.bestPlan(network, condition, toyWorld)
+    const { plan } = only(neurosurgeonBaseline, network, condition, toyWorld)
     assert.deepStrictEqual(plan.devices, ["remote-2"])
   })
 
   it("runs on the local device when it is alone", () => {
-    const { latencyMs, plan } = neurosurgeonBaseline.bestPlan(network, toyCondition([]), toyWorld)
+    const { latencyMs, plan } = only(neurosurgeonBaseline, network, toyCondition([]), toyWorld)
     assert.closeTo(latencyMs, 7.1552, 1e-6)
     assert.deepStrictEqual(plan.devices, ["local"])
   })
@@ -92,9 +99,9 @@ describe("Neurosurgeon on the zoo", () => {
         ],
       }
       for (const network of zoo) {
-        const cut = neurosurgeonBaseline.bestPlan(network, condition, shipped)
-        const alone = singleDeviceBaseline.bestPlan(network, condition, shipped)
-        const remote = remoteOnlyBaseline.bestPlan(network, condition, shipped)
+        const cut = only(neurosurgeonBaseline, network, condition, shipped)
+        const alone = only(singleDeviceBaseline, network, condition, shipped)
+        const remote = only(remoteOnlyBaseline, network, condition, shipped)
         assert.isAtMost(cut.latencyMs, 1.05 * Math.min(alone.latencyMs, remote.latencyMs))
         assert.strictEqual(cut.accuracy, network.top1)
       }
