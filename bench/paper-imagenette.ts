@@ -103,8 +103,8 @@ const runScenario = Effect.fnUntraced(function* (
   const [first] = points
   if (first === undefined) return []
   const box = yield* slowBox(slow, first.condition)
-  const methods = shippedMethods(setting.world, seed)
   const perPoint = images.length / points.length
+  const methods = shippedMethods(setting.world, seed)
   const experience = new Experience()
   const runs = points.flatMap((point, i) =>
     methods.map((method) =>
@@ -116,8 +116,18 @@ const runScenario = Effect.fnUntraced(function* (
       }),
     ),
   )
-  // While sessions are still being built, the first answers take longer.
-  const started = Effect.andThen(Effect.sleep("8 seconds"), runs[0] ?? Effect.void)
+  // While sessions are still being built, the first answers take longer: these do not count, and ours learns nothing from them.
+  const thrownAway = shippedMethods(setting.world, seed).map((method) =>
+    measure(box, first, method, {
+      experience: new Experience(),
+      slow,
+      setting,
+      images: images.slice(0, perPoint),
+    }),
+  )
+  const started = Effect.andThen(Effect.sleep("8 seconds"), Effect.all(thrownAway)).pipe(
+    Effect.tap(() => Effect.sync(() => console.log("the answers above do not count"))),
+  )
   return yield* Effect.andThen(started, Effect.all(runs)).pipe(
     Effect.provide(Layer.fresh(Bus.layer(box.device(DeviceId.make("local")).client))),
   )
@@ -262,8 +272,9 @@ const run = async ({ quick, seed }: BenchOptions): Promise<BenchResult> => {
     rows: groups.map(rowOf),
     notes: [
       `${ours.length} settings, ${repeats} inferences of each method after ${warmUps} warm-ups, each setting with images of its own (${description}); devices and links slowed ${slow}, times divided by that again, and what the model says that this hides of the bus and the actors added`,
-      `ours: the planner's search for the latency SLO, less what its answers so far were late by (actors/Experience.ts, as in a running planner; the nearest miss, where nothing keeps that), or for the accuracy SLO; the others: one submodel, cut between the serving device and the best remote where the model says that it is fastest`,
+      `ours: the planner's search for the latency SLO, less what its answers so far were late by (actors/Experience.ts, as in a running planner; the nearest miss, where nothing keeps that), or for the accuracy SLO; in each scenario it begins without any answers of its own, and one round of all methods before that does not count; the others: one submodel, cut between the serving device and the best remote where the model says that it is fastest (of the cuts and widths of values that are accurate enough, where the SLO is an accuracy)`,
       "right %: of the images; predicted %: what the accuracy predictor says of the strategies; accurate enough: settings in which that reaches the SLO",
+      "accuracy_gap_points: the images are drawn from the folder (val) on which the predictor's table was measured, so this holds the strategies against the table, and says nothing of other images",
     ],
     figures: new Map([["paper-imagenette.svg", svgDocument(draw(groups))]]),
   }
@@ -271,7 +282,7 @@ const run = async ({ quick, seed }: BenchOptions): Promise<BenchResult> => {
 
 export const bench: BenchModule = {
   name: "paper-imagenette",
-  proves: "the shipped supernet, run: right and in time where no fixed submodel is",
+  proves: "the shipped supernet, run: how often ours and fixed submodels are right and in time",
   takes: "9 minutes",
   run,
 }
