@@ -90,6 +90,8 @@ export const barChart = (
 }
 
 export interface HeatOptions {
+  /** Pixels for the names of the rows. */
+  readonly left?: number
   readonly format?: (value: number) => string
   readonly min?: number
   readonly max?: number
@@ -110,7 +112,7 @@ export const heatGrid = (
   values: ReadonlyArray<ReadonlyArray<number | null>>,
   options: HeatOptions = {},
 ): Figure => {
-  const { plot, width, height, body } = frame(labels, [])
+  const { plot, width, height, body } = frame(labels, [], options)
   const present = values.flat().filter((v) => v !== null)
   const min = options.min ?? present.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY)
   const max = options.max ?? present.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY)

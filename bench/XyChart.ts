@@ -21,6 +21,8 @@ export interface Series {
 }
 
 export interface XyOptions {
+  /** Pixels left of the plot, to align it with a figure above or below. */
+  readonly left?: number
   readonly x?: ScaleOptions
   readonly y?: ScaleOptions
   /** Reference lines: an SLO, a paper's value, y = x (`diagonal`). */
@@ -82,7 +84,7 @@ export const xyChart = (labels: Labels, series: ReadonlyArray<Series>, options: 
     color: s.color ?? colorAt(i),
     dash: s.dashed === true ? "5 3" : undefined,
   }))
-  const { plot, width, height, body } = frame(labels, series.length > 1 ? entries : [])
+  const { plot, width, height, body } = frame(labels, series.length > 1 ? entries : [], options)
   const points = series.flatMap((s) => s.points)
   const xs = [...points.map((p) => p.x), ...(options.vertical ?? []).map((v) => v.x)]
   const ys = [
