@@ -66,6 +66,10 @@ const overOracle = (all: ReadonlyArray<Compliance>): number => {
   return sum((c) => c.oursSampled) / sum((c) => c.oracle)
 }
 
+/** The paper says "1.7x to 4.5x"; held against that is the largest, of all swarms and all accuracy SLOs of figure 17. */
+const largestSpeedup = (points: ReadonlyArray<ScalePoint>): number =>
+  Math.max(...points.filter((p) => p.type === "raspberry-pi-4").map((p) => p.speedup))
+
 const run = async (options: BenchOptions): Promise<BenchResult> => {
   const scale = scaleOf(options)
   const note = (figure: string) => `modelled, seed ${scale.seed}${recordedGap(figure)}`
@@ -85,12 +89,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
     { name: "compliance_lead_points", value: compliance.most, op: ">=", bound: 52 },
     { name: "never_lower", value: lower === 0 ? 1 : 0, op: "=", bound: 1 },
     { name: "compliance_over_oracle", value: overOracle(sixteen), op: ">=", bound: 0.97 },
-    {
-      name: "scalability",
-      value: Math.max(...seventeen.filter((p) => p.type === "raspberry-pi-4").map((p) => p.speedup)),
-      op: ">=",
-      bound: 4.5,
-    },
+    { name: "scalability", value: largestSpeedup(seventeen), op: ">=", bound: 4.5 },
   ]
   const [ofZoo, ofAny] = [(c: Compared) => c.zoo, (c: Compared) => c.any]
   const rows: ReadonlyArray<Row> = [
@@ -139,7 +138,9 @@ const notes = (sixteen: ReadonlyArray<Compliance>): ReadonlyArray<string> => {
     partitionPenalty.measured
       ? `cost of tiles and bits: ${partitionPenalty.how}`
       : "cost of tiles and bits not measured yet: taken as none, for ours and for ADCNN alike",
-    "baselines have their best setting: image sent as bytes, every cut allowed, best remote, ADCNN with free choice of grid, depth and nodes",
+    "baselines have their best setting: image sent as bytes, every cut allowed, best remote; ADCNN with free choice of grid and nodes, and with one plan for each depth of the tiled part (from none on), of which the SLO takes the best",
+    "compliance_over_oracle: on a quarter of the settings, drawn so that each bandwidth and each delay is in it equally often; the oracle is the same search with ten times the evaluations, or what ours found where that is better",
+    "scalability: the largest latency speed-up over one Raspberry Pi 4, of all swarms of one to nine and all accuracy SLOs of figure 17; not that of nine devices",
     `compliance lead over a baseline that picks method and network anew in every setting: ${strict.most.toFixed(1)} points at most, lower in ${strict.lower} of ${sixteen.length}`,
     `compliance lead over the best fixed submodel of ours: ${fixed.most.toFixed(1)} points at most, lower in ${fixed.lower} of ${sixteen.length}`,
   ]
