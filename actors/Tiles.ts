@@ -5,7 +5,7 @@
 import { Context, Effect, Layer } from "effect"
 import { monotonicMs } from "../subjects/Connection.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
-import type { TileSendError, Transfer } from "../subjects/Outbox.ts"
+import type { ChunkTransfer, TileSendError } from "../subjects/Outbox.ts"
 import type { Tile } from "../subjects/TileCodec.ts"
 import { makeTileSender, type SendReceipt, type TileSender } from "../subjects/TileSender.ts"
 import { Membership } from "./Membership.ts"
@@ -24,7 +24,7 @@ export interface TilesShape {
    */
   readonly lateMs: (to: DeviceId, link: LinkLike) => number
   /** Called for every acknowledged chunk, in the network callback. */
-  readonly onTransfer: (listener: (transfer: Transfer) => void) => void
+  readonly onTransfer: (listener: (transfer: ChunkTransfer) => void) => void
 }
 
 interface LinkLike {
@@ -58,7 +58,7 @@ const make = Effect.gen(function* () {
       rest -= taken
     }
   }
-  const listeners: Array<(transfer: Transfer) => void> = []
+  const listeners: Array<(transfer: ChunkTransfer) => void> = []
   const sender = yield* makeTileSender({
     device: self.device,
     onTransfer: (transfer) => {

@@ -3,7 +3,7 @@
  * a control message waits for the piece in front of it, and a hop can pass on only whole pieces, so they should be short in
  * time. On slow paths they have a fixed size, on fast ones they grow to what passes in two milliseconds.
  */
-import type { Transfer } from "./Outbox.ts"
+import type { ChunkTransfer } from "./Outbox.ts"
 
 /** 157 ms at 5 Mbps, 16 ms at 50 Mbps, 2 ms at 393 Mbps; envelope and acknowledgement cost under 1 %. */
 export const smallestChunkBytes = 96 * 1024
@@ -24,7 +24,7 @@ const tellingBytes = smallestChunkBytes / 4
  * under way up to n/(n-1) of the speed is seen. For the size of a chunk that is near enough. A better one is believed at once,
  * a worse one no further than half of what was believed.
  */
-export const bytesPerMsAfter = (believed: number, t: Transfer): number => {
+export const bytesPerMsAfter = (believed: number, t: ChunkTransfer): number => {
   if (t.resent || t.bytes < tellingBytes) return believed
   const seen = (t.aheadBytes + t.bytes) / Math.max(0.01, t.elapsedMs - t.processingMs)
   return Math.max(seen, believed / 2)

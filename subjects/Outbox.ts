@@ -14,7 +14,7 @@ import { decodeTileAck } from "./TileAck.ts"
 import { encodeTileChunk, type TileChunk } from "./TileCodec.ts"
 
 /** One acknowledged chunk: what a passive link estimator learns from. */
-export interface Transfer {
+export interface ChunkTransfer {
   readonly peer: DeviceId
   /** Size of the message. */
   readonly bytes: number
@@ -51,7 +51,7 @@ export interface OutboxOptions {
   /** A peer that nothing was sent to for so long may be forgotten. Default: ten minutes. */
   readonly idleMs?: number
   /** Called for each acknowledged chunk, in the network callback: be quick. */
-  readonly onTransfer?: (transfer: Transfer) => void
+  readonly onTransfer?: (transfer: ChunkTransfer) => void
 }
 
 interface Pending {
@@ -218,7 +218,7 @@ export class Outbox {
       const { message: detail, ...rest } = ack.error
       return entry.done(Effect.fail(new Refused({ subject: entry.subject, detail, ...rest })))
     }
-    const transfer: Transfer = {
+    const transfer: ChunkTransfer = {
       peer: entry.peer.id,
       bytes: entry.message.length,
       elapsedMs: monotonicMs() - entry.sentMs,

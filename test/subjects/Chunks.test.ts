@@ -1,10 +1,10 @@
 import { assert, describe, it } from "vitest"
 import { bytesPerMsAfter, chunkBytesAt, smallestChunkBytes } from "../../subjects/Chunks.ts"
 import { DeviceId } from "../../subjects/DeviceId.ts"
-import type { Transfer } from "../../subjects/Outbox.ts"
+import type { ChunkTransfer } from "../../subjects/Outbox.ts"
 
 const msPerByte = (mbps: number) => 8 / (mbps * 1000)
-const transfer = (bytes: number, elapsedMs: number, more: Partial<Transfer> = {}): Transfer => ({
+const transfer = (bytes: number, elapsedMs: number, more: Partial<ChunkTransfer> = {}): ChunkTransfer => ({
   peer: DeviceId.make("pi-2"),
   bytes,
   elapsedMs,

@@ -5,7 +5,7 @@ import { describe } from "vitest"
 import { Bus } from "../../subjects/Bus.ts"
 import { DeviceId, RequestId } from "../../subjects/DeviceId.ts"
 import { errorBodyOf, refusal } from "../../subjects/ErrorReply.ts"
-import type { Transfer } from "../../subjects/Outbox.ts"
+import type { ChunkTransfer } from "../../subjects/Outbox.ts"
 import * as Subjects from "../../subjects/Subjects.ts"
 import { encodeTaken } from "../../subjects/TileAck.ts"
 import { decodeTileChunk, type Tile } from "../../subjects/TileCodec.ts"
@@ -52,7 +52,7 @@ describe("tiles", () => {
     onBus(() =>
       Effect.gen(function* () {
         const taken: Array<{ tile: Tile; from: string }> = []
-        const transfers: Array<Transfer> = []
+        const transfers: Array<ChunkTransfer> = []
         yield* makeTileReceiver({
           device: peer,
           accept: (tile, from) => {
@@ -127,7 +127,7 @@ describe("tiles", () => {
       onBus(() =>
         Effect.gen(function* () {
           const held = yield* holdingReceiver
-          const transfers: Array<Transfer> = []
+          const transfers: Array<ChunkTransfer> = []
           const sender = yield* makeTileSender({ device: me, onTransfer: (t) => transfers.push(t) })
           const sending = yield* Effect.forkChild(sender.send(peer, tileOf(1000), { timeoutMs }))
           yield* waitUntil("the chunk", () => held.length === 1)
