@@ -7,15 +7,15 @@
  * queue subscription needs a grant with a wildcard (`infer.>`), the literal does not pass (nats-server #6281).
  */
 import type { DeviceId } from "../subjects/DeviceId.ts"
-import { buckets, hubDomain, objectStore, servicesPrefix } from "../subjects/Subjects.ts"
+import { buckets, clientInbox, hubDomain, objectStore, servicesPrefix } from "../subjects/Subjects.ts"
 
 export interface Grants {
   readonly publish: { readonly allow: ReadonlyArray<string>; readonly deny: ReadonlyArray<string> }
   readonly subscribe: { readonly allow: ReadonlyArray<string>; readonly deny: ReadonlyArray<string> }
 }
 
-/** Replies to requests: the requester's inbox, and the servers' own rewritten form of it. */
-const replies = ["_INBOX.>", "_R_.>"]
+/** Replies to requests: the inboxes of devices and operators, those of clients, and the servers' own rewritten form. */
+const replies = ["_INBOX.>", `${clientInbox}.>`, "_R_.>"]
 /** What devices say to all. */
 const announcements = ["link.*", "forecast.*", "swarm.*"]
 const services = `${servicesPrefix}.>`
@@ -69,6 +69,7 @@ export const deviceGrants = (device: DeviceId, all: ReadonlyArray<DeviceId>): Gr
     subscribe: {
       allow: [
         "infer.>",
+        `plan.${device}`,
         `reconfig.${device}`,
         `tile.${device}.*`,
         `result.${device}.*`,
@@ -82,8 +83,8 @@ export const deviceGrants = (device: DeviceId, all: ReadonlyArray<DeviceId>): Gr
   }
 }
 
-/** A client: asks for inference, looks at the swarm. */
+/** A client: asks for inference, looks at the swarm, hears replies to clients alone. */
 export const clientGrants: Grants = {
   publish: { allow: ["infer.>", services], deny: [] },
-  subscribe: { allow: ["_INBOX.>", ...announcements], deny: [] },
+  subscribe: { allow: [`${clientInbox}.>`, ...announcements], deny: [] },
 }

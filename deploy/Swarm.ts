@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto"
 import { Schema } from "effect"
 import { DeviceId } from "../subjects/DeviceId.ts"
+import { clientUser } from "../subjects/Subjects.ts"
 
 /** Paths on the machine where the server runs. */
 export const TlsFiles = Schema.Struct({
@@ -52,7 +53,7 @@ export const users = {
   /** Owns buckets and objects, sees everything. */
   operator: "operator",
   /** May ask for inference and look at services. */
-  client: "client",
+  client: clientUser,
   system: "system",
   /** A device's process at its own leaf. */
   device: "device",

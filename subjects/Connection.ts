@@ -6,6 +6,7 @@ import { Duration, Effect, Schedule, Stream, SubscriptionRef } from "effect"
 import type { Scope } from "effect"
 import { connect, type ConnectionOptions, type NatsConnection, NatsError } from "nats"
 import { CannotConnect } from "./BusErrors.ts"
+import { clientInbox, clientUser } from "./Subjects.ts"
 
 export interface BusOptions {
   /** `nats://host:port`, or several. */
@@ -50,6 +51,8 @@ const natsOptions = (o: BusOptions): ConnectionOptions => ({
   ...(o.name === undefined ? {} : { name: o.name }),
   ...(o.user === undefined ? {} : { user: o.user }),
   ...(o.password === undefined ? {} : { pass: o.password }),
+  // Of all inboxes, clients may listen to those with their own prefix only.
+  ...(o.user === clientUser ? { inboxPrefix: clientInbox } : {}),
   ...(o.tls === undefined ? {} : { tls: o.tls }),
   maxReconnectAttempts: -1,
   ignoreAuthErrorAbort: true,

@@ -24,7 +24,7 @@ export const inferQueue = "scheduler"
 /** `infer.<device>.request` · any client -> that device's Scheduler · request, as `infer.request`. */
 export const inferAt = (device: DeviceId): string => `infer.${device}.request`
 
-/** `plan.<device>` · operators -> Planner · request. A device's own Scheduler asks without a message. */
+/** `plan.<device>` · operators, and programs on the device itself -> Planner · request. Its own Scheduler asks without a message. */
 export const plan = (device: DeviceId): string => `plan.${device}`
 
 /** `reconfig.<device>` · Reconfig of a serving device -> Executor · request; the ack says that the segments are ready. */
@@ -72,6 +72,15 @@ export const rolloutWeights = (training: string): string => `rollout.${training}
 
 /** The training that a subject of these belongs to. */
 export const trainingOf = (subject: string): string => subject.split(".")[1] ?? ""
+
+/** Name of the users that may only ask for inference, on the hub and on every leaf. */
+export const clientUser = "client"
+
+/**
+ * Prefix of the inboxes of clients, who may listen to no others: replies to devices and operators are none of their business.
+ * All clients share it, so they are not separated from each other.
+ */
+export const clientInbox = "_INBOX_client"
 
 /** JetStream domain of the hub: devices reach buckets and objects through it, from their leaf nodes. */
 export const hubDomain = "hub"

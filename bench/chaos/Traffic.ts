@@ -64,7 +64,7 @@ const read = (subject: string, message: Msg): TryEnd => {
 export class Client {
   readonly device: DeviceId
   readonly bus: BusShape
-  private readonly prefix = createInbox()
+  private readonly prefix = createInbox(Subjects.clientInbox)
   private readonly waiting = new Map<string, (message: Msg) => void>()
   private readonly replies = new Map<string, number>()
   private next = 0

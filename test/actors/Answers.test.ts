@@ -118,7 +118,12 @@ describe("a request", () => {
         if (device === undefined) return
         const { clientPassword } = secretsOf(servers.swarm(), device.id)
         const raw = yield* Effect.promise(() =>
-          connect({ servers: servers.leaf(device.id).url, user: "client", pass: clientPassword }),
+          connect({
+            servers: servers.leaf(device.id).url,
+            user: "client",
+            pass: clientPassword,
+            inboxPrefix: "_INBOX_client",
+          }),
         )
         const jpeg = yield* Effect.promise(() =>
           sharp(image(64, 1), { raw: { width: 64, height: 64, channels: 3 } })

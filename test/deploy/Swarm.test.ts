@@ -7,12 +7,15 @@ import { createBuckets, openBucket } from "../../subjects/Buckets.ts"
 import * as Codecs from "../../subjects/Codecs.ts"
 import { RequestId } from "../../subjects/DeviceId.ts"
 import { endpointStats } from "../../subjects/EndpointStats.ts"
+import { Bus } from "../../subjects/Bus.ts"
 import { registerService } from "../../subjects/Services.ts"
 import * as Subjects from "../../subjects/Subjects.ts"
 import type { Tile } from "../../subjects/TileCodec.ts"
 import { makeTileReceiver } from "../../subjects/TileReceiver.ts"
 import { makeTileSender } from "../../subjects/TileSender.ts"
+import { users } from "../../deploy/Swarm.ts"
 import { connectAs, on } from "../support/Buses.ts"
+import { waitUntil } from "../support/Wait.ts"
 import {
   a,
   answering,
@@ -136,6 +139,29 @@ describe("a deployed swarm", () => {
           client.request(Subjects.reconfig(b), new Uint8Array(1), { timeoutMs }),
         )
         assert.strictEqual(denied._tag, "NotPermitted")
+      }),
+    ),
+  )
+
+  it.live("lets a client hear replies to clients alone, at a leaf and at the hub", () =>
+    inSwarm(({ swarm, busA, busB }) =>
+      Effect.gen(function* () {
+        yield* answering(busB, Subjects.inferAt(b), b)
+        yield* answering(busB, Subjects.probe(b), b)
+        const { clientPassword: password } = swarm.swarm().hub
+        const atHub = Bus.layer({ servers: swarm.hub.url, user: users.client, password })
+        for (const layer of [swarm.clientBus(a), atHub]) {
+          const client = yield* connectAs(layer)
+          assert.strictEqual(yield* ask(client, Subjects.inferAt(b)), b)
+          const heard: Array<string> = []
+          client.nats.subscribe("_INBOX.>", {
+            callback: (error, m) => void heard.push(error === null ? m.subject : error.code),
+          })
+          yield* waitUntil("the refusal", () => heard.length > 0)
+          assert.strictEqual(yield* ask(busA, Subjects.probe(b)), b)
+          yield* Effect.promise(() => client.nats.flush())
+          assert.deepStrictEqual(heard, ["PERMISSIONS_VIOLATION"])
+        }
       }),
     ),
   )
