@@ -26,13 +26,20 @@ import {
   type RequestError,
 } from "./BusErrors.ts"
 import { errorReply } from "./Codecs.ts"
-import { type BusOptions, type BusState, type Connection, monotonicMs, openConnection } from "./Connection.ts"
+import {
+  type BusOptions,
+  type BusState,
+  type Connection,
+  monotonicMs,
+  openConnection,
+  serverNames,
+} from "./Connection.ts"
 import type { EndpointStats } from "./EndpointStats.ts"
 import { errorHeader } from "./ErrorReply.ts"
 
 export type { BusOptions, BusState } from "./Connection.ts"
 
-/** A message as it arrived. `respond` is undefined where no answer is expected. */
+/** A message as it arrived. `reply` is empty where no answer is expected. */
 export interface Incoming {
   readonly subject: string
   readonly data: Uint8Array
@@ -70,7 +77,7 @@ export interface BusShape {
   /** Largest message that the server takes, bytes. */
   readonly payloadLimitBytes: () => number
   readonly publish: (subject: string, bytes: Uint8Array, reply?: string) => Effect.Effect<void, PublishError>
-  /** The reply's bytes, or one of the three ways in which there is none. */
+  /** The reply's bytes, or why there is none: one error for each thing that a caller can do about it. */
   readonly request: (
     subject: string,
     bytes: Uint8Array,
@@ -97,18 +104,24 @@ export class Bus extends Context.Service<Bus, BusShape>()("murmuration/Bus") {
 const startMs = 2000
 const secondTryAfter = "25 millis"
 
+type Line = Pick<BusShape, "state" | "options">
+
+/** The error of a message that could not go, or whose way is unknown (`detail`), because there is no connection. */
+export const busDown = ({ state, options }: Line, subject: string, detail: string): BusDown => {
+  const now = SubscriptionRef.getUnsafe(state)
+  const downMs = now._tag === "Down" ? monotonicMs() - now.sinceMs : 0
+  return new BusDown({ subject, downMs, server: serverNames(options), detail })
+}
+
 const makeBus = (connection: Connection, options: BusOptions): BusShape => {
   const { nats, state } = connection
+  const line: Line = { state, options }
   const isUp = () => SubscriptionRef.getUnsafe(state)._tag === "Up" && !nats.isClosed()
   const payloadLimitBytes = () => nats.info?.max_payload ?? 1_048_576
 
   /** What forbids sending now, if anything does. */
   const obstacle = (subject: string, bytes: Uint8Array): PublishError | undefined => {
-    const now = SubscriptionRef.getUnsafe(state)
-    if (now._tag !== "Up" || nats.isClosed()) {
-      const downMs = now._tag === "Down" ? monotonicMs() - now.sinceMs : 0
-      return new BusDown({ subject, downMs, server: connection.serverNames })
-    }
+    if (!isUp()) return busDown(line, subject, "nothing was sent")
     const limitBytes = payloadLimitBytes()
     return bytes.length > limitBytes
       ? new PayloadTooLarge({ subject, bytes: bytes.length, limitBytes })
@@ -129,7 +142,7 @@ const makeBus = (connection: Connection, options: BusOptions): BusShape => {
       if (error !== undefined) return Effect.fail<RequestError>(error)
       return Effect.tryPromise({
         try: () => nats.request(subject, bytes, { timeout: Math.max(1, timeoutMs) }),
-        catch: (cause) => requestError(subject, timeoutMs, cause),
+        catch: (cause) => requestError(line, subject, timeoutMs, cause),
       }).pipe(Effect.flatMap((reply) => Effect.fromResult(replyBytes(subject, reply))))
     })
 
@@ -162,12 +175,13 @@ const makeBus = (connection: Connection, options: BusOptions): BusShape => {
   }
 }
 
-const requestError = (subject: string, timeoutMs: number, cause: unknown): RequestError => {
+const requestError = (bus: Line, subject: string, timeoutMs: number, cause: unknown): RequestError => {
   const code = cause instanceof NatsError ? cause.code : ""
   if (code === "503") return new NobodyListens({ subject })
   if (code === "TIMEOUT") return new Late({ subject, timeoutMs })
   if (code === "PERMISSIONS_VIOLATION") return new NotPermitted({ subject })
-  return new BusDown({ subject, downMs: 0, server: cause instanceof Error ? cause.message : String(cause) })
+  const detail = cause instanceof Error ? cause.message : String(cause)
+  return busDown(bus, subject, `${detail}; the request may have been sent`)
 }
 
 /** The bytes of a reply, unless it is marked as an error. */

@@ -4,17 +4,21 @@
  */
 import { Schema } from "effect"
 
-/** No connection to the own nats-server: nothing was sent. */
+/** No connection to the own nats-server. */
 export class BusDown extends Schema.TaggedError<BusDown>()("BusDown", {
   subject: Schema.String,
+  /** For how long; 0 where that is not known. */
   downMs: Schema.Finite,
   server: Schema.String,
+  /** What became of the message: "nothing was sent", or why it may have been. */
+  detail: Schema.String,
 }) {
   readonly retryable = true
   readonly hint =
     "the connection comes back by itself once the local nats-server runs; see 'murmuration doctor'"
   override get message() {
-    return `${this.subject}: not connected to ${this.server} for ${Math.round(this.downMs)} ms; nothing was sent`
+    const forMs = this.downMs > 0 ? ` for ${Math.round(this.downMs)} ms` : ""
+    return `${this.subject}: not connected to ${this.server}${forMs}; ${this.detail}`
   }
 }
 
@@ -90,6 +94,7 @@ export class CannotConnect extends Schema.TaggedError<CannotConnect>()("CannotCo
     if (this.reason === "NotAuthorized")
       return "user or password do not match those in the server's configuration"
     if (this.reason === "Tls") return "check the certificates, and that both sides agree on TLS"
+    if (this.reason === "Invalid") return "an address has the form nats://HOST:PORT; see deploy/README.md"
     return "is nats-server running there? 'murmuration demo' starts its own; see deploy/README.md"
   }
   override get message() {

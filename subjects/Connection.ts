@@ -2,7 +2,7 @@
  * The connection to the own nats-server (a leaf on a device): made with patience, kept for ever, with its state as a
  * value that can be watched. nats.js drops what is published while it is disconnected, so publishing is gated on the state.
  */
-import { Duration, Effect, Schedule, Stream, SubscriptionRef } from "effect"
+import { Duration, Effect, Option, Schedule, Stream, SubscriptionRef } from "effect"
 import type { Scope } from "effect"
 import { connect, type ConnectionOptions, type NatsConnection, NatsError } from "nats"
 import { CannotConnect } from "./BusErrors.ts"
@@ -37,11 +37,13 @@ export interface Connection {
   readonly nats: NatsConnection
   /** Times are of the monotonic clock (`monotonicMs`). */
   readonly state: SubscriptionRef.SubscriptionRef<BusState>
-  readonly serverNames: string
 }
 
 /** Monotonic time, ms. */
 export const monotonicMs = (): number => performance.now()
+
+/** The servers as text for people. */
+export const serverNames = ({ servers }: Pick<BusOptions, "servers">): string => [servers].flat().join(", ")
 
 /** A loss of a quarter of a second is worth a redial; the jitter keeps a swarm from redialling in step. */
 const redial = { reconnectTimeWait: 250, reconnectJitter: 100 }
@@ -63,13 +65,18 @@ const natsOptions = (o: BusOptions): ConnectionOptions => ({
   timeout: 2000,
 })
 
+/** An option of the connection that the server does not have. */
+const noSuchOption = "SERVER_OPT_NA"
+
 const cannotConnect = (servers: string, cause: unknown): CannotConnect => {
   const code = cause instanceof NatsError ? cause.code : ""
-  const detail = cause instanceof Error ? cause.message : String(cause)
+  const text = cause instanceof Error ? cause.message : String(cause)
+  // The library says no more than "tls". It is the one option that we ask a server for.
+  const detail = code === noSuchOption ? "TLS is wanted, and the server does not offer it" : text
   const reason =
     code.includes("AUTH") || detail.includes("Authorization")
       ? "NotAuthorized"
-      : code === "TLS" || detail.includes("certificate")
+      : code === "TLS" || code === noSuchOption || detail.includes("certificate")
         ? "Tls"
         : code === "INVALID_OPTION" || cause instanceof TypeError
           ? "Invalid"
@@ -77,7 +84,9 @@ const cannotConnect = (servers: string, cause: unknown): CannotConnect => {
   return new CannotConnect({ servers, reason, detail })
 }
 
-const dial = (options: BusOptions, servers: string): Effect.Effect<NatsConnection, CannotConnect> => {
+const dial = (options: BusOptions): Effect.Effect<NatsConnection, CannotConnect> => {
+  const servers = serverNames(options)
+  let lastFailure = "no answer yet"
   const once = Effect.tryPromise({
     // Whoever stops waiting in the middle of an attempt gets nothing, so a connection made after that is closed here.
     try: (signal) =>
@@ -86,7 +95,7 @@ const dial = (options: BusOptions, servers: string): Effect.Effect<NatsConnectio
         return nats
       }),
     catch: (cause) => cannotConnect(servers, cause),
-  })
+  }).pipe(Effect.tapError((error) => Effect.sync(() => void (lastFailure = error.detail))))
   const patience = Schedule.spaced("250 millis").pipe(
     Schedule.setInputType<CannotConnect>(),
     Schedule.while(
@@ -94,10 +103,9 @@ const dial = (options: BusOptions, servers: string): Effect.Effect<NatsConnectio
         input.reason === "Unreachable" && elapsed < (options.firstConnectMs ?? Infinity),
     ),
   )
-  const waiting = Effect.logInfo(`waiting for nats-server at ${servers}`).pipe(
-    Effect.delay("3 seconds"),
-    Effect.repeat(Schedule.spaced("10 seconds")),
-  )
+  const waiting = Effect.suspend(() =>
+    Effect.logInfo(`waiting for nats-server at ${servers}: ${lastFailure}`),
+  ).pipe(Effect.delay("3 seconds"), Effect.repeat(Schedule.spaced("10 seconds")))
   return Effect.raceFirst(Effect.retry(once, patience), Effect.andThen(waiting, Effect.never))
 }
 
@@ -110,7 +118,7 @@ const leave = (nats: NatsConnection): Effect.Effect<void> =>
         Effect.andThen(Effect.promise(() => nats.close())),
       )
 
-/** The state after one status event of nats.js. */
+/** The state after one status event of nats.js; the same where the event says nothing of it, such as every ping's. */
 const next = (now: BusState, type: string, text: string): BusState => {
   const reconnects = now._tag === "Closed" ? 0 : now.reconnects
   const sinceMs = monotonicMs()
@@ -126,9 +134,11 @@ const next = (now: BusState, type: string, text: string): BusState => {
 const watch = (nats: NatsConnection, state: SubscriptionRef.SubscriptionRef<BusState>) =>
   Stream.fromAsyncIterable(nats.status(), () => "closed" as const).pipe(
     Stream.runForEach((status) =>
-      SubscriptionRef.update(state, (now) =>
-        next(now, status.type, typeof status.data === "string" ? status.data : ""),
-      ),
+      SubscriptionRef.updateSome(state, (now) => {
+        const then = next(now, status.type, typeof status.data === "string" ? status.data : "")
+        // Whoever watches the state is told of changes alone.
+        return then === now ? Option.none() : Option.some(then)
+      }),
     ),
     Effect.ignore,
     Effect.andThen(SubscriptionRef.set(state, { _tag: "Closed" })),
@@ -136,9 +146,8 @@ const watch = (nats: NatsConnection, state: SubscriptionRef.SubscriptionRef<BusS
 
 export const openConnection = (options: BusOptions): Effect.Effect<Connection, CannotConnect, Scope.Scope> =>
   Effect.gen(function* () {
-    const serverNames = [options.servers].flat().join(", ")
     // A device may wait for its leaf for ever; it must be possible to stop it meanwhile.
-    const nats = yield* Effect.acquireRelease(dial(options, serverNames), leave, { interruptible: true })
+    const nats = yield* Effect.acquireRelease(dial(options), leave, { interruptible: true })
     const server = nats.getServer()
     const state = yield* SubscriptionRef.make<BusState>({
       _tag: "Up",
@@ -147,5 +156,5 @@ export const openConnection = (options: BusOptions): Effect.Effect<Connection, C
       reconnects: 0,
     })
     yield* Effect.forkScoped(watch(nats, state), { startImmediately: true })
-    return { nats, state, serverNames }
+    return { nats, state }
   })

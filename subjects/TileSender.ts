@@ -4,8 +4,8 @@
  * that wait is the sender's back-pressure. Chunks that were under way when the connection broke are sent again.
  */
 import { Effect, type Scope, Stream, SubscriptionRef } from "effect"
-import { Bus, type BusShape } from "./Bus.ts"
-import { BusDown, Late } from "./BusErrors.ts"
+import { Bus, type BusShape, type BusState, busDown } from "./Bus.ts"
+import { Late } from "./BusErrors.ts"
 import { chunkBytesAt } from "./Chunks.ts"
 import { monotonicMs } from "./Connection.ts"
 import type { DeviceId } from "./DeviceId.ts"
@@ -56,10 +56,7 @@ export const makeTileSender = (
       ),
       (subscription) => Effect.sync(() => subscription.unsubscribe()),
     )
-    const now = yield* SubscriptionRef.get(bus.state)
-    const reconnects = now._tag === "Closed" ? 0 : now.reconnects
-    yield* SubscriptionRef.changes(bus.state).pipe(
-      Stream.filter((state) => state._tag === "Up" && state.reconnects > reconnects),
+    yield* reconnections(bus).pipe(
       Stream.runForEach(lastingEach("sending again", () => Effect.sync(() => outbox.resend()))),
       Effect.forkScoped({ startImmediately: true }),
     )
@@ -93,9 +90,22 @@ export const makeTileSender = (
     }
   })
 
+/** Emits once after each time that the connection came back, however often that state is said. */
+const reconnections = (bus: BusShape): Stream.Stream<BusState> => {
+  const now = SubscriptionRef.getUnsafe(bus.state)
+  let seen = now._tag === "Closed" ? 0 : now.reconnects
+  return SubscriptionRef.changes(bus.state).pipe(
+    Stream.filter((state) => {
+      if (state._tag !== "Up" || state.reconnects <= seen) return false
+      seen = state.reconnects
+      return true
+    }),
+  )
+}
+
 const lateOrDown = (bus: BusShape, to: DeviceId, options: TileSenderOptions, timeoutMs: number) => {
   const subject = Subjects.tile(to, options.device)
   return bus.isUp()
     ? new Late({ subject, timeoutMs })
-    : new BusDown({ subject, downMs: timeoutMs, server: bus.options.servers.toString() })
+    : busDown(bus, subject, "part of the tile may have been sent")
 }

@@ -1,8 +1,9 @@
 import { once } from "node:events"
 import { createServer } from "node:net"
 import { assert, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber } from "effect"
+import { Deferred, Effect, Fiber, Layer } from "effect"
 import { describe } from "vitest"
+import { bareServer } from "../../deploy/LocalServer.ts"
 import { Bus } from "../../subjects/Bus.ts"
 
 /** Accepts connections and never says a word; `dialled` resolves with the first. */
@@ -26,6 +27,20 @@ describe("a program that waits for its first connection", () => {
       yield* dialled
       const stopped = yield* Effect.timeoutOption(Fiber.interrupt(waiting), "1 second")
       assert.strictEqual(stopped._tag, "Some")
+    }).pipe(Effect.scoped),
+  )
+
+  it.live("is told why there is none: nobody there, or no TLS there", () =>
+    Effect.gen(function* () {
+      const server = yield* bareServer
+      const fails = (servers: string) =>
+        Effect.flip(Effect.scoped(Layer.build(Bus.layer({ servers, firstConnectMs: 300 }))))
+      const tls = Bus.layer({ servers: server.url, tls: {} })
+      const unprotected = yield* Effect.flip(Effect.scoped(Layer.build(tls)))
+      assert.strictEqual(unprotected.reason, "Tls")
+      assert.include(unprotected.message, "does not offer it")
+      yield* server.kill
+      assert.strictEqual((yield* fails(server.url)).reason, "Unreachable")
     }).pipe(Effect.scoped),
   )
 })

@@ -26,7 +26,7 @@ const answering = (...answers: ReadonlyArray<Answer>) => {
 describe("asking again", () => {
   it("can help where an error may pass, and where there is time left", () => {
     assert.isTrue(mayPass(nobody))
-    assert.isTrue(mayPass(new BusDown({ subject, downMs: 1, server: "" })))
+    assert.isTrue(mayPass(new BusDown({ subject, downMs: 1, server: "", detail: "" })))
     assert.isTrue(mayPass(refused("Leaving", true)))
     assert.isTrue(mayPass(refused("SomethingNew", true)))
     assert.isFalse(mayPass(refused("DeadlineExpired", true)))

@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { Effect, Fiber, type Scope } from "effect"
+import { Effect, Fiber, type Scope, SubscriptionRef } from "effect"
 import { type Msg } from "nats"
 import { describe } from "vitest"
 import { Bus } from "../../subjects/Bus.ts"
@@ -12,6 +12,7 @@ import { decodeTileChunk, type Tile } from "../../subjects/TileCodec.ts"
 import { makeTileReceiver } from "../../subjects/TileReceiver.ts"
 import { makeTileSender } from "../../subjects/TileSender.ts"
 import { bareServer, type LocalServer } from "../../deploy/LocalServer.ts"
+import { pingTicks } from "../support/Buses.ts"
 import { waitUntil } from "../support/Wait.ts"
 
 const [me, peer] = [DeviceId.make("pi-1"), DeviceId.make("pi-2")]
@@ -218,8 +219,21 @@ describe("tiles", () => {
         yield* server.kill
         yield* waitUntil("down", () => !bus.isUp())
         const queued = yield* Effect.forkChild(sender.send(peer, tileOf(1000, 1), { timeoutMs: 20_000 }))
+        const lost = yield* Effect.flip(sender.send(peer, tileOf(1000, 2), { timeoutMs: 20 }))
+        assert.match(
+          lost.message,
+          /not connected to nats:\S+ for \d+ ms; part of the tile may have been sent/,
+        )
         yield* server.restart
         yield* waitUntil("the chunks again, and the new one", () => held.length === 9)
+        // Once: neither the ticks of the pings nor the same state, said again, are another reconnection.
+        yield* pingTicks(bus)
+        yield* SubscriptionRef.update(bus.state, (state) => state)
+        yield* Effect.repeat(
+          Effect.promise(() => bus.nats.flush()),
+          { times: 3 },
+        )
+        assert.lengthOf(held, 9)
         const again = held.slice(4).map((m) => (m.respond(encodeTaken(0)), decodeTileChunk(m.data)._tag))
         assert.deepStrictEqual(
           again,
