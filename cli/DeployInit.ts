@@ -24,7 +24,7 @@ export const nextSteps = (directory: string, report: InitReport): string => {
     report.added.length === 0 ? "No new devices." : `New devices: ${report.added.join(", ")}.`,
     "",
     "Next:",
-    `  1. copy the project and ${directory}/hub to ${hub.host}, and run there: sudo deploy/install.sh hub hub`,
+    `  1. copy the project and ${directory}/hub, without operator.json, to ${hub.host}, and run there: sudo deploy/install.sh hub hub`,
     "     (after adding a device: copy hub.conf there again, and systemctl reload murmuration-hub)",
     `  2. here, once: ${buckets}`,
     `  3. copy the project and ${directory}/<device> to each device, and run there: sudo deploy/install.sh device <device>`,
@@ -65,7 +65,7 @@ const deployInitCommand = Command.make(
     ),
     hub: Flag.optional(
       Flag.String("hub").pipe(
-        Flag.withDescription("address by which the devices reach the hub; needed once"),
+        Flag.withDescription("host name or IPv4 address by which the devices reach the hub; needed once"),
       ),
     ),
     devices: Flag.String("devices").pipe(

@@ -2,8 +2,9 @@
  * Writes everything that a hub and its devices need onto disk: server configurations, credentials files, and the
  * `swarm.json` from which they come. Run again with another device, it keeps the secrets that exist and adds the new one.
  */
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
+import { isIPv4 } from "node:net"
+import { dirname, join } from "node:path"
 import { Effect, Result, Schema } from "effect"
 import type { Credentials } from "../subjects/Credentials.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
@@ -56,6 +57,48 @@ const readState = (path: string): Effect.Effect<Swarm | undefined, CannotDeploy>
     return Effect.fail(new CannotDeploy({ path, detail: decoded.failure.message, hint }))
   })
 
+const label = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i
+
+/** A host name or an IPv4 address, alone: it becomes part of URLs and of the leaves' configurations. */
+const isHost = (text: string): boolean => {
+  const labels = text.split(".")
+  if (text.length > 253 || !labels.every((l) => label.test(l))) return false
+  // What ends in a number is meant as an address.
+  return isIPv4(text) || !/^\d+$/.test(labels.at(-1) ?? "")
+}
+
+/** Names that are taken: of the hub's directory and server, and of the users that the hub has beside the devices. */
+const reserved: ReadonlyArray<string> = ["hub", users.operator, users.client, users.system]
+
+/** What forbids this state, and what to do instead. */
+const objection = ({
+  hub,
+  leafTls,
+  devices,
+}: Swarm): { readonly detail: string; readonly hint: string } | undefined => {
+  if (!isHost(hub.host))
+    return {
+      detail: `'${hub.host}' is no host name and no IPv4 address`,
+      hint: "--hub takes the address alone, such as 192.168.1.10 or hub.local: no scheme, no port (that is --hub-port), no IPv6",
+    }
+  if (hub.clientPort === hub.leafPort)
+    return {
+      detail: `port ${hub.leafPort} of the hub is the one for leaves`,
+      hint: "choose another --hub-port, such as 4223",
+    }
+  if ((hub.tls === undefined) !== (leafTls === undefined))
+    return {
+      detail: `TLS for ${leafTls === undefined ? "the hub" : "the leaves"} only: no leaf would get a link`,
+      hint: "give --hub-ca, --hub-cert, --hub-key and --leaf-ca, --leaf-cert, --leaf-key (deploy/README.md, TLS)",
+    }
+  const taken = devices.find((d) => reserved.includes(d.device))
+  if (taken === undefined) return undefined
+  return {
+    detail: `a device cannot be called '${taken.device}': the hub has a user or a directory of that name`,
+    hint: `any id but ${reserved.join(", ")}`,
+  }
+}
+
 /** The state after adding what is new; nothing that exists changes its secrets. */
 const grown = (
   before: Swarm | undefined,
@@ -72,12 +115,14 @@ const grown = (
   const clientPort = o.hubPort ?? base.hub.clientPort
   const known = new Set(base.devices.map((d) => d.device))
   const fresh = [...new Set(o.devices)].filter((d) => !known.has(d)).map(deviceSecrets)
-  return Effect.succeed({
+  const swarm: Swarm = {
     ...base,
     hub: { ...base.hub, host, storeDir, clientPort, ...(o.hubTls === undefined ? {} : { tls: o.hubTls }) },
     ...(o.leafTls === undefined ? {} : { leafTls: o.leafTls }),
     devices: [...base.devices, ...fresh],
-  })
+  }
+  const wrong = objection(swarm)
+  return wrong === undefined ? Effect.succeed(swarm) : Effect.fail(new CannotDeploy({ path, ...wrong }))
 }
 
 const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`
@@ -114,6 +159,16 @@ const deploymentFiles = (swarm: Swarm): ReadonlyMap<string, string> => {
   return files
 }
 
+/** Whole or not at all, and never to be read by others: `swarm.json` is the only copy of all secrets. */
+const writeSecret = (path: string, text: string) => {
+  const unfinished = `${path}.new`
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  // One that an earlier run left would keep its mode.
+  rmSync(unfinished, { force: true })
+  writeFileSync(unfinished, text, { mode: 0o600, flag: "wx", flush: true })
+  renameSync(unfinished, path)
+}
+
 /** Writes the deployment; files can be read by their owner only. */
 export const initDeployment = (o: InitOptions): Effect.Effect<InitReport, CannotDeploy> =>
   Effect.gen(function* () {
@@ -123,13 +178,7 @@ export const initDeployment = (o: InitOptions): Effect.Effect<InitReport, Cannot
     const files = deploymentFiles(swarm)
     yield* Effect.try({
       try: () => {
-        for (const [name, text] of files) {
-          const path = join(o.directory, name)
-          mkdirSync(join(path, ".."), { recursive: true, mode: 0o700 })
-          writeFileSync(path, text, { mode: 0o600 })
-          // The mode above only counts for new files.
-          chmodSync(path, 0o600)
-        }
+        for (const [name, text] of files) writeSecret(join(o.directory, name), text)
       },
       catch: (cause) =>
         new CannotDeploy({

@@ -1,10 +1,10 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs"
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { describe } from "vitest"
-import { initDeployment } from "../../deploy/Init.ts"
+import { initDeployment, type InitOptions } from "../../deploy/Init.ts"
 import { isExposed, readCredentials } from "../../subjects/Credentials.ts"
 import { DeviceId } from "../../subjects/DeviceId.ts"
 
@@ -23,6 +23,8 @@ describe("deploy init", () => {
   it.effect("writes a directory for the hub and one per device, readable by the owner only", () =>
     Effect.gen(function* () {
       const directory = yield* temporary
+      // What a run that was cut off may leave: neither used nor kept.
+      writeFileSync(join(directory, "swarm.json.new"), "{", { mode: 0o644 })
       yield* initDeployment({ directory, devices: [a, b], host: "hub.local" })
       const files = filesOf(directory)
         .map((f) => f.slice(directory.length + 1))
@@ -88,6 +90,36 @@ describe("deploy init", () => {
         .map((f) => readFileSync(f, "utf8"))
         .join("\n")
       for (const secret of all) assert.strictEqual(text.includes(secret), own.has(secret as never))
+    }).pipe(Effect.scoped),
+  )
+
+  it.effect("refuses what cannot work, says why, and writes nothing", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporary
+      const tls = { caFile: "/ca.pem", certFile: "/cert.pem", keyFile: "/key.pem" }
+      const wrong: ReadonlyArray<readonly [Partial<InitOptions>, string]> = [
+        ...["", "hub.local:4222", "nats://hub.local", "fe80::1", "[::1]", "192.168.1.300", "a b", "-hub"].map(
+          (host) => [{ host }, "no host name"] as const,
+        ),
+        [{ hubPort: 7422 }, "7422"],
+        ...["hub", "operator", "client", "system"].map(
+          (id) => [{ devices: [a, DeviceId.make(id)] }, `'${id}'`] as const,
+        ),
+        [{ hubTls: tls }, "the hub only"],
+        [{ leafTls: tls }, "the leaves only"],
+      ]
+      for (const [options, said] of wrong) {
+        const error = yield* Effect.flip(
+          initDeployment({ directory, devices: [a], host: "hub.local", ...options }),
+        )
+        assert.include(error.message, said)
+        assert.isNotEmpty(error.hint)
+        assert.isEmpty(filesOf(directory))
+      }
+      for (const host of ["192.168.1.10", "hub", "hub.local", "Pi-1.example.org"]) {
+        yield* initDeployment({ directory: join(directory, host), devices: [a], host })
+      }
+      yield* initDeployment({ directory, devices: [a], host: "hub.local", hubTls: tls, leafTls: tls })
     }).pipe(Effect.scoped),
   )
 
