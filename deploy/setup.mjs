@@ -4,7 +4,8 @@
 // Plain JavaScript without dependencies: it runs before anything is installed, on any Node from 18 on.
 import { spawn, spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import { constants } from "node:os"
 import { delimiter, dirname, join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
 
@@ -90,10 +91,14 @@ function run(args) {
   const flags = ["--disable-warning=ExperimentalWarning", strip]
   const child = spawn(pinnedNode, [...flags, ...args], { stdio: "inherit" })
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal))
-  child.on("exit", (code, signal) => process.exit(code ?? (signal === null ? 1 : 128 + 15)))
+  child.on("error", (error) => {
+    say(`setup: ${pinnedNode} cannot be started: ${error.message}`)
+    process.exit(1)
+  })
+  // As a shell has it: 128 and the number of the signal that ended it.
+  child.on("exit", (code, signal) => process.exit(code ?? 128 + (constants.signals[signal] ?? 0)))
 }
 
-mkdirSync(join(root, ".cache"), { recursive: true })
 installPackages()
 const at = process.argv.indexOf("--run")
 const program = at > 0 ? process.argv.slice(at + 1) : []

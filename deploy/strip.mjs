@@ -3,7 +3,8 @@
 //   node deploy/strip.mjs                          ahead of time, of all the project's files, as an install does
 // Node loads a compiler of its own into every thread that imports a .ts file: 8 MB each, and half a second on a device's start
 // here. With what is kept it is never loaded. One file for each source, which ends with a digest of what it was made from and
-// by: after a change it is made again. Where nothing can be written, all works as without.
+// by: after a change it is made again. Where nothing can be written, all works as without. What is kept is run by whoever starts a
+// program here, root among them: an install keeps the folder root's (deploy/install.sh).
 import { createHash } from "node:crypto"
 import { globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { registerHooks, stripTypeScriptTypes } from "node:module"
@@ -30,7 +31,11 @@ function keep(path, text) {
     writeFileSync(unfinished, text)
     renameSync(unfinished, path)
   } catch {
-    rmSync(unfinished, { force: true })
+    try {
+      rmSync(unfinished, { force: true })
+    } catch {
+      // There is nothing that could be taken away.
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 /** The command as it is installed: a small program that any folder and any Node can start. */
 import { execFileSync, spawnSync } from "node:child_process"
-import { accessSync, constants, readFileSync } from "node:fs"
+import { accessSync, constants, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { describe, expect, it } from "vitest"
@@ -33,5 +33,18 @@ describe("murmuration", () => {
     const demo = run("demo")
     expect(demo.status).toBe(1)
     expect(demo.stderr).toContain("NATS_SERVER")
+  })
+
+  it("ends as the program does that it runs: with its code, or with the signal that ended it", () => {
+    const directory = mkdtempSync(join(tmpdir(), "murmuration-"))
+    const statusOf = (program: string) => {
+      const file = join(directory, "program.mjs")
+      writeFileSync(file, program)
+      return spawnSync(process.execPath, [join(projectRoot, "deploy/setup.mjs"), "--run", file]).status
+    }
+    expect(statusOf("process.exit(3)")).toBe(3)
+    expect(statusOf("process.kill(process.pid, 'SIGKILL')")).toBe(137)
+    expect(statusOf("process.kill(process.pid, 'SIGUSR2'); setTimeout(() => {}, 5000)")).toBe(140)
+    rmSync(directory, { recursive: true })
   })
 })

@@ -1,7 +1,19 @@
 import { spawnSync } from "node:child_process"
-import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { describe } from "vitest"
@@ -15,8 +27,22 @@ const temporary = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "murmuration-"))),
   (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true })),
 )
-const install = (root: string, ...args: ReadonlyArray<string>) =>
-  spawnSync("sh", [script, ...args], { env: { ...process.env, DESTDIR: root }, encoding: "utf8" })
+const run = (program: string, root: string, ...args: ReadonlyArray<string>) =>
+  spawnSync("sh", [program, ...args], { env: { ...process.env, DESTDIR: root }, encoding: "utf8" })
+const install = (root: string, ...args: ReadonlyArray<string>) => run(script, root, ...args)
+
+/** A project of a few files, as an uploader with a lax umask and an id of his own may have copied it. */
+const copiedProject = (project: string, files: Readonly<Record<string, number>>) => {
+  cpSync(dirname(script), join(project, "deploy"), { recursive: true })
+  for (const [name, mode] of Object.entries(files)) {
+    const path = join(project, name)
+    mkdirSync(dirname(path), { recursive: true })
+    writeFileSync(path, "")
+    chmodSync(path, mode)
+    // Only root may, and where it does it is root's install that must not keep it.
+    if (process.getuid?.() === 0) chownSync(path, 12_345, 12_345)
+  }
+}
 
 describe("install script", () => {
   it.effect("puts configuration, program and units of a device where the units look for them", () =>
@@ -31,6 +57,8 @@ describe("install script", () => {
       }
       const unit = (name: string) => readFileSync(join(root, "etc/systemd/system", name), "utf8")
       const started = [unit("murmuration.service"), unit("murmuration-leaf.service")].join("\n")
+      assert.strictEqual(started.match(/^StartLimitIntervalSec=0\n\n\[Service\]/gm)?.length, 2)
+      assert.notInclude(started, "ReadWritePaths")
       for (const path of ["/etc/murmuration/device.json", "/etc/murmuration/leaf.conf", "/opt/murmuration"]) {
         assert.include(started, path)
         assert.isTrue(existsSync(join(root, path)), path)
@@ -49,15 +77,53 @@ describe("install script", () => {
     Effect.gen(function* () {
       const [directory, root] = [yield* temporary, yield* temporary]
       yield* initDeployment({ directory, devices: [], host: "hub.local" })
+      const operator = join(root, "etc/murmuration/operator.json")
+      mkdirSync(dirname(operator), { recursive: true })
+      writeFileSync(operator, "as earlier versions left it")
       assert.strictEqual(install(root, "hub", join(directory, "hub")).status, 0)
+      assert.isTrue(existsSync(join(root, "etc/murmuration/client.json")))
+      assert.isFalse(existsSync(operator))
       const unit = readFileSync(join(root, "etc/systemd/system/murmuration-hub.service"), "utf8")
+      assert.match(unit, /^StartLimitIntervalSec=0\n\n\[Service\]/m)
       for (const [name, value] of Object.entries(serverRuntime.hub)) assert.include(unit, `${name}=${value}`)
       assert.isFalse(existsSync(join(root, "opt")))
-      const wrong = install(root, "leaf", join(directory, "hub"))
-      assert.strictEqual(wrong.status, 1)
-      assert.include(wrong.stderr, "usage:")
+      for (const args of [[], ["hub"], ["leaf", join(directory, "hub")]]) {
+        const wrong = install(root, ...args)
+        assert.strictEqual(wrong.status, 1)
+        assert.include(wrong.stderr, "usage:")
+      }
       assert.include(install(root, "device", join(directory, "hub")).stderr, "leaf.conf")
     }).pipe(Effect.scoped),
+  )
+
+  it.effect(
+    "makes the program the installer's own, and runs nothing that the service could have left in it",
+    () =>
+      Effect.gen(function* () {
+        const [directory, root, project] = [yield* temporary, yield* temporary, yield* temporary]
+        yield* initDeployment({ directory, devices: [DeviceId.make("pi-1")], host: "hub.local" })
+        copiedProject(project, {
+          "cli/murmuration.mjs": 0o777,
+          "cli/main.ts": 0o666,
+          "my-swarm/swarm.json": 0o600,
+          "demo-client.json": 0o600,
+          ".cache/stripped/cli/main.ts.js": 0o666,
+        })
+        const program = join(root, "opt/murmuration")
+        const left = join(program, ".cache/stripped/cli/main.ts.js")
+        mkdirSync(dirname(left), { recursive: true })
+        writeFileSync(left, "as the service may have left it")
+        const done = run(join(project, "deploy/install.sh"), root, "device", join(directory, "pi-1"))
+        assert.strictEqual(done.status, 0, done.stderr)
+        const modes = { "cli/murmuration.mjs": 0o755, "cli/main.ts": 0o644, "my-swarm/swarm.json": 0o600 }
+        for (const [name, mode] of Object.entries(modes)) {
+          const found = statSync(join(program, name))
+          assert.strictEqual(found.mode & 0o777, mode, name)
+          assert.strictEqual(found.uid, process.getuid?.())
+        }
+        assert.isFalse(existsSync(left))
+        assert.isFalse(existsSync(join(program, "demo-client.json")))
+      }).pipe(Effect.scoped),
   )
 
   it.effect(
