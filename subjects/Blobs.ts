@@ -7,6 +7,7 @@ import { Effect, Schema } from "effect"
 import { consumerOpts, NatsError, type ObjectStore } from "nats"
 import { domainOf } from "./Buckets.ts"
 import { Bus, type BusShape } from "./Bus.ts"
+import { monotonicMs } from "./Connection.ts"
 import type { BlobRef } from "./Manifests.ts"
 import { objectStore } from "./Subjects.ts"
 
@@ -25,8 +26,10 @@ export class BlobUnavailable extends Schema.TaggedError<BlobUnavailable>()("Blob
 
 export const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex")
 
-/** Large enough for a bundle over a slow link; progress is the chunks' own. */
-const transferLimit = "5 minutes"
+/** So long nothing may come before a read is given up: a large bundle over a slow link takes longer as a whole. */
+const silenceLimitMs = 300_000
+/** Of a write as a whole: of its pieces the library tells nothing. */
+const writeLimit = "5 minutes"
 
 const stores = new WeakMap<BusShape, Promise<ObjectStore>>()
 
@@ -43,9 +46,15 @@ const open = (bus: BusShape): Promise<ObjectStore> => {
 /**
  * The library's own `get` asks the hub for the stream's name, which we know, and hashes in JavaScript, what `getBlob` does
  * natively: this takes two questions instead of three. Null where there is no such object. An object that is replaced
- * meanwhile never comes to an end: whoever gives up says so with the signal, and the subscription goes.
+ * meanwhile never comes to an end: whoever gives up says so with the signal, and the subscription goes. `onPiece` is called
+ * whenever some of it has come.
  */
-const read = async (bus: BusShape, object: string, signal: AbortSignal): Promise<Uint8Array | null> => {
+const read = async (
+  bus: BusShape,
+  object: string,
+  signal: AbortSignal,
+  onPiece: () => void,
+): Promise<Uint8Array | null> => {
   const info = await (await open(bus)).info(object)
   if (info === null || info.deleted) return null
   const bytes = new Uint8Array(info.size)
@@ -62,6 +71,7 @@ const read = async (bus: BusShape, object: string, signal: AbortSignal): Promise
   try {
     let at = 0
     for await (const { data, info: delivery } of pieces) {
+      onPiece()
       bytes.set(data.subarray(0, info.size - at), at)
       at += data.length
       if (delivery.pending === 0) break
@@ -86,18 +96,45 @@ export const putBlob = (object: string, bytes: Uint8Array): Effect.Effect<BlobRe
     yield* Effect.tryPromise({
       try: () => open(bus).then((store) => store.putBlob({ name: object }, bytes)),
       catch: unreachable(object),
-    }).pipe(timeLimit(object))
+    }).pipe(
+      Effect.timeoutOrElse({
+        duration: writeLimit,
+        orElse: () => Effect.fail(unreachable(object)(`not stored within ${writeLimit}`)),
+      }),
+    )
     return { object, bytes: bytes.length, sha256: sha256(bytes) }
   })
 
-/** The bytes that a manifest refers to, or why not. */
-export const getBlob = (ref: BlobRef): Effect.Effect<Uint8Array, BlobUnavailable, Bus> =>
+/** Resolves when so long nothing has been heard. */
+const silence = (heardMs: () => number, limitMs: number): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const leftMs = heardMs() + limitMs - monotonicMs()
+    return leftMs <= 0 ? Effect.void : Effect.andThen(Effect.sleep(leftMs), silence(heardMs, limitMs))
+  })
+
+/** The bytes of an object, null where there is none; fails when nothing comes any more. */
+const readUnlessSilent = (bus: BusShape, object: string, limitMs: number) =>
+  Effect.suspend(() => {
+    let heardMs = monotonicMs()
+    const reading = Effect.tryPromise({
+      try: (signal) => read(bus, object, signal, () => void (heardMs = monotonicMs())),
+      catch: unreachable(object),
+    })
+    const gaveUp = Effect.flatMap(
+      silence(() => heardMs, limitMs),
+      () => Effect.fail(unreachable(object)(`nothing came for ${Math.round(limitMs / 1000)} s`)),
+    )
+    return Effect.raceFirst(reading, gaveUp)
+  })
+
+/** The bytes that a manifest refers to, or why not. Silence of the hub for `limitMs` ends it. */
+export const getBlob = (
+  ref: BlobRef,
+  limitMs = silenceLimitMs,
+): Effect.Effect<Uint8Array, BlobUnavailable, Bus> =>
   Effect.gen(function* () {
     const bus = yield* Bus
-    const bytes = yield* Effect.tryPromise({
-      try: (signal) => read(bus, ref.object, signal),
-      catch: unreachable(ref.object),
-    }).pipe(timeLimit(ref.object))
+    const bytes = yield* readUnlessSilent(bus, ref.object, limitMs)
     const fail = (reason: "Missing" | "WrongDigest", detail: string) =>
       Effect.fail(new BlobUnavailable({ object: ref.object, reason, detail }))
     if (bytes === null) return yield* fail("Missing", "not in the object store")
@@ -107,13 +144,4 @@ export const getBlob = (ref: BlobRef): Effect.Effect<Uint8Array, BlobUnavailable
       "WrongDigest",
       `${bytes.length} bytes with sha256 ${digest}; the manifest says ${ref.sha256}`,
     )
-  })
-
-const timeLimit = (object: string) =>
-  Effect.timeoutOrElse({
-    duration: transferLimit,
-    orElse: () =>
-      Effect.fail(
-        new BlobUnavailable({ object, reason: "Unreachable", detail: "no progress for five minutes" }),
-      ),
   })
