@@ -2,6 +2,7 @@
  * The condition of the moment: who can be planned with, how their links are, and how much each has to do already; and the
  * one that a forecast leads to expect.
  */
+import { maxDevices } from "../devices/latency/FastGraph.ts"
 import type { ProfileBook } from "../devices/profiles/ProfileBook.ts"
 import { type Condition, idealBandwidthMbps } from "../policies/Condition.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
@@ -22,7 +23,22 @@ export interface Known {
   readonly tiles: Pick<TilesShape, "queuedMs" | "lateMs">
 }
 
-/** Devices that `profiles` does not describe are left out: nothing is known about their speed. */
+type Remote = Condition["devices"][number]
+
+/** What is typical of a piece of a feature map: for telling which of too many links are the best. */
+const typicalBits = 8 * 50_000
+const pathMs = (d: Remote): number => d.delayMs + typicalBits / (d.bandwidthMbps * 1000)
+
+/** The latency model has room for so many devices: of more, those with the best links. */
+const nearest = (remotes: ReadonlyArray<Remote>): ReadonlyArray<Remote> =>
+  remotes.length < maxDevices
+    ? remotes
+    : remotes.toSorted((a, b) => pathMs(a) - pathMs(b)).slice(0, maxDevices - 1)
+
+/**
+ * Devices that `profiles` does not describe are left out: nothing is known about their speed. So are those with the worst
+ * links where there are more than a plan can have (`maxDevices`).
+ */
 export const conditionOf =
   ({ self, membership, links, backlog, tiles }: Known, profiles: Pick<ProfileBook, "describes">) =>
   (exclude: ReadonlyArray<DeviceId>): Condition => {
@@ -46,9 +62,8 @@ export const conditionOf =
     }
     const type = self.profile.name
     const local = { id: self.device, type, bandwidthMbps: idealBandwidthMbps, delayMs: 0 }
-    return {
-      devices: [{ ...local, ...begins(backlog.ms(self.device)) }, ...membership.usable().flatMap(remote)],
-    }
+    const remotes = nearest(membership.usable().flatMap(remote))
+    return { devices: [{ ...local, ...begins(backlog.ms(self.device)) }, ...remotes] }
   }
 
 /** What is there now, idle, with the links that are expected. */

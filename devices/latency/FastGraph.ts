@@ -20,6 +20,7 @@ import {
 import { columnOf, isCutInColumns, isCutInRows, kindOf, overlaps, rowOf, tilesOf } from "./GridIndices.ts"
 import type { Overheads } from "./Overheads.ts"
 
+/** Of a condition; `FastLatency` refuses more, and `actors/ConditionOf.ts` makes none with more. */
 export const maxDevices = 64
 /** No task, no edge, nothing on the wire. */
 export const none = -1

@@ -76,8 +76,12 @@ export class FastLatency {
     this.pendingOrder = new Int32Array(this.pendingReady.length)
   }
 
-  /** Device `index` has this profile (by its place in the constructor's list), this link and so much to do before. */
+  /**
+   * Device `index` has this profile (by its place in the constructor's list), this link and so much to do before. Throws a
+   * RangeError beyond `maxDevices`, where the arrays end.
+   */
   setDevice(index: number, profile: number, link: Link, backlogMs = 0) {
+    if (!(index < maxDevices)) throw new RangeError(`device ${index}: a condition has ${maxDevices} at most`)
     this.graph.profile[index] = profile
     this.backlog[index] = backlogMs
     this.deviceCount = Math.max(this.deviceCount, index + 1)
@@ -95,7 +99,7 @@ export class FastLatency {
     this.downChunk[index] = chunkBytesAt(down, this.overheads.chunkBytes)
   }
 
-  /** All devices and links of a condition; encoded device indices are its order. Throws for an unknown profile. */
+  /** All devices and links of a condition; encoded device indices are its order. Throws for an unknown profile, and for too many. */
   setCondition(condition: Condition) {
     for (const [i, device] of condition.devices.entries()) {
       const profile = this.profileIndex.get(device.profile)

@@ -49,6 +49,20 @@ describe("the condition of the moment", () => {
     assert.deepInclude(condition({}).devices[1], link)
   })
 
+  it("has room for 64 devices: of more, those with the best links", () => {
+    const many = Array.from({ length: 80 }, (_, i) => ({
+      identity: { device: DeviceId.make(`d-${i}`), profile },
+    }))
+    // The later, the better.
+    const links = { get: (peer: DeviceId) => ({ ...link, delayMs: 100 - Number(peer.slice(2)) }) }
+    const swarm = { ...known({}), membership: { usable: () => many }, links } as unknown as Known
+    const { devices } = conditionOf(swarm, { describes: () => true })([])
+    assert.lengthOf(devices, 64)
+    assert.strictEqual(devices[0]?.id, first)
+    const numbers = devices.slice(1).map((d) => Number(d.id.slice(2)))
+    assert.strictEqual(Math.min(...numbers), 80 - 63)
+  })
+
   it("leaves out devices that mean another speed by their profile's name", () => {
     const describes = (device: string, name: string) => device !== second && name === profile
     const now = conditionOf(known({}), { describes })([])

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type Condition, idealLink, symmetricLink } from "../../../devices/latency/Condition.ts"
 import { criticalPath, explainText, usage } from "../../../devices/latency/Explain.ts"
+import { maxDevices } from "../../../devices/latency/FastGraph.ts"
 import { FastLatency } from "../../../devices/latency/FastLatency.ts"
 import { ganttSvg } from "../../../devices/latency/Gantt.ts"
 import { defaultOverheads, noOverheads } from "../../../devices/latency/Overheads.ts"
@@ -90,6 +91,12 @@ describe("the two latency models", () => {
       }
     },
   )
+})
+
+it("the fast latency model refuses more devices than it has room for", () => {
+  const fast = new FastLatency(spec, profiles)
+  fast.setDevice(maxDevices - 1, 0, idealLink)
+  assert.throws(() => fast.setDevice(maxDevices, 0, idealLink), /64 at most/)
 })
 
 describe("a timeline", () => {
