@@ -104,7 +104,15 @@ export const startDevice = (start: DeviceStart) =>
       clearTimeout(timer)
       resume(Effect.succeed({ child, exited }))
     })
-    child.once("exit", (code, signal) => {
+    child.on("error", (error) => {
+      // Also said of a signal that could not be sent.
+      if (child.pid !== undefined) return
+      clearTimeout(timer)
+      Deferred.doneUnsafe(exited, Effect.succeed(1))
+      fail(error.message)
+    })
+    // Not "exit": its last lines may still be on their way then, and they say why.
+    child.once("close", (code, signal) => {
       clearTimeout(timer)
       Deferred.doneUnsafe(exited, Effect.succeed(code ?? (signal === "SIGKILL" ? 137 : 1)))
       fail(`ended with ${signal ?? `code ${code}`} before it was up`)

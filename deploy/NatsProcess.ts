@@ -78,7 +78,8 @@ const start = (args: ReadonlyArray<string>, role: ServerRole, readyMs: number) =
       clearTimeout(timer)
       fail(error.message, "install nats-server 2.9.10 or newer (deploy/README.md), or name it in NATS_SERVER")
     })
-    child.once("exit", (code, signal) => {
+    // Not "exit": its last lines may still be on their way then, and they say why.
+    child.once("close", (code, signal) => {
       clearTimeout(timer)
       fail(`ended with ${code === null ? signal : `code ${code}`} before it was ready`)
     })

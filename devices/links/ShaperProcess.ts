@@ -72,19 +72,22 @@ export const startShaper = (): ShaperProcess => {
     new ShaperFailed({ link, reason, retryable: false, hint: "See the shaper process's error output." })
   let lastId = 0
   let hasExited = false
+  const rejectAll = (reason: string) => {
+    for (const w of waiting.values()) w.reject(failed("all", reason))
+    waiting.clear()
+  }
   createInterface({ input: child.stdout }).on("line", (line) => {
     const decoded = decodeAnswer(line)
-    if (Result.isFailure(decoded)) return
-    const { id } = decoded.success
-    if (id === undefined) return
-    waiting.get(id)?.resolve(decoded.success)
-    waiting.delete(id)
+    const answer = Result.isSuccess(decoded) ? decoded.success : undefined
+    // Nobody knows whose answer it is, and whoever waits for it would wait for ever.
+    if (answer?.id === undefined) return rejectAll(`an unreadable answer: ${line.slice(0, 200)}`)
+    waiting.get(answer.id)?.resolve(answer)
+    waiting.delete(answer.id)
   })
   const exited = new Promise<void>((resolve) => {
     child.once("close", () => {
       hasExited = true
-      for (const w of waiting.values()) w.reject(failed("all", "the shaper process ended"))
-      waiting.clear()
+      rejectAll("the shaper process ended")
       resolve()
     })
   })
