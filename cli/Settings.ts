@@ -4,6 +4,7 @@
  */
 import { Config } from "effect"
 import { Flag } from "effect/cli"
+import { noLessThan } from "./Bounds.ts"
 
 export interface Setting<A> {
   readonly says: string
@@ -26,8 +27,9 @@ const withVariable = <A>(flag: Flag.Flag<A>, config: Config.Config<A>, s: Settin
 export const textSetting = (name: string, s: Setting<string>) =>
   withVariable(Flag.String(name), Config.String(s.variable), s)
 
-export const intSetting = (name: string, s: Setting<number>) =>
-  withVariable(Flag.Int(name), Config.Int(s.variable), s)
+/** A whole number, at least `least`, from wherever it comes. */
+export const intSetting = (name: string, s: Setting<number> & { readonly least: number }) =>
+  withVariable(Flag.Int(name), Config.Int(s.variable), s).pipe(noLessThan(s.least))
 
 export const numberSetting = (name: string, s: Setting<number>) =>
   withVariable(Flag.Finite(name), Config.Finite(s.variable), s)
@@ -57,6 +59,7 @@ export const supernetFlag = textSetting("supernet", {
 
 export const threadsFlag = intSetting("threads", {
   says: "Threads of one inference",
+  least: 1,
   otherwise: 1,
   variable: "MURMURATION_THREADS",
 })

@@ -8,10 +8,20 @@ import { collectRarely, collectWhenIdle } from "../actors/Garbage.ts"
 import { Membership } from "../actors/Membership.ts"
 import { Engine } from "../devices/engine/Engine.ts"
 import { Self } from "../actors/Self.ts"
+import { positive } from "./Bounds.ts"
 import { connectionFlags } from "./Connection.ts"
-import { intSetting, listSetting, numberSetting, supernetFlag, textSetting, threadsFlag } from "./Settings.ts"
+import {
+  intSetting,
+  listSetting,
+  numberSetting,
+  supernetFlag,
+  textSetting,
+  threadsFlag,
+  withShownDefault,
+} from "./Settings.ts"
 
-const flags = {
+/** What a device is told; numbers that it cannot work with are refused here. */
+export const upFlags = {
   device: textSetting("device", {
     says: "This device's id on the bus, such as pi-1",
     otherwise: "",
@@ -39,11 +49,10 @@ const flags = {
     Flag.withDescription("Compute for real, but hold every result until the profile's time has passed"),
     Flag.withDefault(false),
   ),
-  slow: Flag.Finite("slow").pipe(
-    Flag.withDescription(
-      "Slow motion: multiplies the profile's times (for emulating devices faster than this machine; default: 1)",
-    ),
-    Flag.withDefault(1),
+  slow: withShownDefault(
+    positive("slow"),
+    "Slow motion: multiplies the profile's times, for emulating devices faster than this machine",
+    1,
   ),
   supernet: supernetFlag,
   providers: listSetting("provider", {
@@ -61,12 +70,14 @@ const flags = {
   threads: threadsFlag,
   memoryMb: intSetting("memory-mb", {
     says: "Memory that models may take, MB; the process takes a few hundred more",
+    least: 1,
     otherwise: Math.min(512, Math.round(totalmem() / 8e6)),
     shown: "an eighth of the machine's, at most 512",
     variable: "MURMURATION_MEMORY_MB",
   }),
   concurrency: intSetting("concurrency", {
     says: "Requests served at once, at most; never more than 4 for each device of the swarm. Further ones wait, then are refused",
+    least: 1,
     otherwise: 96,
     variable: "MURMURATION_CONCURRENCY",
   }),
@@ -120,7 +131,7 @@ const announce = Effect.gen(function* () {
 /** One line per event; how much it says is the command line's `--log-level`. */
 export const deviceLog = Logger.layer([Logger.consoleLogFmt])
 
-export const upCommand = Command.make("up", flags, (given) =>
+export const upCommand = Command.make("up", upFlags, (given) =>
   Effect.gen(function* () {
     collectRarely()
     const options = yield* deviceOptions(given).pipe(

@@ -7,6 +7,7 @@ import { trainFlags as policyFlags } from "../../cli/Policy.ts"
 import { wantedResolutions } from "../../cli/Supernet.ts"
 import { imagesFlag } from "../../cli/SupernetFlags.ts"
 import { calibrationFlags, trainFlags } from "../../cli/SupernetTrain.ts"
+import { upFlags } from "../../cli/Up.ts"
 import { policyShape } from "../../policies/PolicyShape.ts"
 import { tinySpec } from "../supernet/Tiny.ts"
 import { tinySpace } from "../policies/TinyWorld.ts"
@@ -25,6 +26,10 @@ const cases: ReadonlyArray<readonly [string, Flag.Flag<unknown>, ReadonlyArray<s
   ["minutes", trainFlags.minutes, ["0", "-1"], "0.5"],
   ["width", trainFlags.width, ["0", "-1"], "0.25"],
   ["workers", trainFlags.workers, ["0"], "1"],
+  ["slow", upFlags.slow, ["0", "-1"], "0.5"],
+  ["threads", upFlags.threads, ["0"], "1"],
+  ["memory-mb", upFlags.memoryMb, ["0", "-1"], "64"],
+  ["concurrency", upFlags.concurrency, ["0"], "4"],
   ["submodels", calibrationFlags.submodels, ["0", "-1"], "9"],
 ]
 

@@ -8,7 +8,12 @@ import { intSetting, listSetting, textSetting } from "../../cli/Settings.ts"
 
 const flags = {
   supernet: textSetting("supernet", { says: "", otherwise: "shipped", variable: "MURMURATION_SUPERNET" }),
-  memoryMb: intSetting("memory-mb", { says: "", otherwise: 512, variable: "MURMURATION_MEMORY_MB" }),
+  memoryMb: intSetting("memory-mb", {
+    says: "",
+    least: 1,
+    otherwise: 512,
+    variable: "MURMURATION_MEMORY_MB",
+  }),
   providers: listSetting("provider", { says: "", otherwise: ["cpu"], variable: "MURMURATION_PROVIDER" }),
 }
 type Given = Command.Command.Config.Infer<typeof flags>
@@ -38,6 +43,22 @@ describe("a setting", () => {
         yield* parsed(environment, "--memory-mb", "64", "--provider", "a", "--provider", "b"),
         { supernet: "shipped", memoryMb: 64, providers: ["a", "b"] },
       )
+    }),
+  )
+
+  it.effect("out of bounds is refused, wherever it comes from", () =>
+    Effect.gen(function* () {
+      const memory = (environment: Record<string, string>, ...given: ReadonlyArray<string>) =>
+        flags.memoryMb
+          .parse({ arguments: [], flags: given.length === 0 ? {} : { "memory-mb": given } })
+          .pipe(
+            Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromUnknown(environment)),
+            Effect.provide(NodeServices.layer),
+          )
+      const wanted = /--memory-mb: "(0|-5)".*a whole number of 1 or more/
+      assert.match((yield* Effect.flip(memory({}, "0"))).message, wanted)
+      assert.match((yield* Effect.flip(memory({ MURMURATION_MEMORY_MB: "-5" }))).message, wanted)
+      assert.strictEqual((yield* memory({ MURMURATION_MEMORY_MB: "5" }))[1], 5)
     }),
   )
 })
