@@ -102,7 +102,8 @@ const attempt = <A>(
     }),
   )
 
-/** A bucket that exists. Binding asks nobody: the first use tells whether it is there. */
+/** A bucket that exists. Opening asks nobody: the first use binds it, at the price of one question to JetStream, and tells
+ * whether it is there. */
 export const openBucket = <A>(bucket: Bucket, codec: Codec<A>): Effect.Effect<TypedBucket<A>, never, Bus> =>
   Effect.map(Bus, (bus) => typedBucket(bus, buckets[bucket], codec))
 

@@ -12,7 +12,7 @@ import { type EndpointStats, endpointStats, tracked } from "./EndpointStats.ts"
 import { type ErrorBody, errorBody, errorBodyOf, errorHeader, type Refusal, refusal } from "./ErrorReply.ts"
 
 const drainLimit = Duration.seconds(5)
-/** For those refusals. */
+/** And then for the refusal of what was not done by then (`run`, at the end). */
 const refuseLimit = Duration.seconds(1)
 
 export interface Arrival {
@@ -26,7 +26,7 @@ export interface Arrival {
   readonly client: string
 }
 
-/** `_INBOX.<connection>.<request>`: what comes before the last dot. */
+/** `_INBOX.<connection>.<request>`, or with the prefix of clients: what comes before the last dot. */
 const clientOf = (reply: string): string => reply.slice(0, Math.max(0, reply.lastIndexOf(".")))
 
 const arrivalOf = ({ subject, data, arrivedMs, reply }: Incoming): Arrival => ({

@@ -19,7 +19,7 @@ import {
   slope,
   type Transfer,
 } from "./PathHistory.ts"
-import { median, regressionSlope, spread } from "./Robust.ts"
+import { medianOfFew, regressionSlope, spread } from "./Robust.ts"
 import { afterStep } from "./Steps.ts"
 
 export interface TransferSample {
@@ -120,7 +120,7 @@ export const estimate = (
   const pings = clean(history.pings)
   const smallest = Math.min(...transfers.map((t) => t.ms))
   const base = pings.length > 0 ? anchorMs(pings) : smallest
-  const typical = pings.length > 0 ? median(history.pings.map((p) => p.ms)) : smallest
+  const typical = pings.length > 0 ? medianOfFew(history.pings.map((p) => p.ms)) : smallest
   const blind = regressionSlope(transfers)
   const perByte =
     pings.length > 0

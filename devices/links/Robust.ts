@@ -1,7 +1,10 @@
 /** Statistics of short noisy series in which single values may be anything: medians, weighted quantiles, slopes. Pure. */
 
-/** Of an even number of values the mean of the two in the middle: a few samples are all there is. */
-export const median = (values: ReadonlyArray<number>): number => {
+/**
+ * Of an even number of values the mean of the two in the middle, as a few samples are all there is; `median` of
+ * `supernet/Statistics.ts` is always one of the values. NaN of nothing.
+ */
+export const medianOfFew = (values: ReadonlyArray<number>): number => {
   const sorted = [...values].sort((a, b) => a - b)
   const middle = sorted.length >> 1
   if (sorted.length === 0) return Number.NaN
@@ -29,8 +32,8 @@ export const weightedQuantile = (values: ReadonlyArray<Weighted>, share: number)
 
 /** Relative spread: median distance from the median, over the median. */
 export const spread = (values: ReadonlyArray<number>): number => {
-  const middle = median(values)
-  return median(values.map((v) => Math.abs(v - middle))) / Math.max(1e-9, Math.abs(middle))
+  const middle = medianOfFew(values)
+  return medianOfFew(values.map((v) => Math.abs(v - middle))) / Math.max(1e-9, Math.abs(middle))
 }
 
 /**
@@ -48,7 +51,7 @@ export const regressionSlope = (
     }
   }
   if (slopes.length < 6) return undefined
-  const middle = median(slopes)
+  const middle = medianOfFew(slopes)
   return middle > 0 ? middle : undefined
 }
 

@@ -14,7 +14,7 @@ import {
   type Ping,
   slope,
 } from "./PathHistory.ts"
-import { agree, median, side } from "./Robust.ts"
+import { agree, medianOfFew, side } from "./Robust.ts"
 
 /**
  * How many of the newest round trips lie beyond what is typical of the ones before, at most `stepSamples`, and whether
@@ -24,7 +24,7 @@ const pingNews = (pings: ReadonlyArray<Ping>, settings: EstimatorSettings) => {
   const { stepSamples, stepShare, pingJitterMs } = settings
   const ms = clean(pings).map((p) => p.ms)
   for (let count = Math.min(stepSamples, ms.length - 2); count > 0; count--) {
-    const level = median(ms.slice(0, -count))
+    const level = medianOfFew(ms.slice(0, -count))
     const last = ms.slice(-count)
     const margin = Math.max(pingJitterMs, stepShare * level)
     if (side(last, level, margin) === 0) continue
@@ -35,7 +35,7 @@ const pingNews = (pings: ReadonlyArray<Ping>, settings: EstimatorSettings) => {
 }
 
 /** What round trips usually take more than the fastest: the noise of this machine and that one. */
-const spreadMs = (pings: ReadonlyArray<Ping>): number => median(pings.map((p) => p.ms)) - anchorMs(pings)
+const spreadMs = (pings: ReadonlyArray<Ping>): number => medianOfFew(pings.map((p) => p.ms)) - anchorMs(pings)
 
 interface TransferNews {
   readonly count: number
@@ -68,7 +68,7 @@ const lookForNews = (history: PathHistory, settings: EstimatorSettings): Transfe
     const jitter = (2 * transferJitterMs) / Math.min(...last.map((t) => t.bytes))
     const alike = agree(values, Math.max(jitter, 0.35 * Math.max(...values)))
     // Of the estimate, which ends at the fastest link: transfers may have shown no time on the wire at all.
-    const slowdown = Math.max(1, median(values) / Math.max(leastPerByteMs(settings), level))
+    const slowdown = Math.max(1, medianOfFew(values) / Math.max(leastPerByteMs(settings), level))
     const sinceMs = last[0]?.atMs ?? 0
     return { count, isStep: count === stepSamples && alike, direction, sinceMs, slowdown }
   }

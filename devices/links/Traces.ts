@@ -90,7 +90,7 @@ const isTimes = (row: ReadonlyArray<number>): boolean =>
 
 /**
  * 5G mmWave uplink set: "Run k", then a row of values every 100 ms (sometimes a row of times before it). `name` is the
- * path below the set's folder: `throughput/walking/5g/away.list`. Throughput is brought to 500 ms, pings are kept.
+ * path below the set's folder: `throughput/walking/5g/away.list`. Both kinds, throughput and pings, are brought to 500 ms.
  */
 export const parseUplink = (name: string, text: string): ReadonlyArray<Trace> => {
   const [what = "", movement = "", network = ""] = name.split("/")
