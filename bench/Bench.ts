@@ -3,7 +3,7 @@
  * `docs/results/NAME.json` (and the bench's own figures) for everyone else.
  */
 import { execFileSync } from "node:child_process"
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { cpus, loadavg } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -36,7 +36,15 @@ export interface BenchResult {
   readonly figures?: ReadonlyMap<string, string>
 }
 
-export type BenchFlags = Readonly<Record<string, string>>
+/** A flag of a bench; `Flags.ts` has the kinds. */
+export interface BenchFlag {
+  /** For people. */
+  readonly says: string
+  /** What a value must be, of one that is not; undefined where it is. */
+  readonly demand: (value: string) => string | undefined
+}
+
+export type BenchFlags = Readonly<Record<string, BenchFlag>>
 
 export interface BenchModule {
   readonly name: string
@@ -44,7 +52,7 @@ export interface BenchModule {
   readonly proves: string
   /** Roughly how long, for people. */
   readonly takes: string
-  /** Its own flags beside --quick and --seed: name -> what it says, for people. Others are refused. */
+  /** Its own flags beside --quick and --seed. Others are refused, and so are values that a flag does not take. */
   readonly flags?: BenchFlags
   /** It computes itself what a device's process computes, so it asks for memory as one does (decision 26). */
   readonly asDevice?: boolean
@@ -53,7 +61,16 @@ export interface BenchModule {
 
 export const projectRoot = dirname(dirname(fileURLToPath(import.meta.url)))
 
+/** Every `bench/<name>.ts` in lower case exports `bench: BenchModule`. */
+export const benchNames = (): ReadonlyArray<string> =>
+  readdirSync(join(projectRoot, "bench")).flatMap((file) => {
+    const name = /^([a-z][a-z0-9-]*)\.ts$/.exec(file)?.[1]
+    return name === undefined || name === "main" ? [] : [name]
+  })
+
+/** What is no finite number has met nothing: there was nothing to measure. */
 export const passes = (check: Check): boolean => {
+  if (![check.value, check.bound].flat().every(Number.isFinite)) return false
   if (typeof check.bound !== "number") return check.value >= check.bound[0] && check.value <= check.bound[1]
   if (check.op === "<=") return check.value <= check.bound
   if (check.op === ">=") return check.value >= check.bound
@@ -79,12 +96,21 @@ export const table = (rows: ReadonlyArray<Row>): string => {
   return lines.map((l) => l.map(pad).join("  ").trimEnd()).join("\n")
 }
 
-const commit = (): string => {
+const git = (...args: ReadonlyArray<string>): string =>
+  execFileSync("git", args, {
+    cwd: projectRoot,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "ignore"],
+  }).trim()
+
+/** What earlier benches of a session write, and documentation: it changes no number. */
+const withoutCode = [":(exclude)docs", ":(exclude)README.md"]
+
+/** The commit that runs, with `-dirty` where tracked files differ from it. */
+export const commitNow = (): string => {
   try {
-    return execFileSync("git", ["rev-parse", "--short", "HEAD"], {
-      cwd: projectRoot,
-      encoding: "utf8",
-    }).trim()
+    const changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ...withoutCode)
+    return `${git("rev-parse", "--short", "HEAD")}${changed === "" ? "" : "-dirty"}`
   } catch {
     return "unknown"
   }
@@ -111,6 +137,12 @@ const print = (result: BenchResult) => {
   for (const note of result.notes) console.log(`note: ${note}`)
 }
 
+/** Nothing may take the place of a good result on disk that has found nothing out. */
+const assertFound = (name: string, { checks, rows }: BenchResult) => {
+  const missing = checks.length === 0 ? "checks" : rows.length === 0 ? "rows" : undefined
+  if (missing !== undefined) throw new RangeError(`${name} ended without ${missing}: nothing is written`)
+}
+
 /** Prints the result; with `write`, also writes it under docs/results. Returns the paths written. */
 export const report = (
   bench: BenchModule,
@@ -119,12 +151,14 @@ export const report = (
     readonly command: string
     readonly seed: number
     readonly write: boolean
-    /** Load average before the run. */
+    /** The commit that ran, and the load average before it did. */
+    readonly commit: string
     readonly loadBefore: number
   },
 ): ReadonlyArray<string> => {
   print(result)
   if (!how.write) return []
+  assertFound(bench.name, result)
   const directory = join(projectRoot, "docs", "results")
   mkdirSync(directory, { recursive: true })
   const host = {
@@ -137,7 +171,7 @@ export const report = (
   const { figures, ...data } = result
   const made = {
     command: how.command,
-    commit: commit(),
+    commit: how.commit,
     date: new Date().toISOString(),
     host,
     seed: how.seed,

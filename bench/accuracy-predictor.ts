@@ -28,6 +28,7 @@ import { seededRandom, shuffled } from "../supernet/Random.ts"
 import { kendallTau } from "../supernet/Statistics.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, type Check, mean, type Row } from "./Bench.ts"
 import { besides, svgDocument, xyChart } from "./Charts.ts"
+import * as Flags from "./Flags.ts"
 
 /** The rows that `fitPredictor` keeps out for this seed. */
 const heldOutRows = (table: AccuracyTable, seed: number): AccuracyTable["rows"] =>
@@ -190,8 +191,10 @@ export const bench: BenchModule = {
   proves: "accuracy of strategies is predicted without running them",
   takes: "7 min",
   flags: {
-    artifact: "DIRECTORY of the supernet (default: the shipped one)",
-    chosen: "N: strategies chosen by searches to run on the held-out images (default: 60, with --quick none)",
+    artifact: Flags.path("DIRECTORY of the supernet (default: the shipped one)"),
+    chosen: Flags.countOrNone(
+      "N: strategies chosen by searches to run on the held-out images (default: 60, with --quick none)",
+    ),
   },
   run,
 }

@@ -8,6 +8,7 @@ import { defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
 import { seededRandom } from "../supernet/Random.ts"
 import type { SupernetSpec } from "../supernet/Spec.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, median, quantile, type Row } from "./Bench.ts"
+import * as Flags from "./Flags.ts"
 import { applyFault, type Fault, faultScript } from "./chaos/Faults.ts"
 import { carriesAfterMs } from "./chaos/Joins.ts"
 import { cpuMeter } from "./chaos/Machine.ts"
@@ -243,12 +244,12 @@ export const bench: BenchModule = {
   proves: "devices, links and servers come and go, and every request has one right answer or a typed error",
   takes: "16 minutes",
   flags: {
-    requests: "N (default: 10000)",
-    rate: "N: requests a second (default: 12)",
-    slow: "N: slow motion, how many times (default: 2)",
-    every: "N: seconds between faults (default: 5)",
-    "hub-down": "N: seconds that the hub is away (default: 60)",
-    deadline: "N: seconds that a client waits (default: 10)",
+    requests: Flags.count("N (default: 10000)"),
+    rate: Flags.positive("N: requests a second (default: 12)"),
+    slow: Flags.positive("N: slow motion, how many times (default: 2)"),
+    every: Flags.positive("N: seconds between faults (default: 5)"),
+    "hub-down": Flags.positive("N: seconds that the hub is away (default: 60)"),
+    deadline: Flags.positive("N: seconds that a client waits (default: 10)"),
   },
   run,
 }

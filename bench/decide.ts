@@ -28,6 +28,7 @@ import {
   type Row,
 } from "./Bench.ts"
 import { barChart, svgDocument } from "./Charts.ts"
+import * as Flags from "./Flags.ts"
 
 /** Time for a decision with check and repair, ms. */
 const budgetMs = 10
@@ -273,9 +274,9 @@ export const bench: BenchModule = {
   proves: "a policy decides in milliseconds what evolutionary search needs far longer for (figure 18)",
   takes: "half a minute; ten minutes where the oracle is not cached",
   flags: {
-    scenario: "swarm|augmented (default: swarm)",
-    slo: "latency|accuracy (default: latency)",
-    policies: "FOLDER with the policies (default: the shipped ones)",
+    scenario: Flags.scenario("NAME, such as swarm, augmented, team, fleet (default: swarm)"),
+    slo: Flags.oneOf("latency|accuracy (default: latency)", ["latency", "accuracy"]),
+    policies: Flags.path("FOLDER with the policies (default: the shipped ones)"),
   },
   run,
 }

@@ -32,6 +32,7 @@ import {
 import { svgDocument } from "./Charts.ts"
 import { cpuMeter } from "./chaos/Machine.ts"
 import { demoChart } from "./DemoChart.ts"
+import * as Flags from "./Flags.ts"
 
 interface Settings {
   readonly runs: number
@@ -162,8 +163,8 @@ export const bench: BenchModule = {
   proves: "how many of the demo's answers are within their objective, and how many are right",
   takes: "3 minutes",
   flags: {
-    runs: "N: each with a new swarm (default: 3)",
-    seconds: "N: of a run, all phases together (default: 30, as the demo)",
+    runs: Flags.count("N: each with a new swarm (default: 3)"),
+    seconds: Flags.positive("N: of a run, all phases together (default: 30, as the demo)"),
   },
   run,
 }

@@ -8,6 +8,7 @@ import { Effect } from "effect"
 import { allocatorText } from "../deploy/Allocator.ts"
 import { seededRandom } from "../supernet/Random.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, quantile, type Row } from "./Bench.ts"
+import * as Flags from "./Flags.ts"
 import { type FiveDevices, fiveDevices, teamText } from "./chaos/FiveDevices.ts"
 import { cpuMeter, cpuSeconds, rssMb } from "./chaos/Machine.ts"
 import { answersOf, endings, withinSlo } from "./chaos/Measures.ts"
@@ -120,9 +121,9 @@ export const bench: BenchModule = {
   proves: "what a device costs in memory and computation, idle and under load",
   takes: "6 minutes",
   flags: {
-    minutes: "N: of load, after as long a warm-up (default: 1.5)",
-    slow: "N: slow motion (default: 3)",
-    "memory-mb": "N: of models that each device may keep (default: 128)",
+    minutes: Flags.positive("N: of load, after as long a warm-up (default: 1.5)"),
+    slow: Flags.positive("N: slow motion (default: 3)"),
+    "memory-mb": Flags.positive("N: of models that each device may keep (default: 128)"),
   },
   run,
 }

@@ -13,6 +13,7 @@ import { DeviceId } from "../subjects/DeviceId.ts"
 import { defaultArtifact, readArtifact } from "../supernet/Artifact.ts"
 import { seededRandom } from "../supernet/Random.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, median, quantile } from "./Bench.ts"
+import * as Flags from "./Flags.ts"
 import { fitOverheads, type Point, type PointWorld, predict, samplePoint } from "./LatencyPoints.ts"
 import { svgDocument } from "./Svg.ts"
 import { xyChart } from "./XyChart.ts"
@@ -158,6 +159,6 @@ export const bench: BenchModule = {
   name: "latency-model",
   proves: "the latency model predicts what the running swarm takes",
   takes: "10 min",
-  flags: { points: "N: strategies and conditions to compare (default: 200)" },
+  flags: { points: Flags.count("N: strategies and conditions to compare (default: 200)") },
   run,
 }

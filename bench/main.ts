@@ -3,19 +3,11 @@
  * of all results; with `--help`, says what it takes instead. `npm run bench -- --tables`: only the tables.
  */
 import { spawnSync } from "node:child_process"
-import { readdirSync } from "node:fs"
-import { join, relative } from "node:path"
+import { relative } from "node:path"
 import { hasMemoryEnvironment, memoryEnvironment } from "../deploy/Allocator.ts"
-import { type BenchModule, loadNow, projectRoot, report, table } from "./Bench.ts"
+import { type BenchModule, benchNames, commitNow, loadNow, projectRoot, report, table } from "./Bench.ts"
 import { flagProblem, helpText, parsedFlags } from "./Flags.ts"
 import { writeNumbers } from "./Numbers.ts"
-
-/** Every `bench/<name>.ts` in lower case exports `bench: BenchModule`. */
-const benchNames = (): ReadonlyArray<string> =>
-  readdirSync(join(projectRoot, "bench")).flatMap((file) => {
-    const name = /^([a-z][a-z0-9-]*)\.ts$/.exec(file)?.[1]
-    return name === undefined || name === "main" ? [] : [name]
-  })
 
 const load = async (name: string): Promise<BenchModule> => {
   const module: { bench: BenchModule } = await import(`./${name}.ts`)
@@ -57,9 +49,10 @@ const runOne = async (name: string, rest: ReadonlyArray<string>) => {
   const seed = Number(given.get("seed") ?? 1)
   console.log(`${bench.name}: ${bench.proves} (${quick ? "quick" : bench.takes})\n`)
   const command = ["npm run bench --", name, ...rest].join(" ")
-  const loadBefore = loadNow()
+  // Before it runs: in an hour somebody may commit.
+  const [commit, loadBefore] = [commitNow(), loadNow()]
   const result = await bench.run({ quick, seed, arguments: given })
-  for (const path of report(bench, result, { command, seed, write: !quick, loadBefore })) {
+  for (const path of report(bench, result, { command, seed, write: !quick, commit, loadBefore })) {
     console.log(`wrote ${relative(projectRoot, path)}`)
   }
   if (!quick) writeNumbers()

@@ -1,6 +1,6 @@
 /**
  * How well the shipped device profiles reproduce the published times that they were made from.
- * `--write 1` makes the profiles' JSON files again from the evidence in `devices/profiles/Published.ts`.
+ * `--write` makes the profiles' JSON files again from the evidence in `devices/profiles/Published.ts`.
  */
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -8,6 +8,7 @@ import { calibrationErrors } from "../devices/profiles/Calibrate.ts"
 import { calibrations } from "../devices/profiles/Calibrations.ts"
 import { shippedProfile, type ShippedProfileName } from "../devices/profiles/Shipped.ts"
 import { type BenchModule, type BenchResult, median, projectRoot, quantile } from "./Bench.ts"
+import * as Flags from "./Flags.ts"
 
 /** The networks built of the supernet's own operators; the others only bound the dense rates. */
 const mobile = new Set(["mobilenet_v2", "mobilenet_v3", "mnasnet", "proxylessnasnet", "efficientnet_b0"])
@@ -51,6 +52,6 @@ export const bench: BenchModule = {
   name: "profiles",
   proves: "the shipped device profiles reproduce published times of whole networks",
   takes: "1 s",
-  flags: { write: "write the fitted profiles into devices/profiles" },
+  flags: { write: Flags.toggle("write the fitted profiles into devices/profiles") },
   run: (options) => run(options.arguments.get("write") !== undefined),
 }

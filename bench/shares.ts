@@ -11,6 +11,7 @@ import { loadSetting } from "../policies/Setting.ts"
 import { strategyShares } from "../policies/Shares.ts"
 import { validationConstraints } from "../policies/Validation.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, projectRoot, type Row } from "./Bench.ts"
+import * as Flags from "./Flags.ts"
 
 const kinds: ReadonlyArray<SloKind> = ["latency", "accuracy"]
 
@@ -56,6 +57,6 @@ export const bench: BenchModule = {
   name: "shares",
   proves: "the scenarios ask for all kinds of strategies: local, offloaded, split by layers, tiled",
   takes: "five minutes",
-  flags: { scenarios: "A,B: names of scenarios (default: all)" },
+  flags: { scenarios: Flags.scenarios("A,B: names of scenarios (default: all)") },
   run,
 }

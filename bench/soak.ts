@@ -11,6 +11,7 @@ import { allocatorText } from "../deploy/Allocator.ts"
 import type { SwarmBox } from "../deploy/SwarmBox.ts"
 import { seededRandom } from "../supernet/Random.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, mean, median, type Row } from "./Bench.ts"
+import * as Flags from "./Flags.ts"
 import { type FiveDevices, fiveDevices, teamText } from "./chaos/FiveDevices.ts"
 import { floorCount, floors, growth, type Sample, slopePerHour } from "./chaos/Growth.ts"
 import { cpuMeter, cpuSeconds, rssMb } from "./chaos/Machine.ts"
@@ -268,11 +269,11 @@ export const bench: BenchModule = {
   proves: "half an hour at half load leaves memory and latency where they were",
   takes: "55 minutes",
   flags: {
-    minutes: "N: length of the measurement (default: 30)",
-    "warm-up": "N: minutes before it (default: 18)",
-    rate: "N: requests a second (default: half load)",
-    slow: "N: slow motion, how many times (default: 20)",
-    "memory-mb": "N: MB of models that a device may keep (default: 128)",
+    minutes: Flags.positive("N: length of the measurement (default: 30)"),
+    "warm-up": Flags.notNegative("N: minutes before it (default: 18)"),
+    rate: Flags.positive("N: requests a second (default: half load)"),
+    slow: Flags.positive("N: slow motion, how many times (default: 20)"),
+    "memory-mb": Flags.positive("N: MB of models that a device may keep (default: 128)"),
   },
   run,
 }

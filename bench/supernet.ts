@@ -29,6 +29,7 @@ import { TfjsNetwork } from "../supernet/train/TfjsNetwork.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, type Check, type Row } from "./Bench.ts"
 import { trainingCurve } from "./TrainingCurve.ts"
 import { besides, type Series, svgDocument, xyChart } from "./Charts.ts"
+import * as Flags from "./Flags.ts"
 
 /** The largest submodel with one dimension turned down everywhere. */
 const variations = (supernet: Supernet, resolution: number): ReadonlyArray<readonly [string, Submodel]> => {
@@ -212,8 +213,8 @@ export const bench: BenchModule = {
     "the shipped supernet classifies held-out images, and what each dimension, cuts and narrow values cost",
   takes: "10 min",
   flags: {
-    artifact: "DIRECTORY of the supernet (default: the shipped one)",
-    images: "N: held-out images (default: all)",
+    artifact: Flags.path("DIRECTORY of the supernet (default: the shipped one)"),
+    images: Flags.count("N: held-out images (default: all)"),
   },
   run,
 }

@@ -5,7 +5,7 @@
 import { gcslDefaults, type GcslSettings } from "../policies/Gcsl.ts"
 import { ppoDefaults, type PpoSettings } from "../policies/Ppo.ts"
 import { type BenchModule, type BenchOptions, type BenchResult } from "./Bench.ts"
-import { trainingFlags } from "./Flags.ts"
+import * as Flags from "./Flags.ts"
 import { compare, type Contestant, trainingNotes } from "./PolicyCurves.ts"
 
 /** Values to try for some settings. */
@@ -87,6 +87,6 @@ export const bench: BenchModule = {
   name: "sweep",
   proves: "GCSL and PPO, which SUPREME is compared with, run in their best settings",
   takes: "half an hour",
-  flags: { algorithm: "gcsl|ppo: only this one", ...trainingFlags },
+  flags: { algorithm: Flags.oneOf("gcsl|ppo: only this one", ["gcsl", "ppo"]), ...Flags.trainingFlags },
   run,
 }

@@ -2,9 +2,13 @@ import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "vitest"
 import { projectRoot } from "../../bench/Bench.ts"
+import * as Flags from "../../bench/Flags.ts"
 import { flagProblem, helpText, parsedFlags } from "../../bench/Flags.ts"
 
-const chaos = { name: "chaos", flags: { rate: "N: requests a second", write: "writes" } }
+const chaos = {
+  name: "chaos",
+  flags: { rate: Flags.positive("N: requests a second"), write: Flags.toggle("writes") },
+}
 const problem = (...args: ReadonlyArray<string>) => flagProblem(chaos, parsedFlags(args))
 
 describe("flags of a bench", () => {
@@ -20,8 +24,15 @@ describe("flags of a bench", () => {
     expect(problem("--constructor", "1")).toContain("no flag --constructor")
     expect(problem("-q")).toContain("no flag -q")
     expect(problem("soak")).toContain("takes no 'soak'")
-    expect(problem("--seed", "one")).toBe("--seed one is not a number")
-    expect(problem("--quick", "yes")).toContain("takes no value")
+  })
+
+  it("are refused with a value that they do not take, naming those that they do", () => {
+    expect(problem("--seed", "one")).toBe("--seed must be a whole number, and got 'one'")
+    expect(problem("--quick", "yes")).toBe("--quick must be without a value, and got 'yes'")
+    for (const bad of ["fast", "0", "-1", "NaN", "Infinity", ""])
+      expect(problem(`--rate=${bad}`)).toBe(`--rate must be a number above 0, and got '${bad}'`)
+    expect(problem("--rate", "--write")).toContain("--rate must be a number above 0")
+    expect(problem("--rate", "0.5")).toBeUndefined()
   })
 
   it("are all in its help, with what it proves and how long it takes", () => {
@@ -41,5 +52,29 @@ describe("flags of a bench", () => {
         expect(declared, `${file} --${name}`).toMatch(new RegExp(`\\b${name}"?:`))
       }
     }
+  })
+})
+
+describe("flags of trainings", () => {
+  const training = { name: "supreme", flags: Flags.trainingFlags }
+  const refused = (...args: ReadonlyArray<string>) => flagProblem(training, parsedFlags(args))
+
+  it("take known kinds and scenarios, one or more, and counts", () => {
+    const all = [
+      "--slo",
+      "latency,accuracy",
+      "--scenarios",
+      "swarm,my.json",
+      "--seeds",
+      "2",
+      "--workers",
+      "2",
+    ]
+    expect(refused(...all)).toBeUndefined()
+    expect(refused("--slo", "latancy")).toContain("one or more of latency, accuracy")
+    expect(refused("--slo", "latency,")).toContain("--slo must be")
+    expect(refused("--scenarios", "swarm,swarn")).toContain("augmented-imagenet, swarm-imagenet")
+    for (const bad of ["0", "1.5", "many"])
+      expect(refused("--seeds", bad)).toContain("a whole number from 1 on")
   })
 })
