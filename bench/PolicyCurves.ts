@@ -1,21 +1,19 @@
 /**
- * Trainings as curves, for the benches that compare learning: one training per contestant and seed, each curve kept in
- * `.cache/policies`, so that an interrupted bench goes on with the seed at which it was.
+ * Trainings as curves, for the benches that compare learning: one training per contestant and seed, all for as many
+ * iterations. How many environment steps that makes differs (correcting takes some, a part that is left out takes none).
  */
-import { createHash } from "node:crypto"
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
-import { dirname, join } from "node:path"
 import type { SloKind } from "../policies/Condition.ts"
-import { type Algorithm, settingsOf } from "../policies/Algorithms.ts"
+import type { Algorithm } from "../policies/Algorithms.ts"
 import { gcslDefaults, type GcslSettings } from "../policies/Gcsl.ts"
 import { ppoDefaults, type PpoSettings } from "../policies/Ppo.ts"
-import { loadSetting, type Setting } from "../policies/Setting.ts"
+import { loadSetting } from "../policies/Setting.ts"
 import type { StepUnit } from "../policies/PolicyShape.ts"
 import { supremeDefaults, type SupremeSettings } from "../policies/Supreme.ts"
-import { trainDefaults, type TrainOptions, type ValidationReport } from "../policies/Train.ts"
-import { type BenchOptions, mean, projectRoot, type Row } from "./Bench.ts"
+import { trainDefaults, type TrainOptions } from "../policies/Train.ts"
+import type { BenchOptions, Row } from "./Bench.ts"
+import { curveRow, equalSteps } from "./CurveNumbers.ts"
 import { learningCurves, type NamedCurves } from "./LearningCurves.ts"
-import { type Curve, trainAll, type TrainingJob } from "./TrainingPool.ts"
+import { commitsOf, commitsText, curvesOf, type StoredCurve } from "./StoredCurves.ts"
 
 export interface Contestant {
   readonly name: string
@@ -42,9 +40,11 @@ export const problemsOf = (bench: BenchOptions): ReadonlyArray<Problem> => {
   const all = bench.quick ? "augmented-imagenet" : "augmented-imagenet,swarm-imagenet"
   const scenarios = (bench.arguments.get("scenarios") ?? all).split(",")
   const wanted = (bench.arguments.get("slo") ?? (bench.quick ? "latency" : kinds.join())).split(",")
-  return scenarios.flatMap((scenario) =>
+  const problems = scenarios.flatMap((scenario) =>
     kinds.filter((kind) => wanted.includes(kind)).map((slo) => ({ scenario, slo })),
   )
+  if (problems.length === 0) throw new RangeError(`nothing to learn under '${wanted.join()}'`)
+  return problems
 }
 
 const seedsOf = (bench: BenchOptions): ReadonlyArray<number> =>
@@ -77,58 +77,40 @@ const optionsOf = (
   }
 }
 
-const cacheFile = (setting: Setting, options: TrainOptions): string => {
-  // With every default written out, so that a changed default is a changed key.
-  const key = JSON.stringify([setting.scenario, setting.models, options, settingsOf(options)])
-  const hash = createHash("sha256").update(key).digest("hex").slice(0, 16)
-  return join(projectRoot, ".cache", "policies", `curve-${hash}.json`)
-}
-
-const readCurve = (file: string) => JSON.parse(readFileSync(file, "utf8")) as Curve
-
-/** A curve per job, in order: those known from an earlier run, and the others trained now. */
-const curvesOf = async (
-  setting: Setting,
-  jobs: ReadonlyArray<TrainingJob>,
-  workers: number,
-): Promise<ReadonlyArray<Curve>> => {
-  const filed = jobs.map((job) => ({ ...job, file: cacheFile(setting, job.options) }))
-  const unknown = filed.filter(({ file }) => !existsSync(file))
-  await trainAll(unknown, workers, ({ file }, curve) => {
-    mkdirSync(dirname(file), { recursive: true })
-    writeFileSync(file, JSON.stringify(curve))
+/** Every contestant on one problem, with every seed. */
+const compareOn = async (bench: BenchOptions, problem: Problem, contestants: ReadonlyArray<Contestant>) => {
+  const seeds = seedsOf(bench)
+  const jobs = contestants.flatMap((contestant) =>
+    seeds.map((seed) => ({
+      scenario: problem.scenario,
+      options: optionsOf(bench, problem, contestant, seed),
+    })),
+  )
+  const stored = await curvesOf(loadSetting(problem.scenario), jobs, {
+    workers: Number(bench.arguments.get("workers") ?? 1),
+    anew: bench.arguments.has("anew"),
   })
-  return filed.map(({ file }) => readCurve(file))
-}
-
-const summary = (curves: NamedCurves["curves"], at: (r: ValidationReport) => number) => {
-  const last = curves.flatMap((c) => c.slice(-1).map(at))
-  return { mean: mean(last), spread: Math.max(...last) - Math.min(...last) }
-}
-
-const rowOf = (problem: Problem, { name, curves }: NamedCurves): Row => {
-  const reward = summary(curves, (r) => r.overOracle.reward)
-  const compliance = summary(curves, (r) => r.overOracle.compliance)
-  const remembered = curves.flatMap((c) => {
-    const last = c.at(-1)?.remembered
-    return last === undefined ? [] : [last.reward]
-  })
-  return {
+  const ofContestant = (c: number) => stored.slice(c * seeds.length, (c + 1) * seeds.length)
+  const all = contestants.map(({ name }, c): NamedCurves => ({
+    name,
+    curves: ofContestant(c).map(({ curve }) => curve),
+  }))
+  const steps = equalSteps(all)
+  const rows = all.map((named, c): Row => ({
     ...problem,
-    method: name,
-    reward_over_oracle: reward.mean,
-    reward_spread: reward.spread,
-    compliance_over_oracle: compliance.mean,
-    compliance_spread: compliance.spread,
-    // Over the whole curve: who is ahead from early on, not only at the end.
-    reward_mean_of_curve: mean(curves.map((c) => mean(c.map((r) => r.overOracle.reward)))),
-    ...(remembered.length === 0 ? {} : { remembered_reward: mean(remembered) }),
-    environment_steps: curves[0]?.at(-1)?.steps ?? 0,
-    seconds: mean(curves.map((c) => c.at(-1)?.seconds ?? 0)),
+    ...curveRow(named, steps),
+    trained_at: commitsOf(ofContestant(c)),
+  }))
+  for (const row of rows) console.log(JSON.stringify(row))
+  const title = `${problem.scenario}, ${problem.slo} SLO`
+  return {
+    rows,
+    stored,
+    figure: learningCurves(title, `mean and range of ${seeds.length} seeds`, all),
   }
 }
 
-/** Trains every contestant on every problem with every seed: rows, and a figure per problem. */
+/** Trains every contestant on every problem with every seed: rows, a figure per problem, and how it was trained. */
 export const compare = async (
   bench: BenchOptions,
   contestants: ReadonlyArray<Contestant>,
@@ -136,32 +118,24 @@ export const compare = async (
 ) => {
   const rows: Array<Row> = []
   const figures = new Map<string, string>()
-  const seeds = seedsOf(bench)
+  const stored: Array<StoredCurve> = []
   for (const problem of problemsOf(bench)) {
-    const setting = loadSetting(problem.scenario)
-    const jobs = contestants.flatMap((contestant) =>
-      seeds.map((seed) => ({
-        scenario: problem.scenario,
-        options: optionsOf(bench, problem, contestant, seed),
-      })),
-    )
-    const curves = await curvesOf(setting, jobs, Number(bench.arguments.get("workers") ?? 1))
-    const all = contestants.map(({ name }, c): NamedCurves => {
-      const from = c * seeds.length
-      return { name, curves: curves.slice(from, from + seeds.length) }
-    })
-    for (const named of all) {
-      rows.push(rowOf(problem, named))
-      console.log(JSON.stringify(rows.at(-1)))
-    }
-    const title = `${problem.scenario}, ${problem.slo} SLO`
-    figures.set(figureName(problem), learningCurves(title, `mean and range of ${seeds.length} seeds`, all))
+    const compared = await compareOn(bench, problem, contestants)
+    rows.push(...compared.rows)
+    stored.push(...compared.stored)
+    figures.set(figureName(problem), compared.figure)
   }
-  return { rows, figures, seeds: seeds.length }
+  const seeds = seedsOf(bench).length
+  return { rows, figures, seeds, notes: [commitsText(stored), ...trainingNotes(seeds)] }
 }
 
-/** What both benches say about how they train. */
-export const trainingNotes = (): ReadonlyArray<string> => [
-  `LSTM of ${trainDefaults.hidden} units for all; ${trainDefaults.stepsPerIteration} environment steps an iteration; SUPREME makes ${supremeDefaults.updates} updates of ${supremeDefaults.batch} trajectories in it, GCSL ${gcslDefaults.updates} of ${gcslDefaults.batch}, PPO ${ppoDefaults.epochs} epochs of minibatches of ${ppoDefaults.batch}. Greedy decoding of averaged weights on ${validationCount} constraints, a quarter of them with remotes missing; no repair.`,
+/** What all of these benches say about how they train. */
+const trainingNotes = (seeds: number): ReadonlyArray<string> => [
+  `${seeds} ${seeds === 1 ? "seed" : "seeds"}; all methods for as many iterations, of ${trainDefaults.stepsPerIteration} environment steps but for what SUPREME leaves out while it explores nothing and adds while it corrects: environment_steps says how many were taken in the end. reward_at_equal_steps: the same curves at equal_steps, which all have taken, between two validations in proportion; whoever takes more in the end is in the middle of its schedule there.`,
+  `LSTM of ${trainDefaults.hidden} units for all; SUPREME makes ${supremeDefaults.updates} updates of ${supremeDefaults.batch} trajectories in an iteration, GCSL ${gcslDefaults.updates} of ${gcslDefaults.batch}, PPO ${ppoDefaults.epochs} epochs of minibatches of ${ppoDefaults.batch}. Greedy decoding of averaged weights on ${validationCount} constraints, a quarter of them with remotes missing; no repair.`,
   "Latency by the model in devices/latency, ImageNet accuracy by the regression of OFA's predictor. The machine was shared: seconds are no speed measurement.",
 ]
+
+/** How leads are judged, for the benches that judge them. */
+export const leadNote =
+  "A lead is the difference of the means over the seeds at the end of training. It must exceed the larger of the two spreads of the seeds (greatest less least): below that it may be luck."

@@ -1,6 +1,6 @@
 /**
  * One step of the LSTM per block, its heads decoded in order, against one step per decision as in the paper: SUPREME trained
- * with both for the same environment steps, the speed of an update, the time to decode a strategy.
+ * with both for the same iterations, the speed of an update, the time to decode a strategy.
  */
 import { type Environment, makeEnvironment } from "../policies/Environment.ts"
 import { imitate } from "../policies/Learner.ts"
@@ -16,7 +16,7 @@ import { trainDefaults } from "../policies/Train.ts"
 import { below, seededRandom } from "../supernet/Random.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, median, quantile, type Row } from "./Bench.ts"
 import { trainingFlags } from "./Flags.ts"
-import { compare, type Contestant, problemsOf, trainingNotes } from "./PolicyCurves.ts"
+import { compare, type Contestant, problemsOf } from "./PolicyCurves.ts"
 
 /** The lower rate for the longer chain of steps too: whichever is better counts. */
 const contestants: ReadonlyArray<Contestant & { readonly stepPer: StepUnit }> = [
@@ -97,7 +97,7 @@ const run = async (given: BenchOptions): Promise<BenchResult> => {
       ...given.arguments,
     ]),
   }
-  const { rows, figures, seeds } = await compare(
+  const { rows, figures, notes } = await compare(
     options,
     contestants,
     ({ scenario, slo }) => `policy-steps-${scenario}-${slo}.svg`,
@@ -135,9 +135,9 @@ const run = async (given: BenchOptions): Promise<BenchResult> => {
       },
     ],
     notes: [
-      `${seeds} seeds. A difference is the mean over the seeds at the end of training, of a step per decision the better of its rates.`,
+      "A difference is the mean over the seeds at the end of training, of a step per decision the better of its rates.",
       "Updates a second and decide times: one network of each kind in turn, one thread; decoding one strategy, without check or repair.",
-      ...trainingNotes(),
+      ...notes,
     ],
   }
 }

@@ -6,7 +6,7 @@ import { gcslDefaults, type GcslSettings } from "../policies/Gcsl.ts"
 import { ppoDefaults, type PpoSettings } from "../policies/Ppo.ts"
 import { type BenchModule, type BenchOptions, type BenchResult } from "./Bench.ts"
 import * as Flags from "./Flags.ts"
-import { compare, type Contestant, trainingNotes } from "./PolicyCurves.ts"
+import { compare, type Contestant } from "./PolicyCurves.ts"
 
 /** Values to try for some settings. */
 type Axes<S> = { readonly [K in keyof S]?: ReadonlyArray<S[K]> }
@@ -58,7 +58,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
   ]
   const given = new Map([...defaults, ...options.arguments])
   const only = given.get("algorithm")
-  const { rows, seeds } = await compare(
+  const { rows, notes } = await compare(
     { ...options, arguments: given },
     contestants.filter((c) => only === undefined || c.algorithm === only),
     () => "",
@@ -79,7 +79,7 @@ const run = async (options: BenchOptions): Promise<BenchResult> => {
       op: "<=" as const,
       bound: 0.05,
     })),
-    notes: [`${seeds} seed; each setting alone differs from the defaults.`, ...trainingNotes()],
+    notes: ["Each setting alone differs from the defaults.", ...notes],
   }
 }
 

@@ -10,7 +10,7 @@ export type Algorithm = (typeof algorithms)[number]
 
 export interface LearningOptions {
   readonly algorithm: Algorithm
-  /** Environment steps per iteration, the same for all algorithms. */
+  /** Environment steps per iteration, for all algorithms; SUPREME takes others where it corrects, or no longer explores. */
   readonly stepsPerIteration: number
   /** Trajectories per update. Default: the algorithm's own. */
   readonly batch?: number

@@ -1,6 +1,7 @@
 /**
  * What the three algorithms share, so that a comparison compares algorithms: the same environment, network, optimiser and
- * supervised update, the same count of environment steps. Each algorithm is one file with one loop body.
+ * supervised update, the same number of iterations, each of as many environment steps but for what SUPREME adds where it corrects
+ * and leaves out where it no longer explores. Each algorithm is one file with one loop body.
  */
 import type { Random } from "../supernet/Random.ts"
 import type { Environment } from "./Environment.ts"
