@@ -50,7 +50,7 @@ describe("the tables of numbers", () => {
     ]
     const chaos = { ...result(3), bench: "chaos", checks }
     expect(headlineTable(new Map([["chaos", { ...chaos, rows }]]))).toContain(
-      "| 0 / 10 / 4 / 0 / 0 / 0 | = 0 / - / - / = 0 / = 0 / = 0 |",
+      "| 0 / 10 / 1 / 3 / 0 / 0 / 0 | = 0 / - / - / - / = 0 / = 0 / = 0 |",
     )
     expect(headlineTable(new Map([["chaos", chaos]]))).not.toContain("chaos")
   })
@@ -69,6 +69,32 @@ describe("the tables of numbers", () => {
       "- `overhead`: `p50_ms` 4.5 (≤ 4)",
     ])
     expect(missesText(new Map([["overhead", result(3)]]))).toBe("2 of 2 checks are met.")
+  })
+
+  it("have as many digits as tell a value from its bound", () => {
+    const text = (value: number, op: "<=" | ">", bound: number) => {
+      const checks = [{ name: "c", value, op, bound }] as const
+      return overview(new Map([["overhead", { ...result(3), checks }]]), []).split(" | c | ")[1] ?? ""
+    }
+    expect(text(1.000_67, "<=", 1.005)).toContain("1.001 | ≤ 1.005 | met")
+    expect(text(1.0051, "<=", 1.005)).toContain("1.01 | ≤ 1.005 | **missed**")
+    expect(text(0.99996, "<=", 1)).toContain("0.99996 | ≤ 1 | met")
+    expect(text(1, "<=", 1)).toContain("1 | ≤ 1 | met")
+    expect(text(1.04e-4, "<=", 1e-4)).toContain("1.04e-4 | ≤ 1e-4 | **missed**")
+    expect(text(200_000.4, ">", 200_000)).toContain("200000.4 | > 200000 | met")
+    expect(text(0.009_06, ">", 0.033_037)).toContain("0.00906 | > 0.03304 | **missed**")
+    // As JSON gives back what is no number.
+    const none = JSON.parse("null") as number
+    expect(text(none, "<=", 1)).toContain("none | ≤ 1 | **missed**")
+    expect(text(0, ">", none)).toContain("0 | > none | **missed**")
+  })
+
+  it("say which benches have no stored result", () => {
+    const results = new Map([["overhead", result(3)]])
+    expect(overview(results, ["overhead", "profiles", "sweep"])).toContain(
+      "2 of 2 checks met. Not among them, for no result of theirs is stored: `profiles`, `sweep`.",
+    )
+    expect(overview(results, ["overhead"])).toContain("2 of 2 checks met.\n")
   })
 
   it("replace only their own part of a page", () => {
