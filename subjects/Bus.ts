@@ -113,6 +113,22 @@ export const busDown = ({ state, options }: Line, subject: string, detail: strin
   return new BusDown({ subject, downMs, server: serverNames(options), detail })
 }
 
+/** Just after connecting, a request that nobody listens to is made once more. */
+export const againAtStart = <A>(
+  state: SubscriptionRef.SubscriptionRef<BusState>,
+  once: Effect.Effect<A, RequestError>,
+): Effect.Effect<A, RequestError> => {
+  const justStarted = () => {
+    const now = SubscriptionRef.getUnsafe(state)
+    return now._tag === "Up" && monotonicMs() - now.sinceMs < startMs
+  }
+  return Effect.catchIf(
+    once,
+    (e) => e._tag === "NobodyListens" && justStarted(),
+    () => Effect.delay(once, secondTryAfter),
+  )
+}
+
 const makeBus = (connection: Connection, options: BusOptions): BusShape => {
   const { nats, state } = connection
   const line: Line = { state, options }
@@ -146,10 +162,8 @@ const makeBus = (connection: Connection, options: BusOptions): BusShape => {
       }).pipe(Effect.flatMap((reply) => Effect.fromResult(replyBytes(subject, reply))))
     })
 
-  const justStarted = () => {
-    const now = SubscriptionRef.getUnsafe(state)
-    return now._tag === "Up" && monotonicMs() - now.sinceMs < startMs
-  }
+  const request: BusShape["request"] = (subject, bytes, { timeoutMs }) =>
+    againAtStart(state, requestOnce(subject, bytes, timeoutMs))
 
   return {
     state,
@@ -161,13 +175,7 @@ const makeBus = (connection: Connection, options: BusOptions): BusShape => {
     ),
     payloadLimitBytes,
     publish,
-    request: (subject, bytes, { timeoutMs }) =>
-      requestOnce(subject, bytes, timeoutMs).pipe(
-        Effect.catchIf(
-          (e) => e._tag === "NobodyListens" && justStarted(),
-          () => Effect.delay(requestOnce(subject, bytes, timeoutMs), secondTryAfter),
-        ),
-      ),
+    request,
     inbox: (subject, inboxOptions) => openInbox(nats, subject, inboxOptions ?? {}),
     endpoints: new Set(),
     nats,

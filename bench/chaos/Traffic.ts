@@ -1,17 +1,14 @@
 /**
- * Clients of a swarm under test. Each request has its own reply subjects, one per try, so that every reply is seen and
- * counted, wanted or not. As the project's own client, they ask up to four times where that can help (nobody listens, a retryable
- * error, silence for half of the time that is left); what there is in the end is an answer, a typed error, or silence: that is
- * a lost request.
+ * Clients of a swarm under test: the project's own (`subjects/Client.ts`), with its rules for asking again, its pauses and its key;
+ * only their inbox is kept here, so that every reply is counted (`Replies.ts`). What a call comes to is an answer, a typed error,
+ * or silence: that is a lost request.
  */
 import { Effect, Result } from "effect"
-import type { BusShape } from "../../subjects/Bus.ts"
-import { replyBytes } from "../../subjects/Bus.ts"
-import { inferReply, inferRequest } from "../../subjects/Codecs.ts"
+import { Bus, type BusShape } from "../../subjects/Bus.ts"
+import { infer, type InferError } from "../../subjects/Client.ts"
 import type { DeviceId } from "../../subjects/DeviceId.ts"
 import type { InferReply, Slo } from "../../subjects/InferMessages.ts"
-import * as Subjects from "../../subjects/Subjects.ts"
-import { createInbox, type Msg } from "nats"
+import { type Call, Mailbox } from "./Replies.ts"
 
 export interface Wish {
   readonly image: Uint8Array
@@ -25,112 +22,55 @@ export interface Outcome {
   readonly wish: Wish
   readonly sentMs: number
   readonly doneMs: number
+  /** How often the client asked. */
   readonly tries: number
   readonly end:
     | { readonly kind: "answer"; readonly reply: InferReply }
     | { readonly kind: "error"; readonly tag: string; readonly message: string }
-    /** No reply in time; `wasAnswered` tells whether one came at all, long after the deadline. */
+    /** The client waited for a reply until it gave up; `wasAnswered` tells whether one came after that. */
     | { readonly kind: "silence"; readonly wasAnswered: () => boolean }
 }
 
-interface TryEnd {
-  readonly end: Outcome["end"]
-  readonly retry: boolean
-}
-
-const failed = (tag: string, message: string, retry: boolean): TryEnd => ({
-  end: { kind: "error", tag, message },
-  retry,
-})
-
-const maxTries = 4
-/** For a typed refusal to be worth another try: the device had time to recover. */
-const pauseMs = 50
-
-const read = (subject: string, message: Msg): TryEnd => {
-  if (message.data.length === 0 && message.headers?.code === 503)
-    return failed("NobodyListens", "no device is reachable", true)
-  const bytes = replyBytes(subject, message)
-  if (Result.isFailure(bytes)) {
-    const { tag, detail, retryable } = bytes.failure
-    return failed(tag, detail, retryable)
+const failed = (error: InferError, { replies }: Call): Outcome["end"] => {
+  if (error._tag === "Late") {
+    const inTime = replies.length
+    return { kind: "silence", wasAnswered: () => replies.length > inTime }
   }
-  const reply = inferReply.decode(subject, bytes.success)
-  return Result.isSuccess(reply)
-    ? { end: { kind: "answer", reply: reply.success }, retry: false }
-    : failed("BadMessage", reply.failure.message, false)
+  const tag = error._tag === "Refused" ? error.tag : error._tag
+  return { kind: "error", tag, message: error.message }
 }
 
 export class Client {
   readonly device: DeviceId
   readonly bus: BusShape
-  private readonly prefix = createInbox(Subjects.clientInbox)
-  private readonly waiting = new Map<string, (message: Msg) => void>()
-  private readonly replies = new Map<string, number>()
-  private next = 0
+  private readonly mailbox: Mailbox
 
   constructor(device: DeviceId, bus: BusShape) {
     this.device = device
     this.bus = bus
-    bus.nats.subscribe(`${this.prefix}.*`, {
-      callback: (error, message) => {
-        if (error !== null) return
-        const isStatus = message.data.length === 0 && message.headers?.code === 503
-        if (!isStatus) this.replies.set(message.subject, (this.replies.get(message.subject) ?? 0) + 1)
-        this.waiting.get(message.subject)?.(message)
-      },
-    })
+    this.mailbox = new Mailbox(bus)
   }
 
-  /** Tries that were answered more than once. */
-  get doubled(): number {
-    return [...this.replies.values()].filter((n) => n > 1).length
+  /** All that it has made. */
+  get calls(): ReadonlyArray<Call> {
+    return this.mailbox.calls
   }
 
   ask(wish: Wish): Effect.Effect<Outcome> {
     return Effect.gen({ self: this }, function* () {
+      const { call, bus } = this.mailbox.call()
+      const { image, slo, deadlineMs } = wish
       const sentMs = performance.now()
-      const endMs = sentMs + wish.deadlineMs
-      let tries = 0
-      while (true) {
-        tries++
-        const leftMs = endMs - performance.now()
-        const isLast = tries === maxTries
-        const limitMs = Math.max(1, isLast ? leftMs : leftMs / 2)
-        const { end, retry } = yield* this.once(wish, limitMs, limitMs + (isLast ? wayMs : 0))
-        const doneMs = performance.now()
-        const over = isLast || !retry || endMs - doneMs < 2 * pauseMs
-        if (over) return { wish, sentMs, doneMs, tries, end }
-        yield* Effect.sleep(pauseMs)
-      }
-    })
-  }
-
-  private once(wish: Wish, limitMs: number, patienceMs: number): Effect.Effect<TryEnd> {
-    return Effect.callback<TryEnd>((resume) => {
-      const { image, slo } = wish
-      const body = { image, slo, deadlineMs: limitMs, topK: 1, include: ["logits", "strategy"] as const }
-      const reply = `${this.prefix}.${this.next++}`
-      const finish = (end: TryEnd) => {
-        clearTimeout(timer)
-        this.waiting.delete(reply)
-        resume(Effect.succeed(end))
-      }
-      const wasAnswered = () => this.replies.has(reply)
-      const silence: TryEnd = { end: { kind: "silence", wasAnswered }, retry: true }
-      const timer = setTimeout(() => finish(silence), patienceMs)
-      this.waiting.set(reply, (message) => finish(read(reply, message)))
-      if (this.bus.isUp()) {
-        this.bus.nats.publish(Subjects.infer, inferRequest.encode(body), { reply })
-        return
-      }
-      finish(failed("BusDown", "this client's leaf is down", true))
+      const asked = infer({ image, slo, deadlineMs, topK: 1, include: ["logits", "strategy"] })
+      const result = yield* Effect.result(Effect.provideService(asked, Bus, bus))
+      const doneMs = performance.now()
+      const end = Result.isSuccess(result)
+        ? ({ kind: "answer", reply: result.success } as const)
+        : failed(result.failure, call)
+      return { wish, sentMs, doneMs, tries: call.asked, end }
     })
   }
 }
-
-/** A device gives up at the deadline and says so: for that reply's way, and for a busy machine to send it. */
-const wayMs = 2000
 
 export interface Stream {
   readonly perSecond: number

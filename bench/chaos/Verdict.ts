@@ -16,6 +16,8 @@ export const exact = 1e-4
 const rounded = 0.05
 
 export interface Verdict {
+  readonly answers: number
+  /** Of them: an answer that does not name its strategy cannot be. */
   readonly checked: number
   readonly strategies: number
   readonly wrong: ReadonlyArray<string>
@@ -48,8 +50,11 @@ export const verify = async (
 ): Promise<Verdict> => {
   const reference = new Reference(supernet.spec, supernet.weights)
   const named = new Map<string, Named>()
+  let answers = 0
   for (const { wish, end } of outcomes) {
-    if (end.kind !== "answer" || end.reply.strategy === undefined) continue
+    if (end.kind !== "answer") continue
+    answers++
+    if (end.reply.strategy === undefined) continue
     const known = named.get(end.reply.strategyId) ?? { strategy: end.reply.strategy, replies: [] }
     known.replies.push({ picture: wish.picture, reply: end.reply })
     named.set(end.reply.strategyId, known)
@@ -66,7 +71,7 @@ export const verify = async (
       if (off > bound) wrong.push(`strategy ${id}, picture ${picture}: off by ${off.toExponential(1)}`)
     }
   }
-  return { checked, strategies: named.size, wrong, worstExact }
+  return { answers, checked, strategies: named.size, wrong, worstExact }
 }
 
 const expectedLogits = async (
