@@ -54,6 +54,8 @@ export interface BenchModule {
   readonly takes: string
   /** Its own flags beside --quick and --seed. Others are refused, and so are values that a flag does not take. */
   readonly flags?: BenchFlags
+  /** It has no random choices, or those that no flag changes: `--seed` is refused and none is recorded. */
+  readonly unseeded?: true
   /** It computes itself what a device's process computes, so it asks for memory as one does (decision 26). */
   readonly asDevice?: boolean
   readonly run: (options: BenchOptions) => Promise<BenchResult>
@@ -149,7 +151,8 @@ export const report = (
   result: BenchResult,
   how: {
     readonly command: string
-    readonly seed: number
+    /** None where the bench is unseeded. */
+    readonly seed: number | undefined
     readonly write: boolean
     /** The commit that ran, and the load average before it did. */
     readonly commit: string

@@ -55,10 +55,9 @@ export const scenario = (says: string): BenchFlag => named(says, `one of ${scena
 export const scenarios = (says: string): BenchFlag =>
   named(says, `one or more (with commas) of ${scenarioText}`, all(isScenario))
 
-const everyBench: BenchFlags = {
-  quick: toggle("a small version, under a minute; nothing is written"),
-  seed: whole("N: seed of all random choices (default: 1)"),
-}
+const everyBench: BenchFlags = { quick: toggle("a small version, under a minute; nothing is written") }
+
+const seededBenches: BenchFlags = { seed: whole("N: seed of all random choices (default: 1)") }
 
 /** Of the benches that train policies. */
 export const trainingFlags: BenchFlags = {
@@ -70,10 +69,17 @@ export const trainingFlags: BenchFlags = {
   anew: toggle("train again what is known from an earlier run"),
 }
 
-const flagsOf = (bench: Pick<BenchModule, "flags">): BenchFlags => ({ ...bench.flags, ...everyBench })
+/** What its flags depend on. */
+type Flagged = Pick<BenchModule, "flags" | "unseeded">
+
+const flagsOf = (bench: Flagged): BenchFlags => ({
+  ...bench.flags,
+  ...everyBench,
+  ...(bench.unseeded === true ? {} : seededBenches),
+})
 
 /** What `npm run bench -- NAME --help` prints. */
-export const helpText = (bench: Pick<BenchModule, "name" | "proves" | "takes" | "flags">): string => {
+export const helpText = (bench: Flagged & Pick<BenchModule, "name" | "proves" | "takes">): string => {
   const flags = Object.entries(flagsOf(bench))
   const width = Math.max(...flags.map(([name]) => name.length))
   return [
@@ -102,7 +108,7 @@ export const parsedFlags = (args: ReadonlyArray<string>) => {
 
 /** Why a bench cannot be run like this; undefined where it can. */
 export const flagProblem = (
-  bench: Pick<BenchModule, "name" | "flags">,
+  bench: Flagged & Pick<BenchModule, "name">,
   { given, strays }: ReturnType<typeof parsedFlags>,
 ): string | undefined => {
   const known = flagsOf(bench)

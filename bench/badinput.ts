@@ -138,5 +138,6 @@ export const bench: BenchModule = {
   name: "badinput",
   proves: "no input crashes or silences a device, or hurts other clients",
   takes: "1 minute",
+  unseeded: true,
   run,
 }

@@ -186,6 +186,7 @@ export const bench: BenchModule = {
   name: "engine",
   proves: "what the engine's tiers, its worker and the bus' number formats cost",
   takes: "1 minute",
+  unseeded: true,
   asDevice: true,
   run,
 }

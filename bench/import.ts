@@ -48,6 +48,7 @@ export const bench: BenchModule = {
   name: "import",
   proves: "an imported PyTorch checkpoint computes what PyTorch computes, for any submodel",
   takes: "5 seconds",
+  unseeded: true,
   run: async () => {
     const rows = [...(await compareWithTorch("legacy")), ...(await compareWithTorch("zip"))]
     const worst = Math.max(...rows.map((r) => Number(r["maxAbsDiff"])))

@@ -52,7 +52,9 @@ const runOne = async (name: string, rest: ReadonlyArray<string>) => {
   // Before it runs: in an hour somebody may commit.
   const [commit, loadBefore] = [commitNow(), loadNow()]
   const result = await bench.run({ quick, seed, arguments: given })
-  for (const path of report(bench, result, { command, seed, write: !quick, commit, loadBefore })) {
+  const recorded = bench.unseeded === true ? undefined : seed
+  const made = { command, seed: recorded, write: !quick, commit, loadBefore }
+  for (const path of report(bench, result, made)) {
     console.log(`wrote ${relative(projectRoot, path)}`)
   }
   if (!quick) writeNumbers()

@@ -197,5 +197,6 @@ export const bench: BenchModule = {
   name: "monitor",
   proves: "the Monitor's estimates are right, follow a step of the link, and cost next to nothing",
   takes: "6 min",
+  unseeded: true,
   run,
 }

@@ -52,6 +52,7 @@ export const bench: BenchModule = {
   name: "profiles",
   proves: "the shipped device profiles reproduce published times of whole networks",
   takes: "1 s",
+  unseeded: true,
   flags: { write: Flags.toggle("write the fitted profiles into devices/profiles") },
   run: (options) => run(options.arguments.get("write") !== undefined),
 }

@@ -141,5 +141,6 @@ export const bench: BenchModule = {
   name: "shaper",
   proves: "the emulated link has the rate and the delay that it was set to",
   takes: "1 min",
+  unseeded: true,
   run,
 }

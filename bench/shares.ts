@@ -57,6 +57,7 @@ export const bench: BenchModule = {
   name: "shares",
   proves: "the scenarios ask for all kinds of strategies: local, offloaded, split by layers, tiled",
   takes: "five minutes",
+  unseeded: true,
   flags: { scenarios: Flags.scenarios("A,B: names of scenarios (default: all)") },
   run,
 }

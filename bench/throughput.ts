@@ -265,5 +265,6 @@ export const bench: BenchModule = {
   name: "throughput",
   proves: "more devices answer more requests, and overload is refused early and leaves no trace",
   takes: "6 minutes",
+  unseeded: true,
   run,
 }

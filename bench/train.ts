@@ -164,5 +164,6 @@ export const bench: BenchModule = {
   name: "train",
   proves: "the supernet can be trained in TypeScript at a useful speed",
   takes: "2 min",
+  unseeded: true,
   run,
 }

@@ -11,6 +11,12 @@ const chaos = {
 }
 const problem = (...args: ReadonlyArray<string>) => flagProblem(chaos, parsedFlags(args))
 
+const benchFiles = () => {
+  const folder = join(projectRoot, "bench")
+  const files = readdirSync(folder).filter((f) => /^[a-z-]+\.ts$/.test(f) && f !== "main.ts")
+  return files.map((file) => ({ file, text: readFileSync(join(folder, file), "utf8") }))
+}
+
 describe("flags of a bench", () => {
   it("are taken with their values, in both forms", () => {
     const { given, strays } = parsedFlags(["--rate", "12", "--seed=3", "--write", "--quick"])
@@ -35,6 +41,15 @@ describe("flags of a bench", () => {
     expect(problem("--rate", "0.5")).toBeUndefined()
   })
 
+  it("have no seed where a bench has no random choices", () => {
+    const engine = { name: "engine", unseeded: true } as const
+    expect(flagProblem(engine, parsedFlags(["--seed", "2"]))).toBe(
+      "engine has no flag --seed; it has --quick",
+    )
+    expect(flagProblem(engine, parsedFlags(["--quick"]))).toBeUndefined()
+    expect(helpText({ ...engine, proves: "", takes: "" })).not.toContain("--seed")
+  })
+
   it("are all in its help, with what it proves and how long it takes", () => {
     const text = helpText({ ...chaos, proves: "nothing is lost", takes: "16 minutes" })
     for (const part of ["nothing is lost", "16 minutes", "--rate", "--quick", "--seed"])
@@ -43,15 +58,19 @@ describe("flags of a bench", () => {
 
   it("are declared by each bench that reads some", () => {
     const read = /\b(?:given|arguments)\.get\("([\w-]+)"\)|\bnumber\("([\w-]+)"/g
-    const folder = join(projectRoot, "bench")
-    for (const file of readdirSync(folder).filter((f) => /^[a-z-]+\.ts$/.test(f) && f !== "main.ts")) {
-      const text = readFileSync(join(folder, file), "utf8")
+    for (const { file, text } of benchFiles()) {
       const declared = text.slice(text.indexOf("export const bench: BenchModule"))
       for (const [, plain, numeric] of text.matchAll(read)) {
         const name = plain ?? numeric ?? ""
         expect(declared, `${file} --${name}`).toMatch(new RegExp(`\\b${name}"?:`))
       }
     }
+  })
+
+  it("have a seed in exactly the benches that use it", () => {
+    const uses = /\{[^{}]*\bseed\b[^{}]*\}: BenchOptions|(?<![.\w])(?:options|o)\.seed\b|await compare\(/
+    const wrong = benchFiles().filter(({ text }) => text.includes("unseeded: true") === uses.test(text))
+    expect(wrong.map(({ file }) => file)).toEqual([])
   })
 })
 
