@@ -41,14 +41,12 @@ const picture = Effect.promise(() =>
 interface Measured {
   readonly point: Point
   readonly predictedMs: number
+  /** Median of the repeats. */
   readonly measuredMs: number
-  readonly spreadMs: number
+  readonly fastestMs: number
 }
 
-/**
- * Warm-ups make the strategy ready everywhere and its segments fused; then the fastest of the repeats: what else runs on
- * the machine that all devices share can only add to a latency.
- */
+/** Warm-ups make the strategy ready everywhere and its segments fused; the repeats after them count. */
 const measurePoint = Effect.fnUntraced(function* (
   box: SwarmBox,
   world: PointWorld,
@@ -72,9 +70,9 @@ const measurePoint = Effect.fnUntraced(function* (
   for (let i = 0; i < warmUps; i++) yield* once
   const times: Array<number> = []
   for (let i = 0; i < repeats; i++) times.push((yield* once).latencyMs)
-  const measuredMs = Math.min(...times)
-  const spreadMs = median(times) - measuredMs
-  return { point, predictedMs: predict(world, point).latencyMs, measuredMs, spreadMs } satisfies Measured
+  const predictedMs = predict(world, point).latencyMs
+  const measured: Measured = { point, predictedMs, measuredMs: median(times), fastestMs: Math.min(...times) }
+  return measured
 })
 
 const measureAll = (count: number, seed: number) =>
@@ -114,11 +112,14 @@ const scatter = (done: ReadonlyArray<Measured>): string => {
   return svgDocument(xyChart(labels, series, { diagonal: true, x: { log: true }, y: { log: true } }))
 }
 
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
+
 const run = async ({ quick, seed, arguments: given }: BenchOptions): Promise<BenchResult> => {
   const points = Number(given.get("points") ?? 200)
   const { world, done, failed } = await Effect.runPromise(measureAll(quick ? 12 : points, seed))
   const errors = done.map((m) => m.predictedMs / m.measuredMs - 1)
   const absolute = errors.map(Math.abs)
+  const fastest = done.map((m) => Math.abs(m.predictedMs / m.fastestMs - 1))
   const fit = fitOverheads(
     done.map((m) => ({ bare: predict(world, m.point, noOverheads), measuredMs: m.measuredMs })),
   )
@@ -134,7 +135,7 @@ const run = async ({ quick, seed, arguments: given }: BenchOptions): Promise<Ben
       longest_delay_ms: Math.max(...links.map((l) => l.delayMs)),
       predicted_ms: m.predictedMs,
       measured_ms: m.measuredMs,
-      spread_ms: m.spreadMs,
+      fastest_ms: m.fastestMs,
       rel_err: errors[i] ?? 0,
     }
   })
@@ -148,7 +149,7 @@ const run = async ({ quick, seed, arguments: given }: BenchOptions): Promise<Ben
     ],
     rows,
     notes: [
-      `5 processes emulating ${profileName} (real inference, held to the profile's time), shaped links, all on one machine with what else ran on it; fastest of ${repeats} after ${warmUps} warm-ups (spread_ms: median minus fastest); ${failed} tries failed.`,
+      `5 processes emulating ${profileName} (real inference, held to the profile's time), shaped links, all on one machine with what else ran on it; medians of ${repeats} after ${warmUps} warm-ups (fastest_ms: the fastest of them, which others on the machine disturbed least; against those the median error is ${percent(median(fastest))}, and 95 % are within ${percent(quantile(fastest, 0.95))}); ${failed} tries failed.`,
       `Overheads that would fit these points best: fixed ${fit.fixedMs.toFixed(2)} ms, task ${fit.taskMs.toFixed(2)} ms, message ${fit.messageMs.toFixed(2)} ms + ${fit.messageMsPerMb.toFixed(2)} ms/MB (see devices/latency/Overheads.ts).`,
     ],
     figures: new Map([["latency-model.svg", scatter(done)]]),
