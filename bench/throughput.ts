@@ -26,11 +26,26 @@ import {
 /** Real computation shares this machine's cores; in slow motion it fits into the emulated times of five devices. */
 const slow = 3
 const size = 160
+/** Devices of the largest swarm. */
+const most = 5
+/** The objective of the planner's requests, in slow motion. */
+const inTime = { latencyMs: 150 * slow }
 
 interface Done {
+  readonly askedMs: number
   readonly atMs: number
   readonly tookMs: number
   readonly result: InferReply | InferError
+}
+
+/** What came of requests. Every one of them ends, by its deadline at the latest. */
+interface Outcomes {
+  /** All that were asked, in the warm-up too, and some of them answered after the window. */
+  readonly all: ReadonlyArray<Done>
+  /** Asked within the window. */
+  readonly asked: ReadonlyArray<Done>
+  /** Ended within the window. */
+  readonly ended: ReadonlyArray<Done>
 }
 
 interface World {
@@ -53,7 +68,9 @@ const tagOf = (result: Done["result"]): string =>
 /** An error that a device said: the request was not lost. */
 const isTyped = (result: Done["result"]): boolean => isReply(result) || result._tag === "Refused"
 
-/** Keeps so many requests in flight; what ended within the window after the warm-up. */
+const lostOf = ({ all }: Outcomes): number => all.filter((d) => !isTyped(d.result)).length
+
+/** Keeps so many requests in flight until the window after the warm-up is over, and waits for those that are left. */
 const underLoad = Effect.fnUntraced(function* (world: World, load: Load) {
   const random = seededRandom(1)
   const data = Uint8Array.from({ length: size * size * 3 }, () => Math.floor(random.next() * 256))
@@ -75,7 +92,8 @@ const underLoad = Effect.fnUntraced(function* (world: World, load: Load) {
         Effect.match({ onSuccess: (r) => r, onFailure: (e) => e }),
       )
       const atMs = performance.now()
-      yield* Ref.update(done, (all) => [...all, { atMs, tookMs: atMs - startMs, result }])
+      const outcome: Done = { askedMs: startMs, atMs, tookMs: atMs - startMs, result }
+      yield* Ref.update(done, (all) => [...all, outcome])
       // A client that was refused does not ask again in the same moment.
       if (!isReply(result)) yield* Effect.sleep(50)
     })
@@ -85,7 +103,13 @@ const underLoad = Effect.fnUntraced(function* (world: World, load: Load) {
     { concurrency: "unbounded", discard: true },
   )
   const all = yield* Ref.get(done)
-  return all.filter((d) => d.atMs >= endMs - load.windowMs && d.atMs <= endMs)
+  const isWithin = (ms: number) => ms >= endMs - load.windowMs && ms <= endMs
+  const outcomes: Outcomes = {
+    all,
+    asked: all.filter((d) => isWithin(d.askedMs)),
+    ended: all.filter((d) => isWithin(d.atMs)),
+  }
+  return outcomes
 })
 
 const choiceText = (choice: Load["choice"]): string => {
@@ -94,10 +118,12 @@ const choiceText = (choice: Load["choice"]): string => {
   return `the planner's, for ${wanted}`
 }
 
-const rowOf = (devices: number, load: Load, done: ReadonlyArray<Done>): Row => {
-  const replies = done.map((d) => d.result).filter(isReply)
-  const answered = done.filter((d) => isReply(d.result)).map((d) => d.tookMs)
-  const spread = done.filter((d) => isReply(d.result) && d.result.summary.devices.length > 1).length
+const rowOf = (devices: number, load: Load, outcomes: Outcomes): Row => {
+  const { asked, ended } = outcomes
+  const replies = ended.map((d) => d.result).filter(isReply)
+  const answered = ended.filter((d) => isReply(d.result)).map((d) => d.tookMs)
+  const spread = replies.filter((r) => r.summary.devices.length > 1).length
+  const isMet = ({ result }: Done) => isReply(result) && result.sloMet
   return {
     devices,
     "in flight": load.inFlight,
@@ -106,21 +132,18 @@ const rowOf = (devices: number, load: Load, done: ReadonlyArray<Done>): Row => {
     "p50 ms": median(answered),
     "p99 ms": quantile(answered, 0.99),
     answered: answered.length,
-    "within SLO": load.choice === "local" ? "" : replies.filter((r) => r.sloMet).length / replies.length,
+    "within SLO": load.choice === "local" ? "" : asked.filter(isMet).length / asked.length,
     "mean accuracy": mean(replies.map((r) => r.predicted.accuracy)),
     "over several devices": spread,
-    refused: done.filter((d) => !isReply(d.result) && isTyped(d.result)).length,
-    lost: done.filter((d) => !isTyped(d.result)).length,
+    refused: ended.filter((d) => !isReply(d.result) && isTyped(d.result)).length,
+    lost: lostOf(outcomes),
   }
 }
 
-/** Requests/s of the one submodel at the asked device. */
-const rate = (rows: ReadonlyArray<Row>, devices: number, inFlight: number): number | undefined => {
-  const found = rows.find(
-    (r) => r["devices"] === devices && r["in flight"] === inFlight && r["strategy"] === choiceText("local"),
+const rowFor = (rows: ReadonlyArray<Row>, devices: number, inFlight: number, choice: Load["choice"]) =>
+  rows.find(
+    (r) => r["devices"] === devices && r["in flight"] === inFlight && r["strategy"] === choiceText(choice),
   )
-  return found === undefined ? undefined : Number(found["requests/s"])
-}
 
 const clientsOf = (box: SwarmBox) =>
   Effect.forEach(box.devices, (handle) =>
@@ -142,9 +165,9 @@ const inBox = <A, E>(
   }).pipe(Effect.scoped)
 
 interface Overload {
-  readonly before: ReadonlyArray<Done>
-  readonly during: ReadonlyArray<Done>
-  readonly after: ReadonlyArray<Done>
+  readonly before: Outcomes
+  readonly during: Outcomes
+  readonly after: Outcomes
 }
 
 /** Ten times more than one device can do, with deadlines; before and after it, one request at a time. */
@@ -165,25 +188,19 @@ const overload = (world: World, quick: boolean) =>
     return result
   })
 
-const overloadRow = (name: string, done: ReadonlyArray<Done>): Row => {
-  const refusals = done.filter((d) => !isReply(d.result))
-  const tags = Map.groupBy(done, (d) => tagOf(d.result))
-  const answered = done.filter((d) => isReply(d.result)).map((d) => d.tookMs)
+const overloadRow = (name: string, outcomes: Outcomes): Row => {
+  const { ended } = outcomes
+  const refusals = ended.filter((d) => !isReply(d.result))
+  const tags = Map.groupBy(ended, (d) => tagOf(d.result))
+  const answered = ended.filter((d) => isReply(d.result)).map((d) => d.tookMs)
   return {
     overload: name,
     "p50 of answers ms": median(answered),
     "p99 of answers ms": quantile(answered, 0.99),
     "p50 of refusals ms": refusals.length === 0 ? "" : median(refusals.map((d) => d.tookMs)),
     outcomes: [...tags].map(([tag, { length }]) => `${tag} ${length}`).join(", "),
+    lost: lostOf(outcomes),
   }
-}
-
-interface Measured {
-  readonly rows: ReadonlyArray<Row>
-  /** Requests/s of the planner's choices for the one submodel's accuracy against that submodel's: the worst. */
-  readonly planned: number
-  /** Share within the latency objective with 16 in flight on 5 devices. */
-  readonly within: number
 }
 
 /** One swarm under every load: first the one submodel, whose accuracy the planner is then asked for. */
@@ -193,53 +210,58 @@ const underLoads = Effect.fnUntraced(function* (world: World, quick: boolean) {
   const devices = world.clients.length
   const rows: Array<Row> = []
   const measure = Effect.fnUntraced(function* (load: Load) {
-    const row = rowOf(devices, load, yield* underLoad(world, load))
-    rows.push(row)
-    return row
+    rows.push(rowOf(devices, load, yield* underLoad(world, load)))
   })
   for (const inFlight of quick ? [1, 16] : [1, 4, 16, 64])
     yield* measure({ ...window, inFlight, choice: "local" })
   const accuracy = Number(rows[0]?.["mean accuracy"] ?? 0) - 1e-6
-  let [planned, within] = [Infinity, 0]
-  for (const choice of [{ latencyMs: 150 * slow }, { accuracy }]) {
-    for (const inFlight of quick ? [16] : [1, 16, 64]) {
-      const row = yield* measure({ ...window, inFlight, choice })
-      const all = Number(row["requests/s"])
-      if ("latencyMs" in choice) within = inFlight === 16 ? Number(row["within SLO"]) : within
-      else if (inFlight >= 16) planned = Math.min(planned, all / (rate(rows, devices, inFlight) ?? all))
-    }
-  }
-  const measured: Measured = { rows, planned, within }
-  return measured
+  for (const choice of [inTime, { accuracy }])
+    for (const inFlight of quick ? [16] : [1, 16, 64]) yield* measure({ ...window, inFlight, choice })
+  return rows
 })
 
-const most = 5
+/**
+ * The planner's requests/s over the one submodel's, of five devices against the same of one: what the planner's smaller submodel
+ * of the same accuracy gains is in both. The worst number in flight.
+ */
+const plannedGain = (rows: ReadonlyArray<Row>, quick: boolean): number => {
+  const rate = (devices: number, inFlight: number, choice: Load["choice"]) =>
+    Number(rowFor(rows, devices, inFlight, choice)?.["requests/s"])
+  // The rows of any accuracy are meant.
+  const ratio = (devices: number, inFlight: number) =>
+    rate(devices, inFlight, { accuracy: 0 }) / rate(devices, inFlight, "local")
+  return Math.min(...(quick ? [16] : [16, 64]).map((n) => ratio(most, n) / ratio(1, n)))
+}
 
 const run = async ({ quick }: BenchOptions): Promise<BenchResult> => {
   const supernet = await Effect.runPromise(Effect.flatMap(defaultArtifact, readArtifact))
-  const measured: Array<Measured> = []
+  const rows: Array<Row> = []
   for (const count of quick ? [1, most] : [1, 2, most])
-    measured.push(await Effect.runPromise(inBox(supernet, count, (world) => underLoads(world, quick))))
+    rows.push(...(await Effect.runPromise(inBox(supernet, count, (world) => underLoads(world, quick)))))
   const storm = await Effect.runPromise(inBox(supernet, 1, (world) => overload(world, quick)))
-  const rows = measured.flatMap((m) => m.rows)
   const best = (devices: number) =>
     Math.max(
       ...rows
         .filter((r) => r["devices"] === devices && r["strategy"] === choiceText("local"))
         .map((r) => Number(r["requests/s"])),
     )
-  const p50 = (done: ReadonlyArray<Done>) =>
-    median(done.filter((d) => isReply(d.result)).map((d) => d.tookMs))
-  const lost = storm.during.filter((d) => !isTyped(d.result)).length
+  const p50 = ({ ended }: Outcomes) => median(ended.filter((d) => isReply(d.result)).map((d) => d.tookMs))
   const after = p50(storm.after) / p50(storm.before)
-  const { planned, within } = measured.at(-1) ?? { planned: 0, within: 0 }
+  const timely = rowFor(rows, most, 16, inTime)
+  const lost = rows.reduce((sum, r) => sum + Number(r["lost"]), 0)
   return {
     kind: "measured",
     checks: [
       { name: "rps_gain_5_devices", value: best(most) / best(1), op: ">=", bound: 3.5 },
-      { name: "planned_over_local_5_devices", value: planned, op: ">=", bound: 0.95 },
-      { name: "within_slo_16_in_flight", value: within, op: ">=", bound: 0.9 },
-      { name: "overload_lost", value: lost, op: "=", bound: 0 },
+      {
+        name: "planned_over_local_5_devices_against_1",
+        value: plannedGain(rows, quick),
+        op: ">=",
+        bound: 0.95,
+      },
+      { name: "within_slo_16_in_flight", value: Number(timely?.["within SLO"]), op: ">=", bound: 0.9 },
+      { name: "lost", value: lost, op: "=", bound: 0 },
+      { name: "overload_lost", value: lostOf(storm.during), op: "=", bound: 0 },
       { name: "latency_after_over_before_overload", value: after, op: "<=", bound: 1.2 },
     ],
     rows: [
@@ -258,7 +280,9 @@ const notesOf = ({ spec: { name, version, trained } }: Supernet): ReadonlyArray<
   "the gain comes from clients that spread over the devices; a request is served by the device that is asked, which is also where a strategy for several devices begins",
   `load average of this machine at the end: ${loadavg()[0]?.toFixed(1)} on ${cpus().length} cores (the bench itself included)`,
   "for a latency objective the planner takes the most accurate strategy that keeps it, with many in flight a smaller one than the one submodel: its requests/s are not compared with that one's",
-  "closed loop: a client asks again when it has its answer, and 50 ms after a refusal",
+  "planned_over_local_5_devices_against_1: the planner's requests/s (for the one submodel's accuracy, 16 and 64 in flight, the worse) over the one submodel's, on five devices, over the same ratio on one; the ratios themselves also tell of the planner's choice of a faster submodel of that accuracy",
+  "requests/s, p50, p99, refused and the overload's outcomes: of what ended within the window; within SLO: share of the requests asked within it, also of those refused or lost; lost: of all requests, warm-up and those that ended after the window too, since each is waited for until its deadline",
+  "closed loop: a client asks again when it has its answer, and 50 ms after a refusal; each request is sent once (no retries)",
 ]
 
 export const bench: BenchModule = {
