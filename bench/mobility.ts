@@ -4,12 +4,10 @@
  * the seconds before and is judged by those of the moment. The baselines (every method of the zoo, each with its best network)
  * know the moment: they cannot be late where anything of theirs is in time.
  */
-import { readTraces } from "../devices/links/TraceFiles.ts"
 import type { Trace } from "../devices/links/Traces.ts"
 import type { Condition } from "../policies/Condition.ts"
 import { decodeGenome, type Genome } from "../policies/Genome.ts"
 import { judge } from "../policies/World.ts"
-import { dataRoot } from "../supernet/Data.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, mean } from "./Bench.ts"
 import { svgDocument } from "./Charts.ts"
 import { mobilityFigure } from "./MobilityChart.ts"
@@ -26,6 +24,7 @@ import {
   worth,
 } from "./MobilityScore.ts"
 import { augmented, bestOffer, methods, offers, OurPlanner, world } from "./paper/Methods.ts"
+import { realTraces } from "./RealTraces.ts"
 
 const stepS = 2
 /** Link states that ours decides on: the worst of this time, which ends before the moment itself. */
@@ -51,8 +50,7 @@ const perSecond = (traces: ReadonlyArray<Trace>, kind: string, seconds: number):
 }
 
 /** Phases of equal length, one after the other. */
-const readPhases = (root: string, seconds: number): ReadonlyArray<Phase> => {
-  const traces = readTraces(`${root}/traces`)
+const phasesOf = (traces: ReadonlyArray<Trace>, seconds: number): ReadonlyArray<Phase> => {
   const length = Math.ceil(seconds / 4)
   const of = (kind: string) => perSecond(traces, kind, length)
   const constant = (value: number) => Array.from({ length }, () => value)
@@ -144,11 +142,8 @@ const withOneStrategy = (moments: ReadonlyArray<Lived>): Hindsight => {
 }
 
 const run = async ({ quick, seed }: BenchOptions): Promise<BenchResult> => {
-  const root = dataRoot()
-  if (root === undefined)
-    throw new Error("the traces are not there: set MURMURATION_DATA to the folder that holds traces/")
   const seconds = quick ? 60 : 600
-  const phases = readPhases(root, seconds)
+  const phases = phasesOf(realTraces(), seconds)
   const journey = { mbps: phases.flatMap((p) => p.mbps), delayMs: phases.flatMap((p) => p.delayMs) }
   const { moments, devices } = withOneStrategy(live(journey, seconds, quick ? 500 : 2000, seed))
   const scores = [ours, knowing, oneStrategy, ...baselines].map((method) => scoreOf(moments, method))

@@ -2,14 +2,11 @@
  * Forecasts of bandwidth and delay on real traces: the last value, the paper's linear regression, and our default, by
  * class of trace and horizon, and whether the default's 90 % band holds 90 %.
  */
-import { join } from "node:path"
-import { existsSync } from "node:fs"
 import { adaptive, comparedMethods, forecastHorizonsMs } from "../devices/links/Forecaster.ts"
-import { readTraces } from "../devices/links/TraceFiles.ts"
 import type { Trace } from "../devices/links/Traces.ts"
 import { seededRandom, shuffled } from "../supernet/Random.ts"
-import { dataRoot } from "../supernet/Data.ts"
 import { type BenchModule, type BenchOptions, type BenchResult, type Row } from "./Bench.ts"
+import { realTraces } from "./RealTraces.ts"
 
 /** Origins start after this many values; shorter traces say nothing. */
 const warmUp = 20
@@ -48,17 +45,7 @@ const classes = (traces: ReadonlyArray<Trace>): ReadonlyMap<string, ReadonlyArra
     (t) => t.class,
   )
 
-const absent: BenchResult = {
-  kind: "measured",
-  checks: [],
-  rows: [],
-  notes: ["No traces: set MURMURATION_DATA to the folder that holds traces/. Nothing was measured."],
-}
-
 const run = async ({ quick, seed }: BenchOptions): Promise<BenchResult> => {
-  const root = dataRoot()
-  const folder = root === undefined ? undefined : join(root, "traces")
-  if (folder === undefined || !existsSync(folder)) return absent
   const rows: Array<
     Row & {
       readonly class: string
@@ -68,7 +55,7 @@ const run = async ({ quick, seed }: BenchOptions): Promise<BenchResult> => {
       readonly n: number
     }
   > = []
-  for (const [name, all] of classes(readTraces(folder))) {
+  for (const [name, all] of classes(realTraces())) {
     const traces = shuffled(seededRandom(seed), all).slice(0, quick ? 4 : 40)
     for (const horizonMs of forecastHorizonsMs) {
       const score: Score = { absolute: new Map(), covered: 0, count: 0 }
