@@ -89,7 +89,7 @@ export const headlines: ReadonlyArray<Headline> = [
     unit: " ms",
   },
   {
-    what: "from a new strategy to running: blocks resident / on demand, p50",
+    what: "from a new strategy to running, p50: all blocks resident / on demand, with none of its sessions there",
     bench: "switch",
     values: ["resident_p50_ms", "ondemand_p50_ms"],
     unit: " ms",
