@@ -5,6 +5,7 @@ import {
   natsProcess,
   type NatsProcess,
   type NatsServerFailed,
+  onFreePorts,
   type ServerRole,
 } from "./NatsProcess.ts"
 
@@ -48,8 +49,15 @@ export const serverWith = (
     }
   })
 
+/** A server without configuration on a free port, with these arguments more. */
+export const plainServer = (
+  ...args: ReadonlyArray<string>
+): Effect.Effect<LocalServer, NatsServerFailed, Scope.Scope> =>
+  onFreePorts(
+    Effect.flatMap(freePort, (port) =>
+      serverWith(port, ["-a", "127.0.0.1", "-p", String(port), ...args], "hub"),
+    ),
+  )
+
 /** A bare server without configuration. */
-export const bareServer: Effect.Effect<LocalServer, NatsServerFailed, Scope.Scope> = Effect.gen(function* () {
-  const port = yield* freePort
-  return yield* serverWith(port, ["-a", "127.0.0.1", "-p", String(port)], "hub")
-})
+export const bareServer = plainServer()

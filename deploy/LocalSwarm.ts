@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect, type Layer, Schedule, Scope } from "effect"
-import { freePort, type NatsServerFailed } from "./NatsProcess.ts"
+import { freePort, type NatsServerFailed, onFreePorts } from "./NatsProcess.ts"
 import { hubConfig, leafConfig, secretsOf } from "./ServerConfig.ts"
 import { deviceSecrets, newSwarm, type Swarm, type TlsFiles, users } from "./Swarm.ts"
 import { Bus, type BusOptions } from "../subjects/Bus.ts"
@@ -57,6 +57,11 @@ export interface LocalSwarmOptions {
   readonly tls?: TlsFiles
 }
 
+const host = "127.0.0.1"
+
+const withTls = (swarm: Swarm, tls: TlsFiles | undefined): Swarm =>
+  tls === undefined ? swarm : { ...swarm, hub: { ...swarm.hub, tls }, leafTls: tls }
+
 export const localSwarm = (
   devices: ReadonlyArray<DeviceId>,
   options: LocalSwarmOptions = {},
@@ -72,21 +77,23 @@ export const localSwarm = (
       writeFileSync(path, text, { mode: 0o600 })
       return path
     }
-    const [clientPort, leafPort] = [yield* freePort, yield* freePort]
-    const host = "127.0.0.1"
-    const fresh = newSwarm({ host, devices, storeDir: join(directory, "jetstream"), clientPort, leafPort })
-    let swarm: Swarm =
-      options.tls === undefined
-        ? fresh
-        : { ...fresh, hub: { ...fresh.hub, tls: options.tls }, leafTls: options.tls }
-    const writeHub = () => file("hub.conf", hubConfig(swarm, { listenHost: host }))
-    const hub = yield* serverWith(clientPort, ["-c", writeHub()], "hub")
+    const hubFile = (of: Swarm) => file("hub.conf", hubConfig(of, { listenHost: host }))
+    const begun = yield* onFreePorts(
+      Effect.gen(function* () {
+        const [clientPort, leafPort] = [yield* freePort, yield* freePort]
+        const storeDir = join(directory, "jetstream")
+        const swarm = withTls(newSwarm({ host, devices, storeDir, clientPort, leafPort }), options.tls)
+        return { swarm, hub: yield* serverWith(clientPort, ["-c", hubFile(swarm)], "hub") }
+      }),
+    )
+    const { hub } = begun
+    let { swarm } = begun
     const leaves = new Map<DeviceId, LocalServer>()
     const startLeaf = Effect.fnUntraced(function* (device: DeviceId) {
       const port = yield* freePort
       const text = leafConfig(swarm, secretsOf(swarm, device), { clientPort: port })
       leaves.set(device, yield* serverWith(port, ["-c", file(`${device}.conf`, text)], "leaf"))
-    })
+    }, onFreePorts)
     yield* Effect.forEach(devices, startLeaf)
     const leaf = (device: DeviceId) => leaves.get(device) ?? hub
     const linked = Effect.suspend(() =>
@@ -108,7 +115,7 @@ export const localSwarm = (
       add: (device) =>
         Effect.gen(function* () {
           swarm = { ...swarm, devices: [...swarm.devices, deviceSecrets(device)] }
-          writeHub()
+          hubFile(swarm)
           hub.process().signal("SIGHUP")
           yield* Scope.provide(startLeaf(device), scope)
           yield* linked

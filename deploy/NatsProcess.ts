@@ -40,7 +40,7 @@ export const serverProgram = (): { readonly binary: string; readonly path: strin
   path: [process.env["PATH"] ?? "", "/usr/local/sbin", "/usr/sbin"].join(delimiter),
 })
 
-/** A TCP port of the loopback interface that was free a moment ago. */
+/** A TCP port of the loopback interface that was free a moment ago: whoever opens it does so within `onFreePorts`. */
 export const freePort: Effect.Effect<number> = Effect.callback<number>((resume) => {
   const server = createServer().listen(0, "127.0.0.1", () => {
     const address = server.address()
@@ -127,3 +127,17 @@ export const natsProcess = (
       exited: exited(child),
     })),
   )
+
+/** The server's own words (clients' port and leaves' port alike), which end with those of the system. */
+const isPortTaken = (e: unknown): boolean =>
+  e instanceof NatsServerFailed && e.log.some((line) => line.includes("address already in use"))
+
+/** So often what found its ports taken is begun again. */
+const otherPorts = 5
+
+/**
+ * Runs what asks for free ports and starts a server on them, as a whole. Between the two anybody may take the port; where
+ * the server says so, all of it is begun again, on other ports.
+ */
+export const onFreePorts = <A, E, R>(begin: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.retry(begin, { times: otherPorts, while: isPortTaken })

@@ -7,7 +7,7 @@ import { Effect } from "effect"
 import { describe } from "vitest"
 import { localSwarm } from "../../deploy/LocalSwarm.ts"
 import { leafConfig, secretsOf } from "../../deploy/ServerConfig.ts"
-import { freePort, natsProcess } from "../../deploy/NatsProcess.ts"
+import { freePort, natsProcess, onFreePorts } from "../../deploy/NatsProcess.ts"
 import { users } from "../../deploy/Swarm.ts"
 import { Bus } from "../../subjects/Bus.ts"
 import { DeviceId } from "../../subjects/DeviceId.ts"
@@ -82,10 +82,15 @@ describe.skipIf(!hasOpenssl)("a swarm with certificates", () => {
       const { leafTls: _, ...bare } = swarm.swarm()
       const config = join(directory, "bare.conf")
       const secrets = secretsOf(bare, a)
-      const port = yield* freePort
-      writeFileSync(config, leafConfig(bare, secrets, { clientPort: port }))
       const before = swarm.hub.process().log.length
-      yield* natsProcess(["-c", config], "hub")
+      const port = yield* onFreePorts(
+        Effect.gen(function* () {
+          const clientPort = yield* freePort
+          writeFileSync(config, leafConfig(bare, secrets, { clientPort }))
+          yield* natsProcess(["-c", config], "hub")
+          return clientPort
+        }),
+      )
       const refused = () =>
         swarm.hub
           .process()

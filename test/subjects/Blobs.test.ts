@@ -3,8 +3,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
-import { serverWith } from "../../deploy/LocalServer.ts"
-import { freePort } from "../../deploy/NatsProcess.ts"
+import { plainServer } from "../../deploy/LocalServer.ts"
 import { unlimited } from "../../devices/links/Direction.ts"
 import { LinkShaper } from "../../devices/links/Shaper.ts"
 import { getBlob, putBlob } from "../../subjects/Blobs.ts"
@@ -32,8 +31,7 @@ const hubServer = Effect.gen(function* () {
     Effect.sync(() => mkdtempSync(join(tmpdir(), "murmuration-"))),
     (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true })),
   )
-  const port = yield* freePort
-  return yield* serverWith(port, ["-a", "127.0.0.1", "-p", String(port), "-js", "-sd", directory], "hub")
+  return yield* plainServer("-js", "-sd", directory)
 })
 
 /** The server's port behind a link of 16 Mbps: 15 pieces a second. */

@@ -3,8 +3,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
-import { freePort } from "../../deploy/NatsProcess.ts"
-import { serverWith } from "../../deploy/LocalServer.ts"
+import { plainServer } from "../../deploy/LocalServer.ts"
 import { createBuckets, fresh, type HubAnswer, hubVerdict, openBucket } from "../../subjects/Buckets.ts"
 import { Bus } from "../../subjects/Bus.ts"
 import { monotonicMs } from "../../subjects/Connection.ts"
@@ -24,9 +23,7 @@ describe("a watched bucket", () => {
   it.live("tells what is put after the hub lost its data, although revisions begin again", () =>
     Effect.gen(function* () {
       const directory = yield* storeDirectory
-      const port = yield* freePort
-      const args = ["-a", "127.0.0.1", "-p", String(port), "-js", "-sd", directory]
-      const hub = yield* serverWith(port, args, "hub")
+      const hub = yield* plainServer("-js", "-sd", directory)
       const bus = yield* connectAs(Bus.layer({ servers: hub.url, firstConnectMs: 5000 }))
       const bucket = yield* on(bus)(openBucket("devices", deviceRecord))
       const seen: Array<string> = []
