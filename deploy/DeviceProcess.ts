@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { dirname, join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
-import { Deferred, Effect, Schema } from "effect"
+import { Deferred, Effect, Schema, type Scope } from "effect"
 import type { Link } from "../devices/latency/Condition.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
 import { memoryEnvironment } from "./Allocator.ts"
@@ -84,43 +84,49 @@ const spawned = (start: DeviceStart) =>
     },
   })
 
-/** Starts `murmuration up` and resolves when it says that it is up. */
-export const startDevice = (start: DeviceStart) =>
-  Effect.callback<Running, DeviceFailed>((resume) => {
-    const { device } = start
-    const child = spawned(start)
-    const log: Array<string> = []
-    const exited = Deferred.makeUnsafe<number>()
-    const fail = (detail: string) => resume(Effect.fail(new DeviceFailed({ device: device.id, detail, log })))
-    const timer = setTimeout(() => {
-      child.kill("SIGKILL")
-      fail(`not up within ${upLimitMs} ms`)
-    }, upLimitMs)
-    eachLine(child, (line) => {
-      log.push(line)
-      if (log.length > 200) log.shift()
-      start.onLine?.(device.id, line)
-      if (!line.startsWith(`${device.id} is up`)) return
-      clearTimeout(timer)
-      resume(Effect.succeed({ child, exited }))
-    })
-    child.on("error", (error) => {
-      // Also said of a signal that could not be sent.
-      if (child.pid !== undefined) return
-      clearTimeout(timer)
-      Deferred.doneUnsafe(exited, Effect.succeed(1))
-      fail(error.message)
-    })
-    // Not "exit": its last lines may still be on their way then, and they say why.
-    child.once("close", (code, signal) => {
-      clearTimeout(timer)
-      Deferred.doneUnsafe(exited, Effect.succeed(code ?? (signal === "SIGKILL" ? 137 : 1)))
-      fail(`ended with ${signal ?? `code ${code}`} before it was up`)
-    })
+/** A process that was started; `up`: it has said that it is. */
+interface Launched extends Running {
+  readonly up: Deferred.Deferred<void, DeviceFailed>
+}
+
+const launched = (start: DeviceStart): Launched => {
+  const { device } = start
+  const child = spawned(start)
+  const log: Array<string> = []
+  const exited = Deferred.makeUnsafe<number>()
+  const up = Deferred.makeUnsafe<void, DeviceFailed>()
+  const fail = (detail: string) =>
+    Deferred.doneUnsafe(up, Effect.fail(new DeviceFailed({ device: device.id, detail, log })))
+  const timer = setTimeout(() => {
+    child.kill("SIGKILL")
+    fail(`not up within ${upLimitMs} ms`)
+  }, upLimitMs)
+  eachLine(child, (line) => {
+    log.push(line)
+    if (log.length > 200) log.shift()
+    start.onLine?.(device.id, line)
+    if (!line.startsWith(`${device.id} is up`)) return
+    clearTimeout(timer)
+    Deferred.doneUnsafe(up, Effect.void)
   })
+  child.on("error", (error) => {
+    // Also said of a signal that could not be sent.
+    if (child.pid !== undefined) return
+    clearTimeout(timer)
+    Deferred.doneUnsafe(exited, Effect.succeed(1))
+    fail(error.message)
+  })
+  // Not "exit": its last lines may still be on their way then, and they say why.
+  child.once("close", (code, signal) => {
+    clearTimeout(timer)
+    Deferred.doneUnsafe(exited, Effect.succeed(code ?? (signal === "SIGKILL" ? 137 : 1)))
+    fail(`ended with ${signal ?? `code ${code}`} before it was up`)
+  })
+  return { child, exited, up }
+}
 
 /** SIGTERM, and SIGKILL where that does not help: a frozen process cannot leave politely. */
-export const stopDevice = ({ child, exited }: Running) =>
+const stop = ({ child, exited }: Running) =>
   Effect.sync(() => {
     child.kill("SIGCONT")
     child.kill("SIGTERM")
@@ -135,3 +141,13 @@ export const stopDevice = ({ child, exited }: Running) =>
         ),
     }),
   )
+
+/**
+ * Starts `murmuration up` and resolves when it says that it is up. Its scope ends it, also while it is still starting: its
+ * server may be gone by then, so that it would never come up.
+ */
+export const startDevice = (start: DeviceStart): Effect.Effect<Running, DeviceFailed, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => launched(start)),
+    stop,
+  ).pipe(Effect.tap(({ up }) => Deferred.await(up)))

@@ -17,12 +17,13 @@ import type { Link } from "../devices/latency/Condition.ts"
 import { createBuckets } from "../subjects/Buckets.ts"
 import { Bus, type BusOptions } from "../subjects/Bus.ts"
 import type { DeviceId } from "../subjects/DeviceId.ts"
-import { type BoxDevice, type DeviceFailed, startDevice, stopDevice } from "./DeviceProcess.ts"
+import { type BoxDevice, type DeviceFailed, startDevice } from "./DeviceProcess.ts"
 import {
   freePort,
   type NatsProcess,
   natsProcess,
   type NatsServerFailed,
+  onFreePorts,
   type ServerRole,
 } from "./NatsProcess.ts"
 import { hubConfig, leafConfig, secretsOf } from "./ServerConfig.ts"
@@ -97,15 +98,23 @@ const startOne = Effect.fnUntraced(function* (ground: Ground, device: BoxDevice)
     shaper === undefined || link === undefined
       ? undefined
       : yield* Effect.promise(() => shaper.open({ name: id, target, set: linkChange(link) }))
-  const port = yield* freePort
   const hubAddress = `${host}:${opened?.port ?? leafPort}`
-  const config = leafConfig(swarm, secrets, { clientPort: port, hubAddress })
-  const leaf = yield* restartable(scope, ["-c", writeConfig(directory, `${id}.conf`, config)], "leaf")
+  const { port, leaf } = yield* onFreePorts(
+    Effect.gen(function* () {
+      const clientPort = yield* freePort
+      const config = writeConfig(
+        directory,
+        `${id}.conf`,
+        leafConfig(swarm, secrets, { clientPort, hubAddress }),
+      )
+      return { port: clientPort, leaf: yield* restartable(scope, ["-c", config], "leaf") }
+    }),
+  )
   const nats = `nats://${host}:${port}`
   const state = join(directory, `${id}-state`)
   const password = secrets.devicePassword
   const start = { device, supernet: options.supernet, nats, password, state, onLine: options.onLine }
-  const begin = Scope.provide(Effect.acquireRelease(startDevice(start), stopDevice), scope)
+  const begin = Scope.provide(startDevice(start), scope)
   let running = yield* begin
   const handle: BoxDeviceHandle = {
     id,
@@ -125,22 +134,25 @@ const startOne = Effect.fnUntraced(function* (ground: Ground, device: BoxDevice)
   return handle
 })
 
+/** A new swarm, and its hub. */
+const startHub = (options: BoxOptions, directory: string, scope: Scope.Scope) =>
+  onFreePorts(
+    Effect.gen(function* () {
+      const [clientPort, leafPort] = [yield* freePort, yield* freePort]
+      const devices = options.devices.map((d) => d.id)
+      const storeDir = join(directory, "jetstream")
+      const swarm = newSwarm({ host, devices, storeDir, clientPort, leafPort })
+      const file = writeConfig(directory, "hub.conf", hubConfig(swarm, { listenHost: host }))
+      return { swarm, clientPort, leafPort, hub: yield* restartable(scope, ["-c", file], "hub") }
+    }),
+  )
+
 /** Starts everything and resolves when every device is up. */
 export const swarmBox = (options: BoxOptions) =>
   Effect.gen(function* () {
     const directory = yield* temporaryDirectory
     const scope = yield* Scope.Scope
-    const [clientPort, leafPort] = [yield* freePort, yield* freePort]
-    const storeDir = join(directory, "jetstream")
-    const swarm = newSwarm({
-      host,
-      devices: options.devices.map((d) => d.id),
-      storeDir,
-      clientPort,
-      leafPort,
-    })
-    const hubFile = writeConfig(directory, "hub.conf", hubConfig(swarm, { listenHost: host }))
-    const hub = yield* restartable(scope, ["-c", hubFile], "hub")
+    const { swarm, hub, clientPort, leafPort } = yield* startHub(options, directory, scope)
     const shaped = options.devices.some((d) => d.link !== undefined)
     const shaper = shaped
       ? yield* Effect.acquireRelease(Effect.sync(startShaper), (s) => Effect.promise(() => s.stop()))
