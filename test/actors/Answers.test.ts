@@ -4,16 +4,36 @@ import { connect } from "nats"
 import sharp from "sharp"
 import { describe } from "vitest"
 import { DeviceId, RequestId } from "../../subjects/DeviceId.ts"
+import type { InferReply } from "../../subjects/InferMessages.ts"
 import { secretsOf } from "../../deploy/ServerConfig.ts"
 import { grids } from "../../supernet/Partition.ts"
 import { seededRandom } from "../../supernet/Random.ts"
 import { localStrategy, sampleStrategy } from "../../supernet/Strategy.ts"
-import { maxSubmodel } from "../../supernet/Submodel.ts"
+import { maxSubmodel, minSubmodel } from "../../supernet/Submodel.ts"
 import { ask, expectedLogits, sharedDevices, tensorOf, withDevices } from "../support/Devices.ts"
 import { image, largestDifference, tinySpec } from "../supernet/Tiny.ts"
 
 const logitsOf = (reply: { readonly logits?: ReadonlyArray<number> }) => Float32Array.from(reply.logits ?? [])
 const include = ["logits", "strategy"] as const
+
+/** Its classes are those of its logits, its objective is met or not as its own numbers say. */
+const isConsistent = (reply: InferReply) => {
+  const logits = reply.logits ?? []
+  const powers = logits.map(Math.exp)
+  const sum = powers.reduce((a, b) => a + b, 0)
+  const order = [...logits.keys()].sort((a, b) => (logits[b] ?? 0) - (logits[a] ?? 0))
+  assert.deepStrictEqual(
+    reply.classes.map((c) => [c.index, c.name]),
+    order.map((i) => [i, tinySpec.classes[i]]),
+  )
+  for (const { index, probability } of reply.classes)
+    assert.closeTo(probability, (powers[index] ?? Number.NaN) / sum, 1e-6)
+  const { slo, sloMet, latencyMs, predicted } = reply
+  assert.strictEqual(
+    sloMet,
+    slo.latencyMs === undefined ? predicted.accuracy >= slo.accuracy : latencyMs <= slo.latencyMs,
+  )
+}
 
 const inSwarm = sharedDevices(4)
 
@@ -34,6 +54,7 @@ describe("a swarm", () => {
           const reply = yield* ask(clients[serving], { tensor, strategy, include })
           assert.deepStrictEqual(reply.strategy, strategy)
           assert.strictEqual(reply.device, ids[serving])
+          isConsistent(reply)
           const difference = largestDifference(logitsOf(reply), yield* expectedLogits(strategy, i))
           assert.isBelow(difference, 1e-4, JSON.stringify(strategy))
         }
@@ -58,6 +79,7 @@ describe("a swarm", () => {
           const client = chosen.strategy === undefined ? clients[i % 3] : clients[0]
           const reply = yield* ask(client, { tensor, slo, include, ...chosen, id: `client-${i}` })
           assert.strictEqual(reply.id, `client-${i}`)
+          isConsistent(reply)
           const { strategy } = reply
           if (strategy === undefined || strategy.submodel.resolution !== 64) return 0
           const difference = largestDifference(logitsOf(reply), yield* expectedLogits(strategy, i))
@@ -81,7 +103,7 @@ describe("a swarm", () => {
   it.live("keeps requests apart whose clients chose the same id", () =>
     inSwarm(({ devices: [a, b], clients: [client] }) =>
       Effect.gen(function* () {
-        if (a === undefined || b === undefined) return
+        assert(a !== undefined && b !== undefined)
         const strategy = sampleStrategy(tinySpec, [a.id, b.id], seededRandom(5), {
           bits: [32],
           submodel: maxSubmodel(tinySpec, 64),
@@ -112,10 +134,31 @@ describe("a swarm", () => {
 })
 
 describe("a request", () => {
+  it.live("whose objective cannot be met is answered all the same, and told that it was missed", () =>
+    inSwarm(({ devices: [device], clients: [client] }) =>
+      Effect.gen(function* () {
+        assert(device !== undefined)
+        const tensor = tensorOf(64, 1)
+        // The smallest submodel is far from always right.
+        const strategy = localStrategy(tinySpec, minSubmodel(tinySpec), device.id)
+        for (const asked of [{ slo: { latencyMs: 0.1 } }, { slo: { accuracy: 0.99 }, strategy }]) {
+          const missed = yield* ask(client, { tensor, include, ...asked })
+          assert.isFalse(missed.sloMet)
+          isConsistent(missed)
+        }
+        for (const asked of [{ slo: { latencyMs: 60_000 } }, { slo: { accuracy: 0.01 }, strategy }]) {
+          const met = yield* ask(client, { tensor, include, ...asked })
+          assert.isTrue(met.sloMet)
+          isConsistent(met)
+        }
+      }),
+    ),
+  )
+
   it.live("in JSON is answered in JSON, as `nats req` would send it; a JPEG as well as raw pixels", () =>
     inSwarm(({ servers, devices: [device] }) =>
       Effect.gen(function* () {
-        if (device === undefined) return
+        assert(device !== undefined)
         const { clientPassword } = secretsOf(servers.swarm(), device.id)
         const raw = yield* Effect.promise(() =>
           connect({
@@ -144,7 +187,7 @@ describe("a request", () => {
   it.live("for a strategy is served by the strategy's first device and nobody else", () =>
     inSwarm(({ devices: [a, b], clients: [client] }) =>
       Effect.gen(function* () {
-        if (a === undefined || b === undefined) return
+        assert(a !== undefined && b !== undefined)
         const strategy = localStrategy(tinySpec, maxSubmodel(tinySpec, 64), b.id)
         const tensor = tensorOf(64, 1)
         const error = yield* Effect.flip(ask(client, { tensor, strategy, device: a.id }))
