@@ -3,23 +3,33 @@ import { Effect } from "effect"
 import { RequestId } from "../../subjects/DeviceId.ts"
 import { sharedDevices } from "../support/Devices.ts"
 
-const inSwarm = sharedDevices(1)
+// They wait for a decision twice as long.
+const inSwarm = sharedDevices(1, { device: { decisionBudgetMs: 50 } })
 
 describe("the planner", () => {
   it.live("answers all who ask for the same new condition at once, with one decision for all", () =>
     inSwarm(({ devices: [device] }) =>
       Effect.gen(function* () {
         assert(device !== undefined)
-        // Nothing meets it, so that everybody has to wait for the thinking.
-        const slo = { latencyMs: 0.1 }
-        const ask = (i: number) =>
-          device.planner.plan({ requestId: RequestId.make(`r-${i}`), slo, exclude: [] })
-        const plans = yield* Effect.forEach([1, 2, 3, 4], ask, { concurrency: "unbounded" })
+        // Nothing meets any of these, so that everybody has to wait for the thinking.
+        const askAll = (latencyMs: number) =>
+          Effect.forEach(
+            [1, 2, 3, 4],
+            (i) =>
+              device.planner.plan({ requestId: RequestId.make(`r-${i}`), slo: { latencyMs }, exclude: [] }),
+            { concurrency: "unbounded" },
+          )
+        let plans = yield* askAll(0.1)
+        // On a busy machine the thread may be late, and they are told what is known: then the next new condition.
+        const isLate = () => plans.some((p) => p.origin === "cache")
+        for (let n = 2; isLate() && n < 40; n++) plans = yield* askAll(0.1 / n)
         assert.deepStrictEqual(
-          plans.map((p) => p.feasible),
-          [false, false, false, false],
+          plans.map((p) => [p.feasible, p.origin]),
+          [1, 2, 3, 4].map(() => [false, "search"]),
         )
-        for (const plan of plans) assert.strictEqual(plan.strategy.devices[0], device.id)
+        // Each decision makes a plan of its own: this is one.
+        for (const plan of plans) assert.strictEqual(plan, plans[0])
+        assert.strictEqual(plans[0]?.strategy.devices[0], device.id)
       }),
     ),
   )

@@ -2,14 +2,15 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, type Scope } from "effect"
+import { Effect, Schedule, type Scope } from "effect"
 import { pushPolicy, activatePolicy } from "../../cli/PolicyBucket.ts"
 import { readPolicy } from "../../policies/PolicyArtifact.ts"
 import { putBlob } from "../../subjects/Blobs.ts"
 import type { BusShape } from "../../subjects/Bus.ts"
 import { createBuckets, domainOf, openBucket } from "../../subjects/Buckets.ts"
 import { policyManifest } from "../../subjects/Codecs.ts"
-import { DeviceId } from "../../subjects/DeviceId.ts"
+import { DeviceId, RequestId } from "../../subjects/DeviceId.ts"
+import type { Finder } from "../../subjects/InferMessages.ts"
 import { policyKeys } from "../../subjects/Manifests.ts"
 import { objectStore } from "../../subjects/Subjects.ts"
 import { tinySpec } from "../supernet/Tiny.ts"
@@ -19,13 +20,31 @@ import { untrainedPolicy } from "../support/TestPolicy.ts"
 import { waitUntil } from "../support/Wait.ts"
 
 const name = "untrained.latency"
-const policy = (version: string) =>
+const policy = (version: string, proposesLargest = false) =>
   Effect.promise(() =>
-    untrainedPolicy(tinySpec, { version, seed: version.length, profile: "raspberry-pi-4" }),
+    untrainedPolicy(tinySpec, {
+      version,
+      seed: version.length,
+      profile: "raspberry-pi-4",
+      proposesLargest,
+    }),
   )
 const versionOf = (device: TestDevice) => device.self.counters.policy?.version
 const uses = (device: TestDevice, version: string) =>
   waitUntil(`${device.id} uses policy ${version}`, () => versionOf(device) === version, 20_000)
+
+/**
+ * Resolves when the device has decided anew, and says that this is where its decision comes from. For itself alone: links that
+ * are measured meanwhile would be other conditions.
+ */
+const decidesBy = ({ id, planner }: TestDevice, { devices }: TestSwarm, foundBy: Finder) => {
+  const exclude = devices.map((d) => d.id).filter((other) => other !== id)
+  const request = { requestId: RequestId.make("r"), slo: { latencyMs: 400 }, exclude }
+  return planner.plan(request).pipe(
+    Effect.filterOrFail((plan) => plan.foundBy === foundBy),
+    Effect.retry({ times: 1000, schedule: Schedule.spaced("20 millis") }),
+  )
+}
 
 const operator = (swarm: TestSwarm) =>
   Effect.gen(function* () {
@@ -69,14 +88,21 @@ describe("policies at run time", () => {
     withDevices(2, (swarm) =>
       Effect.gen(function* () {
         const bus = yield* operator(swarm)
-        for (const version of ["one", "second"]) {
-          yield* on(bus)(pushPolicy(yield* policy(version)))
-          yield* Effect.forEach(swarm.devices, (d) => uses(d, version))
-          const reply = yield* ask(swarm.clients[0], { tensor: tensorOf(64, 1), slo: { latencyMs: 60 } })
-          assert.strictEqual(reply.device, swarm.devices[0]?.id)
-        }
+        const everywhere = (version: string, foundBy: Finder) =>
+          Effect.gen(function* () {
+            yield* Effect.forEach(swarm.devices, (d) => uses(d, version))
+            yield* Effect.forEach(swarm.devices, (d) => decidesBy(d, swarm, foundBy))
+            const reply = yield* ask(swarm.clients[0], { tensor: tensorOf(64, 1), slo: { latencyMs: 60 } })
+            assert.strictEqual(reply.device, swarm.devices[0]?.id)
+          })
+        // In so much time nothing is better than the largest submodel: what the first one proposes stands, and that of random
+        // weights is worth less than what is known.
+        yield* on(bus)(pushPolicy(yield* policy("one", true)))
+        yield* everywhere("one", "policy")
+        yield* on(bus)(pushPolicy(yield* policy("second")))
+        yield* everywhere("second", "search")
         yield* on(bus)(activatePolicy(name, "one"))
-        yield* Effect.forEach(swarm.devices, (d) => uses(d, "one"))
+        yield* everywhere("one", "policy")
       }),
     ),
   )

@@ -14,6 +14,20 @@ export interface TestPolicyOptions {
   readonly hidden?: number
   /** Device type of all devices. */
   readonly profile?: string
+  /** Proposes, whatever the condition, the largest submodel whole on the serving device. Default: whatever comes of its weights. */
+  readonly proposesLargest?: boolean
+}
+
+/** Far above what random weights add to a logit. */
+const sure = 20
+
+const proposeLargest = (network: PolicyNetwork): void => {
+  const { outlineHeads, blockHeads } = network.shape
+  const bias = network.parameters.weight("bias")
+  for (const { name, column, count } of [...outlineHeads, ...blockHeads]) {
+    const isSize = outlineHeads.some((h) => h.name === name) || name === "kernel" || name === "expand"
+    bias[isSize ? column + count - 1 : column] = sure
+  }
 }
 
 export const untrainedPolicy = async (spec: SupernetSpec, o: TestPolicyOptions): Promise<PolicyArtifact> => {
@@ -23,6 +37,7 @@ export const untrainedPolicy = async (spec: SupernetSpec, o: TestPolicyOptions):
   const hidden = o.hidden ?? 32
   const shape = policyShape(spaceOf(spec), scenario.remotes.length, hidden)
   const network = await PolicyNetwork.make(shape, seededRandom(o.seed ?? 1))
+  if (o.proposesLargest === true) proposeLargest(network)
   return packPolicy({
     version: o.version,
     kind: "latency",
