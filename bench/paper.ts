@@ -61,7 +61,8 @@ const complianceLead = (all: ReadonlyArray<Compliance>, theirs: (c: Compliance) 
   return { most: Math.max(...leads), lower: leads.filter((l) => l < -1e-9).length }
 }
 
-const overOracle = (all: ReadonlyArray<Compliance>): number => {
+/** Of what the oracle complies with, over all SLOs together: what ours does, in the settings that the oracle searched. */
+export const overOracle = (all: ReadonlyArray<Compliance>): number => {
   const sum = (of: (c: Compliance) => number) => all.reduce((total, c) => total + of(c), 0)
   return sum((c) => c.oursSampled) / sum((c) => c.oracle)
 }
