@@ -18,7 +18,7 @@ const scene = (concurrency = 96) => {
   const end = Effect.fnUntraced(function* (afterMs: number, how: "answer" | "fail" = "answer") {
     nowMs += afterMs
     const next = running.shift()
-    if (next === undefined) return
+    assert(next !== undefined)
     yield* how === "answer" ? Deferred.succeed(next.done, undefined) : Deferred.fail(next.done, "late")
     yield* Fiber.await(next.fiber)
   })

@@ -37,7 +37,7 @@ const survives = (kinds: ReadonlyArray<Expectation["kind"]>, prefix: string) => 
   Effect.gen(function* () {
     const [client] = swarm.clients
     const [attacked] = swarm.devices
-    if (client === undefined || attacked === undefined) return
+    assert(client !== undefined && attacked !== undefined)
     const submodel = maxSubmodel(tinySpec, 64)
     const strategy = sampleStrategy(tinySpec, [device, peer], seededRandom(9), { bits: [32], submodel })
     const target = { spec: tinySpec, device, peer, ...(yield* Effect.promise(pictures)) }
@@ -81,7 +81,7 @@ describe("a payload above the server's limit", () => {
   it.live("is an error for the sender, who stays connected", () =>
     inSwarm(({ clients: [client] }) =>
       Effect.gen(function* () {
-        if (client === undefined) return
+        assert(client !== undefined)
         const image = new Uint8Array(client.payloadLimitBytes() + 1)
         const error = yield* Effect.flip(ask(client, { image }))
         assert.strictEqual(error._tag, "PayloadTooLarge")

@@ -44,7 +44,7 @@ describe("devices that come and go", () => {
     () =>
       inSwarm(({ devices: [a, b], clients: [client], start }) =>
         Effect.gen(function* () {
-          if (a === undefined || b === undefined) return
+          assert(a !== undefined && b !== undefined)
           const c = yield* start(third)
           yield* acquainted([a, b, c])
           const strategy = middleOn(third)
@@ -78,7 +78,7 @@ describe("devices that come and go", () => {
     () =>
       inSwarm(({ devices: [a, b], clients: [client], start }) =>
         Effect.gen(function* () {
-          if (a === undefined || b === undefined) return
+          assert(a !== undefined && b !== undefined)
           const c = yield* start(third)
           yield* acquainted([a, b, c])
           // In its last part: its tiles come when the farewell has long been said.
@@ -105,7 +105,7 @@ describe("devices that come and go", () => {
     () =>
       inSwarm(({ servers, devices: [a, b], clients: [client], start }) =>
         Effect.gen(function* () {
-          if (a === undefined || b === undefined) return
+          assert(a !== undefined && b !== undefined)
           const d = yield* start(fourth)
           yield* acquainted([a, b, d])
           const before = performance.now()
@@ -141,7 +141,7 @@ describe("a device that is cut off when it has done its part", () => {
   it.live("is not missed by the request", () =>
     inSwarm(({ servers, devices: [a, b], clients: [client], start }) =>
       Effect.gen(function* () {
-        if (a === undefined || b === undefined) return
+        assert(a !== undefined && b !== undefined)
         const e = yield* start(fifth)
         yield* acquainted([a, b, e])
         const [tensor, strategy] = [tensorOf(64, 1), middleOn(fifth)]
@@ -177,7 +177,7 @@ describe("a device", () => {
   it.live("beats while it computes", () =>
     inSwarm(({ devices: [a, b], clients: [client] }) =>
       Effect.gen(function* () {
-        if (a === undefined || b === undefined) return
+        assert(a !== undefined && b !== undefined)
         const beats: Array<number> = []
         const subscription = b.bus.nats.subscribe(Subjects.swarm(a.id), {
           callback: (_, m) => {
@@ -197,24 +197,16 @@ describe("a device", () => {
   it.live("that is asked for more than it can do answers every request by its deadline", () =>
     inSwarm(({ clients: [client] }) =>
       Effect.gen(function* () {
-        const tookMs: Array<number> = []
-        const one = Effect.suspend(() => {
-          const startMs = performance.now()
-          const asked = ask(client, { tensor: tensorOf(64, 1), strategy: local, deadlineMs: 3000 })
-          return Effect.result(asked).pipe(
-            Effect.tap(() => Effect.sync(() => tookMs.push(performance.now() - startMs))),
-          )
-        })
+        const asked = ask(client, { tensor: tensorOf(64, 1), strategy: local, deadlineMs: 3000 })
         const results = yield* Effect.forEach(
           Array.from({ length: 40 }, (_, i) => i),
-          () => one,
+          () => Effect.result(asked),
           { concurrency: "unbounded" },
         )
         const tags = results.map((r) => (r._tag === "Success" ? "answer" : (r.failure.tag ?? r.failure._tag)))
+        // The client itself gives up a second after the deadline: that would be "Late".
         for (const tag of tags) assert.include(["answer", "DeadlineExpired", "Overloaded"], tag)
         assert.isAbove(tags.filter((tag) => tag !== "answer").length, 20)
-        // The client itself gives up a second after the deadline.
-        assert.isBelow(Math.max(...tookMs), 6000)
         const after = yield* ask(client, { tensor: tensorOf(64, 1), strategy: local, deadlineMs: 40_000 })
         assert.strictEqual(after.device, first)
       }),
@@ -224,7 +216,7 @@ describe("a device", () => {
   it.live("answers a client that asks twice for the same with one result", () =>
     inSwarm(({ devices: [a], clients: [client] }) =>
       Effect.gen(function* () {
-        if (a === undefined || client === undefined) return
+        assert(a !== undefined && client !== undefined)
         const before = a.self.counters.answered
         const tensor = tensorOf(64, 1)
         const key = RequestId.make("one-call")
@@ -242,7 +234,7 @@ describe("a device", () => {
   it.live("drops a result that comes too late, and counts it", () =>
     inSwarm(({ devices: [a, b] }) =>
       Effect.gen(function* () {
-        if (a === undefined || b === undefined) return
+        assert(a !== undefined && b !== undefined)
         const before = a.self.counters.dropped
         const none = { gatherMs: 0, queueMs: 0, computeMs: 0, packMs: 0, bytesIn: 0, bytesOut: 0 }
         const late = resultMessage.encode({

@@ -42,7 +42,7 @@ describe("versions in one swarm", () => {
     () =>
       inSwarm(({ devices: [a], start }) =>
         Effect.gen(function* () {
-          if (a === undefined) return
+          assert(a !== undefined)
           const b = yield* start(second, { software: { protocol: protocolVersion + 1, version: "9.0.0" } })
           const noted = (d: TestDevice, other: DeviceId) => d.membership.table().get(other)
           yield* waitUntil("it is listed", () => noted(a, second) !== undefined, waitMs)
@@ -69,7 +69,7 @@ describe("versions in one swarm", () => {
   it.live("an older device of the same protocol works like any other", () =>
     inSwarm(({ devices: [a], clients: [client], start }) =>
       Effect.gen(function* () {
-        if (a === undefined) return
+        assert(a !== undefined)
         const c = yield* start(third, { software: older })
         yield* acquainted([a, c])
         assert.strictEqual(a.membership.table().get(third)?.identity.versions["murmuration"], "0.0.1")
@@ -86,7 +86,7 @@ describe("versions in one swarm", () => {
   it.live("devices are upgraded one after the other while requests flow, and every request is answered", () =>
     inSwarm(({ devices: [a], clients: [client], start }) =>
       Effect.gen(function* () {
-        if (a === undefined) return
+        assert(a !== undefined)
         const others = [yield* start(second, { software: older }), yield* start(third, { software: older })]
         yield* acquainted([a, ...others])
         let upgrading = true

@@ -48,6 +48,13 @@ const roundTrip = async (socket: Socket, bytes: Buffer) => {
   return { ms: performance.now() - start, bytes: Buffer.concat(parts) }
 }
 
+/** The shortest of some measurements: a busy machine is late now and then, and never early. */
+const shortestMs = async (limitMs: number, measure: () => Promise<{ readonly ms: number }>) => {
+  let { ms } = await measure()
+  for (let n = 0; ms >= limitMs && n < 9; n++) ms = Math.min(ms, (await measure()).ms)
+  return ms
+}
+
 const closed = (socket: Socket) =>
   socket.destroyed ? Promise.resolve() : once(socket, "close").then(() => undefined)
 
@@ -66,15 +73,18 @@ describe("a shaped link in this process", () => {
 
   it("holds only what is next at the rate of before: a link that recovers is fast at once", async () => {
     const slowly = { mbps: 0.1, delayMs: 0, jitterMs: 0 }
-    const shaper = new LinkShaper({ target, settings: { up: slowly, down: unlimited } })
-    const socket = await open(await shaper.listen())
-    // Five seconds' worth.
-    const done = roundTrip(socket, Buffer.alloc(64_000, 7))
-    shaper.set({ up: { mbps: 100 } })
-    const { ms, bytes } = await done
-    assert.isBelow(ms, 2000)
-    assert.isTrue(bytes.every((b) => b === 7))
-    await shaper.close()
+    const recovering = async () => {
+      const shaper = new LinkShaper({ target, settings: { up: slowly, down: unlimited } })
+      const socket = await open(await shaper.listen())
+      // Five seconds' worth.
+      const done = roundTrip(socket, Buffer.alloc(64_000, 7))
+      shaper.set({ up: { mbps: 100 } })
+      const { ms, bytes } = await done
+      assert.isTrue(bytes.every((b) => b === 7))
+      await shaper.close()
+      return { ms }
+    }
+    assert.isBelow(await shortestMs(2000, recovering), 2000)
   })
 
   it("takes the time that rate and delay say, and new settings at once", async () => {
@@ -84,15 +94,17 @@ describe("a shaped link in this process", () => {
       settings: { up: { mbps: 4, delayMs: 10, jitterMs: 0 }, down: { ...unlimited, delayMs: 10 } },
     })
     const socket = await open(await shaper.listen())
-    const small = await roundTrip(socket, Buffer.alloc(10))
-    assert.isAtLeast(small.ms, 19.5)
-    assert.isBelow(small.ms, 150)
+    // Never sooner, and where the machine is not busy not much later.
+    const timed = (bytes: number, leastMs: number) => async () => {
+      const { ms } = await roundTrip(socket, Buffer.alloc(bytes))
+      assert.isAtLeast(ms, leastMs)
+      return { ms }
+    }
+    assert.isBelow(await shortestMs(150, timed(10, 19.5)), 150)
     const slow = await roundTrip(socket, Buffer.alloc(100_000))
     assert.isAtLeast(slow.ms, 219)
     shaper.set({ up: { mbps: 80 } })
-    const fast = await roundTrip(socket, Buffer.alloc(100_000))
-    assert.isAtLeast(fast.ms, 29)
-    assert.isBelow(fast.ms, 200)
+    assert.isBelow(await shortestMs(200, timed(100_000, 29)), 200)
     await shaper.close()
   })
 
