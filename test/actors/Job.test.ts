@@ -108,7 +108,7 @@ describe("a reply's classes", () => {
     const random = seededRandom(4)
     for (let n = 0; n < 200; n++) {
       // Also such as no exponential can hold.
-      const scale = 10 ** (4 * random.next() - 1)
+      const scale = 10 ** (5 * random.next() - 1)
       const some = Float32Array.from({ length: spec.classes.length }, () => scale * (random.next() - 0.5))
       const classes = topClasses(some, spec.classes, 100)
       assert.strictEqual(classes[0]?.index, some.indexOf(Math.max(...some)))

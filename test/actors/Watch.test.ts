@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Layer } from "effect"
+import { Deferred, Effect, Layer, Schedule } from "effect"
 import { Backlog } from "../../actors/Backlog.ts"
 import { Membership } from "../../actors/Membership.ts"
 import { Self } from "../../actors/Self.ts"
@@ -39,9 +39,16 @@ const missedAfterMs = (a: BusShape, b: BusShape) =>
     let pings = 0
     // Gets pings and answers none: as a process that is killed before it has read them.
     const dying = b.nats.subscribe(Subjects.probe(there), { callback: () => void pings++ })
-    yield* Effect.promise(() => b.nats.flush())
+    // That it listens takes a moment to be known at the other leaf.
+    yield* a.request(Subjects.probe(there), new Uint8Array(1), { timeoutMs: 20 }).pipe(
+      Effect.flip,
+      Effect.filterOrFail((e) => e._tag === "Late"),
+      Effect.retry({ times: 1000, schedule: Schedule.spaced("5 millis") }),
+    )
+    const before = pings
     const missing = yield* watching(a)
-    yield* waitUntil("a ping is on its way", () => pings > 0)
+    yield* waitUntil("a ping is on its way", () => pings > before)
+    assert.isFalse(yield* Deferred.isDone(missing))
     const diedMs = performance.now()
     dying.unsubscribe()
     assert.strictEqual(yield* Deferred.await(missing), there)

@@ -1,4 +1,5 @@
 import { once } from "node:events"
+import { setImmediate } from "node:timers/promises"
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { unlimited } from "../../../devices/links/Direction.ts"
@@ -78,6 +79,7 @@ describe("a shaped link in this process", () => {
       const socket = await open(await shaper.listen())
       // Five seconds' worth.
       const done = roundTrip(socket, Buffer.alloc(64_000, 7))
+      while (shaper.stats().upBytes === 0) await setImmediate()
       shaper.set({ up: { mbps: 100 } })
       const { ms, bytes } = await done
       assert.isTrue(bytes.every((b) => b === 7))
