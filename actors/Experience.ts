@@ -7,6 +7,8 @@ import type { Slo } from "../policies/Condition.ts"
 /** Answers that are remembered, and how many say enough. */
 const window = 64
 const enough = 4
+/** Until then: answers scatter, and half of those that are planned to the last moment are late. */
+const unknown = 1.05
 /** A factor beyond this is a fault to mend, not a thing to plan with. */
 const largest = 1.5
 /**
@@ -24,17 +26,18 @@ const back = 2 * step
 
 export class Experience {
   private readonly ratios: Array<number> = []
-  private held = 1
+  private held = unknown
 
   observe(predictedMs: number, tookMs: number): void {
     if (!(predictedMs > 0) || !(tookMs > 0)) return
     this.ratios.push(tookMs / predictedMs)
     if (this.ratios.length > window) this.ratios.shift()
+    if (this.ratios.length < enough) return
     const seen = this.seen()
     if (seen > this.held || seen <= this.held - back + 1e-9 || seen === 1) this.held = seen
   }
 
-  /** 1 = as predicted, or better, or not known yet; at most 1.5. */
+  /** 1 = as predicted, or better; at most 1.5. */
   factor(): number {
     return this.held
   }
@@ -42,7 +45,6 @@ export class Experience {
   /** The factor that leaves most answers right and in time; one answer that was late by more than all others does not count. */
   private seen(): number {
     const count = this.ratios.length
-    if (count < enough) return 1
     // Nothing is in time by any factor: then at least not much too late.
     if (2 * this.ratios.filter((r) => r > largest).length > count) return largest
     const inTime = (factor: number) =>

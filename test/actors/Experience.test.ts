@@ -8,9 +8,9 @@ const after = (...ratios: ReadonlyArray<number>): number => {
 }
 
 describe("experience", () => {
-  it("trusts the model until four answers have come, and while answers are as fast as predicted", () => {
-    assert.strictEqual(after(), 1)
-    assert.strictEqual(after(1.4, 1.4, 1.4), 1)
+  it("leaves a little until four answers have come, and nothing while answers are as fast as predicted", () => {
+    assert.strictEqual(after(), 1.05)
+    assert.strictEqual(after(1.4, 1.4, 1.4), 1.05)
     assert.strictEqual(after(0.8, 0.9, 0.95, 1), 1)
   })
 
@@ -56,6 +56,6 @@ describe("experience", () => {
   it("ignores times that are no times", () => {
     const experience = new Experience()
     for (const bad of [Number.NaN, 0, -1]) for (let i = 0; i < 8; i++) experience.observe(bad, bad)
-    assert.strictEqual(experience.factor(), 1)
+    assert.strictEqual(experience.factor(), after())
   })
 })
