@@ -24,7 +24,7 @@ export const floors = (samples: ReadonlyArray<Sample>, parts = floorCount): Read
 /** Change per hour by least squares, and its standard error. */
 export const slopePerHour = (points: ReadonlyArray<readonly [atMs: number, value: number]>) => {
   const n = points.length
-  if (n < 3) return { slope: 0, error: Number.NaN }
+  if (n < 3) return { slope: Number.NaN, error: Number.NaN }
   const [mt, mv] = [mean(points.map(([t]) => t)), mean(points.map(([, v]) => v))]
   const spread = points.reduce((s, [t]) => s + (t - mt) ** 2, 0)
   const slope = points.reduce((s, [t, v]) => s + (t - mt) * (v - mv), 0) / spread
