@@ -8,7 +8,7 @@ import type { RequestError } from "./BusErrors.ts"
 import { monotonicMs } from "./Connection.ts"
 
 export interface RetryOptions {
-  /** Messages at most. */
+  /** Messages at most after errors, and as many beside those that stay without a reply. */
   readonly attempts: number
   readonly deadlineMs: number
 }
@@ -34,16 +34,19 @@ export const retried = <A, E extends { readonly _tag: string }>(
   Effect.suspend(() => {
     const endMs = monotonicMs() + deadlineMs
     let asked = 0
+    // Those after silence count for themselves: errors that cost no time must not use them up.
+    let beside = 0
     const once = Effect.suspend(() => ask(Math.max(1, endMs - monotonicMs()), asked++ === 0))
 
     /** One message, and others beside it when nothing comes back. */
     const patient = Effect.gen(function* () {
       const silenceMs = Math.max(leastSilenceMs, (endMs - monotonicMs()) / 2)
       const hasTime = monotonicMs() + silenceMs < endMs
-      if (!hasTime || asked + 1 >= attempts) return yield* once
+      if (!hasTime || beside + 1 >= attempts) return yield* once
       const running = yield* Effect.forkChild(Effect.result(once), { startImmediately: true })
       const early = yield* Effect.timeoutOption(Fiber.join(running), silenceMs)
       if (Option.isSome(early)) return yield* Effect.fromResult(early.value)
+      beside++
       return yield* Effect.race(Effect.flatMap(Fiber.join(running), Effect.fromResult), loop)
     })
     const again = (error: E): Effect.Effect<A, E> => {

@@ -51,6 +51,15 @@ describe("asking again", () => {
     }),
   )
 
+  it.live("asks again beside a silence that follows errors, which have not used up what silence needs", () =>
+    Effect.gen(function* () {
+      const quick = Effect.fail(nobody)
+      const bus = answering(quick, quick, quick, Effect.never, Effect.succeed("cat"))
+      assert.strictEqual(yield* retried(bus.ask, { attempts: 4, deadlineMs: 3000 }), "cat")
+      assert.lengthOf(bus.asked, 5)
+    }),
+  )
+
   it.live("ends with the error that stays, after so many messages, or at the deadline", () =>
     Effect.gen(function* () {
       const stays = answering(Effect.fail(refused("BadImage", false)))
