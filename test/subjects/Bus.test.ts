@@ -1,11 +1,11 @@
 import { assert, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Fiber, Layer, Schema, Scope, Stream, SubscriptionRef } from "effect"
+import { Deferred, Duration, Effect, Fiber, Schema, Scope, Stream, SubscriptionRef } from "effect"
 import { describe } from "vitest"
-import { Bus, type BusOptions, type BusState } from "../../subjects/Bus.ts"
+import { Bus, type BusState } from "../../subjects/Bus.ts"
 import { codec } from "../../subjects/Codec.ts"
 import { refusal } from "../../subjects/ErrorReply.ts"
 import { listen, serve } from "../../subjects/Serve.ts"
-import { bareServer, type LocalServer, plainServer } from "../../deploy/LocalServer.ts"
+import { bareServer, type LocalServer } from "../../deploy/LocalServer.ts"
 import { pingTicks } from "../support/Buses.ts"
 import { waitUntil } from "../support/Wait.ts"
 
@@ -308,22 +308,5 @@ describe("connection", () => {
         )
       }),
     ),
-  )
-
-  it.live("that cannot be made says why: nobody there, or not authorised", () =>
-    Effect.gen(function* () {
-      const server = yield* plainServer("--user", "someone", "--pass", "known")
-      // Only a server that is not there is tried again until then.
-      const fails = (login: Pick<BusOptions, "user" | "password">) =>
-        Effect.flip(
-          Effect.scoped(Layer.build(Bus.layer({ servers: server.url, firstConnectMs: 300, ...login }))),
-        )
-      const wrong = yield* fails({ user: "someone", password: "guessed" })
-      assert.strictEqual(wrong.reason, "NotAuthorized")
-      assert.strictEqual((yield* fails({})).reason, "NotAuthorized")
-      yield* server.kill
-      const nobody = yield* fails({ user: "someone", password: "known" })
-      assert.strictEqual(nobody.reason, "Unreachable")
-    }).pipe(Effect.scoped),
   )
 })

@@ -3,8 +3,8 @@ import { createServer } from "node:net"
 import { assert, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer } from "effect"
 import { describe } from "vitest"
-import { bareServer } from "../../deploy/LocalServer.ts"
-import { Bus } from "../../subjects/Bus.ts"
+import { bareServer, plainServer } from "../../deploy/LocalServer.ts"
+import { Bus, type BusOptions } from "../../subjects/Bus.ts"
 
 /** Accepts connections and never says a word; `dialled` resolves with the first. */
 const silentServer = Effect.gen(function* () {
@@ -41,6 +41,23 @@ describe("a program that waits for its first connection", () => {
       assert.include(unprotected.message, "does not offer it")
       yield* server.kill
       assert.strictEqual((yield* fails(server.url)).reason, "Unreachable")
+    }).pipe(Effect.scoped),
+  )
+
+  it.live("is told that it is not authorised, which no waiting mends", () =>
+    Effect.gen(function* () {
+      const server = yield* plainServer("--user", "someone", "--pass", "known")
+      // Only a server that is not there is tried again until then.
+      const fails = (login: Pick<BusOptions, "user" | "password">) =>
+        Effect.flip(
+          Effect.scoped(Layer.build(Bus.layer({ servers: server.url, firstConnectMs: 300, ...login }))),
+        )
+      const wrong = yield* fails({ user: "someone", password: "guessed" })
+      assert.strictEqual(wrong.reason, "NotAuthorized")
+      assert.strictEqual((yield* fails({})).reason, "NotAuthorized")
+      yield* server.kill
+      const nobody = yield* fails({ user: "someone", password: "known" })
+      assert.strictEqual(nobody.reason, "Unreachable")
     }).pipe(Effect.scoped),
   )
 })
