@@ -5,11 +5,12 @@ import { describe } from "vitest"
 import { Bus } from "../../subjects/Bus.ts"
 import { infer, MurmurationClient } from "../../subjects/Client.ts"
 import { inferReply, inferRequest } from "../../subjects/Codecs.ts"
-import { DeviceId, RequestId } from "../../subjects/DeviceId.ts"
+import { DeviceId } from "../../subjects/DeviceId.ts"
 import { refusal } from "../../subjects/ErrorReply.ts"
 import { type InferReply, type InferRequest, refuseInfer } from "../../subjects/InferMessages.ts"
 import { serve } from "../../subjects/Serve.ts"
 import * as Subjects from "../../subjects/Subjects.ts"
+import { someReply } from "../support/Replies.ts"
 import { bareServer, type LocalServer } from "../../deploy/LocalServer.ts"
 
 const device = DeviceId.make("pi-1")
@@ -17,20 +18,10 @@ const image = new Uint8Array([255, 216, 255, 224])
 
 /** What a scheduler would answer, saying back what it got. */
 const answer = (request: InferRequest): InferReply => ({
-  id: request.id ?? RequestId.make("made-here"),
-  device,
+  ...someReply,
+  id: request.id ?? someReply.id,
   classes: [{ index: 3, name: `${request.image?.length ?? 0} bytes`, probability: 0.75 }],
-  latencyMs: 12.5,
-  breakdown: { queueMs: 0, decodeMs: 1, planMs: 2, reconfigMs: 0, executeMs: 9.5 },
   slo: request.slo,
-  sloMet: true,
-  predicted: { latencyMs: 12, accuracy: 0.8 },
-  strategyId: "0123456789abcdef",
-  summary: { resolution: 96, depths: [2], devices: [device], tasks: 1, crossings: 0, text: "all on pi-1" },
-  origin: "cache",
-  replans: 0,
-  supernet: { name: "test", version: "1" },
-  trained: false,
 })
 
 const withScheduler = <A, E>(test: (server: LocalServer) => Effect.Effect<A, E, Bus | Scope.Scope>) =>

@@ -7,33 +7,16 @@ import { Client } from "../../bench/chaos/Traffic.ts"
 import { bareServer } from "../../deploy/LocalServer.ts"
 import { Bus } from "../../subjects/Bus.ts"
 import { inferReply, inferRequest } from "../../subjects/Codecs.ts"
-import { DeviceId, RequestId } from "../../subjects/DeviceId.ts"
+import { DeviceId } from "../../subjects/DeviceId.ts"
 import type { InferReply, InferRequest } from "../../subjects/InferMessages.ts"
 import * as Subjects from "../../subjects/Subjects.ts"
+import { someReply } from "../support/Replies.ts"
 import { connectAs } from "../support/Buses.ts"
 import { waitUntil } from "../support/Wait.ts"
 
 const device = DeviceId.make("pi-1")
 
-const answer = (latencyMs: number): Uint8Array => {
-  const reply: InferReply = {
-    id: RequestId.make("made-here"),
-    device,
-    classes: [{ index: 3, name: "cat", probability: 0.75 }],
-    latencyMs,
-    breakdown: { queueMs: 0, decodeMs: 1, planMs: 2, reconfigMs: 0, executeMs: 9.5 },
-    slo: { latencyMs: 140 },
-    sloMet: true,
-    predicted: { latencyMs: 12, accuracy: 0.8 },
-    strategyId: "0123456789abcdef",
-    summary: { resolution: 96, depths: [2], devices: [device], tasks: 1, crossings: 0, text: "all on pi-1" },
-    origin: "cache",
-    replans: 0,
-    supernet: { name: "test", version: "1" },
-    trained: false,
-  }
-  return inferReply.encode(reply)
-}
+const answer = (latencyMs: number): Uint8Array => inferReply.encode({ ...someReply, latencyMs })
 
 type Heard = (message: Msg, request: InferRequest, nth: number) => void
 
